@@ -1,0 +1,55 @@
+//! `parity --goldens DIR [--only kind,kind…]`: compares this workspace with the reference, tensor by tensor.
+#![expect(clippy::print_stdout, reason = "a command-line program")]
+
+use anyhow::Result;
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use testkit::{Case, Status};
+
+/// Runs golden cases and prints one line for each output tensor.
+#[derive(Parser)]
+struct Args {
+    /// A folder of golden cases.
+    #[arg(long)]
+    goldens: PathBuf,
+    /// Only these kinds of case (or case names), separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Print failures and the closing line only.
+    #[arg(long)]
+    quiet: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    let mut summary = parity::Summary::default();
+    for dir in parity::cases(&args.goldens)? {
+        if !args.only.is_empty() {
+            let case = Case::open(&dir)?;
+            if !args.only.iter().any(|o| *o == case.kind || *o == case.name) {
+                continue;
+            }
+        }
+        parity::run_case(&dir, &mut summary, |row| {
+            let verdict = match row.status {
+                Status::Pass => "PASS",
+                Status::Fail => "FAIL",
+                Status::NotCompared => "FAIL (not compared)",
+            };
+            if !args.quiet || row.status != Status::Pass {
+                println!(
+                    "{:<16} {:<52} worst {:>9.2e}  atol {:>9.2e}  {verdict} {}",
+                    row.case, row.tensor, row.worst, row.atol, row.note
+                );
+            }
+        })?;
+    }
+    for (case, kind) in &summary.without_implementation {
+        println!("{case:<16} kind {kind}: no implementation");
+    }
+    let (passed, failed) = (summary.passed(), summary.failed());
+    let missing = summary.without_implementation.len();
+    println!("parity: {passed} passed, {failed} failed, {missing} without an implementation");
+    Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
