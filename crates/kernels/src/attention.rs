@@ -1,0 +1,145 @@
+//! Attention without a score matrix in memory: blocked softmax that keeps a running maximum and sum.
+
+use rayon::prelude::*;
+
+use crate::Precision;
+
+/// A strided view of `[L, N, K]` queries, keys or values.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads<'a> {
+    /// The elements; the first is that of token 0, head 0.
+    pub data: &'a [f32],
+    /// L, number of tokens.
+    pub len: usize,
+    /// N, number of heads.
+    pub heads: usize,
+    /// K, width of a head.
+    pub dim: usize,
+    /// Elements from a token to the next.
+    pub token_stride: usize,
+    /// Elements from a head to the next.
+    pub head_stride: usize,
+}
+
+impl<'a> Heads<'a> {
+    /// A contiguous `[L, N, K]`.
+    ///
+    /// # Panics
+    /// If `data` isn't whole tokens.
+    #[must_use]
+    pub fn new(data: &'a [f32], heads: usize, dim: usize) -> Self {
+        let width = heads * dim;
+        assert!(
+            width > 0 && data.len().is_multiple_of(width),
+            "data isn't whole tokens of {heads} heads of {dim}"
+        );
+        Self { data, len: data.len() / width, heads, dim, token_stride: width, head_stride: dim }
+    }
+
+    /// A contiguous `[N, L, K]`.
+    ///
+    /// # Panics
+    /// If `data` isn't whole heads.
+    #[must_use]
+    pub fn head_major(data: &'a [f32], heads: usize, dim: usize) -> Self {
+        let width = heads * dim;
+        assert!(width > 0 && data.len().is_multiple_of(width), "data isn't {heads} heads of rows of {dim}");
+        let len = data.len() / width;
+        Self { data, len, heads, dim, token_stride: dim, head_stride: len * dim }
+    }
+
+    /// Row of a token in a head.
+    pub(crate) fn row(&self, l: usize, n: usize) -> &'a [f32] {
+        let start = l * self.token_stride + n * self.head_stride;
+        &self.data[start..start + self.dim]
+    }
+
+    fn check(&self, name: &str) {
+        assert!(self.heads > 0 && self.dim > 0, "{name} has no heads or no head dim");
+        if self.len > 0 {
+            let last = (self.len - 1) * self.token_stride + (self.heads - 1) * self.head_stride + self.dim;
+            assert!(last <= self.data.len(), "{name} reaches beyond its data: {last} of {}", self.data.len());
+        }
+    }
+}
+
+/// Settings of [`attention`].
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
+    /// Factor of the scores, usually `1 / sqrt(K)`.
+    pub scale: f32,
+    /// Added to the scaled scores: `[N, Lq, Lk]`, or `[Lq, Lk]` for all heads.
+    pub bias: Option<&'a [f32]>,
+    /// `[Lk]`: keys that may be attended to. A query without any gives zeros.
+    pub key_mask: Option<&'a [bool]>,
+    /// Of both products.
+    pub precision: Precision,
+}
+
+impl Attention<'_> {
+    /// Plain attention with the usual scale for `head_dim`.
+    #[must_use]
+    pub fn new(head_dim: usize) -> Self {
+        Self {
+            scale: 1.0 / (head_dim as f32).sqrt(),
+            bias: None,
+            key_mask: None,
+            precision: Precision::default(),
+        }
+    }
+}
+
+/// `softmax(q · kᵀ · scale + bias) · v` for each head.
+///
+/// # Shapes
+/// `q` `[Lq, N, K]`, `k` and `v` `[Lk, N, K]`, `out` contiguous `[Lq, N, K]`.
+///
+/// # Panics
+/// If the views disagree in heads, head dim or keys, or a slice doesn't fit.
+pub fn attention(q: Heads<'_>, k: Heads<'_>, v: Heads<'_>, options: &Attention<'_>, out: &mut [f32]) {
+    q.check("q");
+    k.check("k");
+    v.check("v");
+    assert_eq!((q.heads, q.dim), (k.heads, k.dim), "q and k differ in heads or head dim");
+    assert_eq!((q.heads, q.dim), (v.heads, v.dim), "q and v differ in heads or head dim");
+    assert_eq!(k.len, v.len, "k and v differ in length");
+    assert_eq!(out.len(), q.len * q.heads * q.dim, "out isn't [Lq, N, K]");
+    assert!(options.key_mask.is_none_or(|m| m.len() == k.len), "key mask doesn't have an entry for each key");
+    let scores = q.len * k.len;
+    assert!(
+        options.bias.is_none_or(|b| b.len() == scores || b.len() == scores * q.heads),
+        "bias is neither [N, Lq, Lk] nor [Lq, Lk]"
+    );
+    let dim = q.dim;
+    out.par_chunks_mut(dim).enumerate().for_each_init(
+        || vec![0.0; k.len],
+        |scores, (row, out)| {
+            let (l, n) = (row / q.heads, row % q.heads);
+            let query = q.row(l, n);
+            let bias = options.bias.map(|b| {
+                let head = if b.len() == q.len * k.len { 0 } else { n };
+                &b[(head * q.len + l) * k.len..][..k.len]
+            });
+            let mut max = f32::NEG_INFINITY;
+            for (j, score) in scores.iter_mut().enumerate() {
+                let dot: f32 = query.iter().zip(k.row(j, n)).map(|(a, b)| a * b).sum();
+                *score = dot * options.scale + bias.map_or(0.0, |b| b[j]);
+                if options.key_mask.is_some_and(|m| !m[j]) {
+                    *score = f32::NEG_INFINITY;
+                }
+                max = max.max(*score);
+            }
+            out.fill(0.0);
+            if max == f32::NEG_INFINITY {
+                return;
+            }
+            let mut sum = 0.0;
+            for (j, score) in scores.iter().enumerate() {
+                let p = (score - max).exp();
+                sum += p;
+                out.iter_mut().zip(v.row(j, n)).for_each(|(o, v)| *o += p * v);
+            }
+            out.iter_mut().for_each(|o| *o /= sum);
+        },
+    );
+}

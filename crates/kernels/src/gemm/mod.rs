@@ -1,0 +1,284 @@
+//! Matrix products: `Linear` layers with their epilogues, and general strided products.
+
+mod packed;
+
+use half::bf16;
+use rayon::prelude::*;
+
+pub use self::packed::{PackedBf16, PackedF32};
+use crate::elementwise::widen;
+use crate::{Activation, Precision};
+
+/// The weight of a [`Linear`], `[N, K]` row-major as PyTorch stores it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Weight<'a> {
+    /// As stored, `f32`.
+    F32(&'a [f32]),
+    /// As stored, bf16: for weights that are used once, for instance streamed from a mapped file.
+    Bf16(&'a [bf16]),
+    /// Packed once, `f32`.
+    PackedF32(&'a PackedF32),
+    /// Packed once, bf16.
+    PackedBf16(&'a PackedBf16),
+}
+
+/// Factor of what a product adds to its output.
+#[derive(Clone, Copy, Debug)]
+pub enum Gate<'a> {
+    /// 1.
+    One,
+    /// One row `[N]` for all rows.
+    Row(&'a [f32]),
+    /// A value per element, `[M, N]`.
+    Full(&'a [f32]),
+}
+
+/// What becomes of the product.
+#[derive(Clone, Copy, Debug)]
+enum Combine<'a> {
+    Store,
+    AddTo(Gate<'a>),
+    Residual(&'a [f32], Gate<'a>),
+}
+
+/// A linear layer `act(x · Wᵀ + bias)`.
+///
+/// ```
+/// use kernels::{Gate, Linear, Weight};
+/// let layer = Linear::new(Weight::F32(&[2.0, 0.0, 0.0, 2.0]), 2, 2);
+/// let mut residual = [10.0, 20.0];
+/// layer.forward_add(&[1.0, 2.0], Gate::Row(&[1.0, 0.5]), &mut residual);
+/// assert_eq!(residual, [12.0, 22.0]);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'a> {
+    weight: Weight<'a>,
+    n: usize,
+    k: usize,
+    bias: Option<&'a [f32]>,
+    activation: Activation,
+    precision: Precision,
+}
+
+impl<'a> Linear<'a> {
+    /// A layer of `k` inputs and `n` outputs, without bias or activation, [`Precision::Bf16`] for bf16 weights and
+    /// [`Precision::F32`] for `f32` weights.
+    ///
+    /// # Panics
+    /// If the weight isn't `[n, k]`.
+    #[must_use]
+    pub fn new(weight: Weight<'a>, n: usize, k: usize) -> Self {
+        let (fits, precision) = match weight {
+            Weight::F32(w) => (w.len() == n * k, Precision::F32),
+            Weight::Bf16(w) => (w.len() == n * k, Precision::Bf16),
+            Weight::PackedF32(w) => (w.shape() == [n, k], Precision::F32),
+            Weight::PackedBf16(w) => (w.shape() == [n, k], Precision::Bf16),
+        };
+        assert!(fits, "the weight isn't [{n}, {k}]");
+        Self { weight, n, k, bias: None, activation: Activation::None, precision }
+    }
+
+    /// With a bias `[N]`.
+    ///
+    /// # Panics
+    /// If it has another length.
+    #[must_use]
+    pub fn bias(mut self, bias: &'a [f32]) -> Self {
+        assert_eq!(bias.len(), self.n, "bias doesn't have a value for each output");
+        self.bias = Some(bias);
+        self
+    }
+
+    /// With an activation after the bias.
+    #[must_use]
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// With another precision of the products.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// `out = act(x · Wᵀ + bias)`; `x` `[M, K]`, `out` `[M, N]`.
+    ///
+    /// # Panics
+    /// If `x` isn't whole rows or `out` doesn't fit.
+    pub fn forward(&self, x: &[f32], out: &mut [f32]) {
+        self.run(x, Combine::Store, out);
+    }
+
+    /// `out += gate · act(x · Wᵀ + bias)`.
+    ///
+    /// # Panics
+    /// If `x` isn't whole rows, or `out` or `gate` don't fit.
+    pub fn forward_add(&self, x: &[f32], gate: Gate<'_>, out: &mut [f32]) {
+        self.run(x, Combine::AddTo(gate), out);
+    }
+
+    /// `out = residual + gate · act(x · Wᵀ + bias)`.
+    ///
+    /// # Panics
+    /// If `x` isn't whole rows, or `out`, `residual` or `gate` don't fit.
+    pub fn forward_residual(&self, x: &[f32], residual: &[f32], gate: Gate<'_>, out: &mut [f32]) {
+        self.run(x, Combine::Residual(residual, gate), out);
+    }
+
+    fn run(&self, x: &[f32], combine: Combine<'_>, out: &mut [f32]) {
+        let Self { n, k, .. } = *self;
+        assert!(k > 0 && x.len().is_multiple_of(k), "x isn't whole rows of {k}");
+        let m = x.len() / k;
+        assert_eq!(out.len(), m * n, "out isn't [{m}, {n}]");
+        if let Combine::Residual(residual, _) = combine {
+            assert_eq!(residual.len(), m * n, "residual isn't [{m}, {n}]");
+        }
+        if let Combine::AddTo(gate) | Combine::Residual(_, gate) = combine {
+            match gate {
+                Gate::One => {}
+                Gate::Row(gate) => assert_eq!(gate.len(), n, "gate isn't a row of {n}"),
+                Gate::Full(gate) => assert_eq!(gate.len(), m * n, "gate isn't [{m}, {n}]"),
+            }
+        }
+        if m == 0 || n == 0 {
+            return;
+        }
+        out.par_chunks_mut(n).zip(x.par_chunks(k)).enumerate().for_each_init(
+            || vec![0.0; n],
+            |acc, (row, (out, x))| {
+                for (col, acc) in acc.iter_mut().enumerate() {
+                    *acc = match self.weight {
+                        Weight::F32(w) => dot(x, w[col * k..(col + 1) * k].iter().copied()),
+                        Weight::Bf16(w) => dot(x, w[col * k..(col + 1) * k].iter().copied().map(widen)),
+                        Weight::PackedF32(w) => dot(x, w.row(col).iter().copied()),
+                        Weight::PackedBf16(w) => dot(x, w.row(col).iter().copied().map(widen)),
+                    };
+                }
+                if let Some(bias) = self.bias {
+                    acc.iter_mut().zip(bias).for_each(|(a, b)| *a += b);
+                }
+                self.activation.apply_serial(acc);
+                combine.write(row, acc, out);
+            },
+        );
+    }
+}
+
+impl Combine<'_> {
+    fn write(self, row: usize, acc: &[f32], out: &mut [f32]) {
+        let n = acc.len();
+        let (base, gate): (Option<&[f32]>, Gate<'_>) = match self {
+            Self::Store => {
+                out.copy_from_slice(acc);
+                return;
+            }
+            Self::AddTo(gate) => (None, gate),
+            Self::Residual(residual, gate) => (Some(&residual[row * n..(row + 1) * n]), gate),
+        };
+        if let Some(base) = base {
+            out.copy_from_slice(base);
+        }
+        match gate {
+            Gate::One => out.iter_mut().zip(acc).for_each(|(o, a)| *o += a),
+            Gate::Row(gate) => out.iter_mut().zip(acc).zip(gate).for_each(|((o, a), g)| *o += g * a),
+            Gate::Full(gate) => {
+                out.iter_mut().zip(acc).zip(&gate[row * n..]).for_each(|((o, a), g)| *o += g * a);
+            }
+        }
+    }
+}
+
+fn dot(x: &[f32], w: impl Iterator<Item = f32>) -> f32 {
+    x.iter().zip(w).map(|(x, w)| x * w).sum()
+}
+
+/// A strided matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct Mat<'a> {
+    /// The elements; the first is row 0, column 0.
+    pub data: &'a [f32],
+    /// Number of rows.
+    pub rows: usize,
+    /// Number of columns.
+    pub cols: usize,
+    /// Elements from a row to the next.
+    pub row_stride: usize,
+    /// Elements from a column to the next.
+    pub col_stride: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// A contiguous row-major matrix.
+    #[must_use]
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        Self { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// The transpose, without moving anything.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
+    fn check(&self, name: &str) {
+        if self.rows > 0 && self.cols > 0 {
+            let last = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride;
+            assert!(last < self.data.len(), "{name} reaches beyond its data: {last} of {}", self.data.len());
+        }
+    }
+}
+
+/// `out = a · b`; `a` `[M, K]`, `b` `[K, N]`, `out` contiguous `[M, N]`.
+///
+/// # Panics
+/// If the inner sizes differ or a slice doesn't fit.
+pub fn matmul(a: Mat<'_>, b: Mat<'_>, out: &mut [f32]) {
+    a.check("a");
+    b.check("b");
+    assert_eq!(a.cols, b.rows, "a's columns and b's rows differ");
+    assert_eq!(out.len(), a.rows * b.cols, "out isn't [{}, {}]", a.rows, b.cols);
+    if out.is_empty() {
+        return;
+    }
+    out.par_chunks_mut(b.cols).enumerate().for_each(|(row, out)| {
+        out.fill(0.0);
+        for k in 0..a.cols {
+            let x = a.data[row * a.row_stride + k * a.col_stride];
+            for (col, out) in out.iter_mut().enumerate() {
+                *out += x * b.data[k * b.row_stride + col * b.col_stride];
+            }
+        }
+    });
+}
+
+/// [`matmul`] for each of `batch` pairs of matrices that lie `a_stride` and `b_stride` elements apart (0 to reuse one);
+/// `out` contiguous `[batch, M, N]`. The views are those of the first pair.
+///
+/// # Panics
+/// As [`matmul`].
+pub fn matmul_batched(
+    batch: usize,
+    a: Mat<'_>,
+    a_stride: usize,
+    b: Mat<'_>,
+    b_stride: usize,
+    out: &mut [f32],
+) {
+    let size = a.rows * b.cols;
+    assert_eq!(out.len(), batch * size, "out isn't [{batch}, {}, {}]", a.rows, b.cols);
+    if size == 0 {
+        return;
+    }
+    out.par_chunks_mut(size).enumerate().for_each(|(i, out)| {
+        matmul(Mat { data: &a.data[i * a_stride..], ..a }, Mat { data: &b.data[i * b_stride..], ..b }, out);
+    });
+}
