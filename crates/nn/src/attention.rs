@@ -1,0 +1,133 @@
+//! Scaled dot-product attention whose score matrix never outgrows a budget.
+
+use crate::slices;
+use candle_core::{D, DType, Device, Result, Tensor, bail};
+use kernels::{Heads, Precision};
+
+/// Scores held at once, in elements: 2²⁶, a quarter of a GiB in f32, and far from where 32-bit indices end.
+const SCORE_BUDGET: usize = 1 << 26;
+
+/// `softmax(scale · q kᵀ + bias) v`, head by head.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
+    /// Number of heads.
+    pub n_heads: usize,
+    /// What the scores are multiplied by; `None` is 1/√K.
+    pub scale: Option<f64>,
+    /// Added to the scores: `[N, Lq, Lk]`, or `[1, Lq, Lk]` for all heads, f32.
+    pub bias: Option<&'a Tensor>,
+    /// Whether both products may round their factors to bf16.
+    pub precision: Precision,
+    /// Largest number of scores held at once where no fused kernel runs.
+    pub score_budget: usize,
+}
+
+/// Plain attention: scores times 1/√K, no bias.
+///
+/// # Shapes
+/// `q` `[B, Lq, N·K]`, `k` and `v` `[B, Lk, N·K]` → `[B, Lq, N·K]`, f32.
+///
+/// # Errors
+/// When the shapes don't fit.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, n_heads: usize) -> Result<Tensor> {
+    Attention::new(n_heads).forward(q, k, v)
+}
+
+impl<'a> Attention<'a> {
+    /// Attention with `n_heads` heads, the usual scale and no bias.
+    #[must_use]
+    pub fn new(n_heads: usize) -> Self {
+        Self { n_heads, scale: None, bias: None, precision: Precision::F32, score_budget: SCORE_BUDGET }
+    }
+
+    /// Computes the attention.
+    ///
+    /// # Shapes
+    /// `q` `[B, Lq, N·K]`, `k` and `v` `[B, Lk, N·K]` → `[B, Lq, N·K]`, f32.
+    ///
+    /// # Errors
+    /// When the shapes don't fit.
+    pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        let (b, lq, d) = q.dims3()?;
+        let (bk, lk, dk) = k.dims3()?;
+        let n = self.n_heads;
+        if bk != b || dk != d || v.dims() != k.dims() || n == 0 || !d.is_multiple_of(n) || lk == 0 {
+            bail!("attention with {n} heads was handed q {:?}, k {:?}, v {:?}", q.dims(), k.dims(), v.dims());
+        }
+        if let Some(bias) = self.bias {
+            let (heads, rows, columns) = bias.dims3()?;
+            if (heads != 1 && heads != n) || rows != lq || columns != lk {
+                bail!("an attention bias of {:?} doesn't fit {n} heads and {lq} x {lk} scores", bias.dims());
+            }
+        }
+        for tensor in [q, k, v] {
+            if tensor.dtype() != DType::F32 {
+                bail!("attention takes f32, got {:?}", tensor.dtype());
+            }
+        }
+        if slices::on_kernels(&[q, k, v]) { self.with_kernel(q, k, v) } else { self.with_candle(q, k, v) }
+    }
+
+    fn with_kernel(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        let (b, lq, d) = q.dims3()?;
+        let (n, head) = (self.n_heads, d / self.n_heads);
+        let run = |bias: Option<&[f32]>| {
+            let scale = self.scale.unwrap_or(1.0 / (head as f64).sqrt()) as f32;
+            let options = kernels::Attention {
+                scale,
+                bias,
+                precision: self.precision,
+                ..kernels::Attention::new(head)
+            };
+            slices::read_f32([q, k, v], |[q, k, v]| {
+                let mut out = vec![0.0; b * lq * d];
+                let keys = k.len() / b;
+                for ((out, q), (k, v)) in
+                    out.chunks_mut(lq * d).zip(q.chunks(lq * d)).zip(k.chunks(keys).zip(v.chunks(keys)))
+                {
+                    let [q, k, v] = [q, k, v].map(|x| Heads::new(x, n, head));
+                    kernels::attention(q, k, v, &options, out);
+                }
+                Tensor::from_vec(out, (b, lq, d), &Device::Cpu)
+            })
+        };
+        match self.bias {
+            // One bias for all heads is `[Lq, Lk]` for the kernel: the same elements.
+            Some(bias) => slices::read::<f32, _>(bias, |bias| run(Some(bias))),
+            None => run(None),
+        }
+    }
+
+    /// The candle operations, over as many queries at a time as the budget allows.
+    fn with_candle(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        let (b, lq, d) = q.dims3()?;
+        let lk = k.dims()[1];
+        let (n, head) = (self.n_heads, d / self.n_heads);
+        let dtype = match self.precision {
+            Precision::Bf16 if !q.device().is_cpu() => DType::BF16,
+            _ => DType::F32,
+        };
+        let scale = self.scale.unwrap_or(1.0 / (head as f64).sqrt());
+        let heads = |x: &Tensor| x.to_dtype(dtype)?.reshape((b, (), n, head))?.transpose(1, 2)?.contiguous();
+        let keys = heads(k)?.transpose(2, 3)?; // [B, N, K, Lk]
+        let values = heads(v)?; // [B, N, Lk, K]
+        let rows = (self.score_budget / (b * n * lk)).clamp(1, lq);
+        let mut parts = Vec::with_capacity(lq.div_ceil(rows));
+        for start in (0..lq).step_by(rows) {
+            let len = rows.min(lq - start);
+            let queries = (heads(&q.narrow(1, start, len)?)? * scale)?; // [B, N, rows, K]
+            let mut scores = queries.matmul(&keys)?.to_dtype(DType::F32)?; // [B, N, rows, Lk]
+            if let Some(bias) = self.bias {
+                scores = scores.broadcast_add(&bias.narrow(1, start, len)?)?;
+            }
+            let share = if scores.track_op() {
+                candle_nn::ops::softmax(&scores, D::Minus1)?
+            } else {
+                candle_nn::ops::softmax_last_dim(&scores)?
+            };
+            let out = share.to_dtype(dtype)?.matmul(&values)?.to_dtype(DType::F32)?; // [B, N, rows, K]
+            parts.push(out.transpose(1, 2)?.reshape((b, len, d))?); // [B, rows, N·K]
+        }
+        if parts.len() == 1 { Ok(parts.remove(0)) } else { Tensor::cat(&parts, 1) }
+    }
+}
