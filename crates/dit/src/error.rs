@@ -1,0 +1,50 @@
+//! What can go wrong.
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A hyperparameter doesn't fit the others.
+    #[error("config: {0}")]
+    Config(String),
+    /// An input has another shape than the config asks for.
+    #[error("{what}: expected {expected}, got {got:?}")]
+    Shape {
+        /// Which input.
+        what: &'static str,
+        /// The shape in words.
+        expected: String,
+        /// The shape that came.
+        got: Vec<usize>,
+    },
+    /// The config asks for an input that wasn't given, or refuses one that was.
+    #[error("{what} is {}", if *.wanted { "missing" } else { "given, but this model takes none" })]
+    Input {
+        /// Which input.
+        what: &'static str,
+        /// Does the model take it?
+        wanted: bool,
+    },
+    /// The observer asked to stop.
+    #[error("cancelled before block {block} of {of}")]
+    Cancelled {
+        /// The block that would have run next.
+        block: usize,
+        /// Number of blocks.
+        of: usize,
+    },
+    /// The memory budget is smaller than what must be held at once.
+    #[error("a memory budget of {budget} bytes for blocks is too small: one block takes {needed} bytes")]
+    Budget {
+        /// What was allowed.
+        budget: u64,
+        /// What the smallest choice takes.
+        needed: u64,
+    },
+    /// A tensor operation or a weight failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// Shorthand for a result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

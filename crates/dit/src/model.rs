@@ -1,0 +1,426 @@
+//! The whole transformer: embed, blocks, head.
+//!
+//! After `WanModel` and `model_fn_wan_video` of AniCrafter (commit e9e8965). Differences: the text and image rows are
+//! embedded once for a job instead of at every step, and positions aren't limited to 1024 an axis.
+
+use crate::observer::Probe;
+use crate::provider::{BlockProvider, Resident};
+use crate::{Config, Context, Error, Observer, Result, Scope};
+use candle_core::{Device, Tensor};
+use nn::{Activation, Grid, LayerNorm, Linear, Rope3d, Weights, patchify, timestep_embedding, unpatchify};
+use std::ops::ControlFlow;
+
+/// Memory that the widest intermediate of a chunk of tokens may take, in bytes.
+const CHUNK_BYTES: usize = 256 << 20;
+
+/// What conditions a branch (positive or negative) of a job, as the encoders give it.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions<'a> {
+    /// Prompt embedding `[B, text rows, text_dim]`: see [`pad_context`] for the rows that the reference feeds.
+    pub context: &'a Tensor,
+    /// Image features `[B, image_tokens, image_dim]`, with an image input only.
+    pub clip_feature: Option<&'a Tensor>,
+    /// Mask and image latents `[B, in_dim - out_dim, T, H, W]`, with an image input only.
+    pub y: Option<&'a Tensor>,
+    /// Tokens `[B, L, D]` that are added after patchifying: AniCrafter's avatar-background condition, which only the
+    /// positive branch gets.
+    pub add_condition: Option<&'a Tensor>,
+}
+
+/// A branch's conditions, embedded once for all steps.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    context: Context,
+    y: Option<Tensor>,
+    add_condition: Option<Tensor>,
+}
+
+/// A latent's tokens and everything else that the blocks and the head need for one step of one branch.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// `[B, L, D]`, the added condition included.
+    pub tokens: Tensor,
+    /// `[1, D]`, the embedded timestep.
+    pub t: Tensor,
+    /// `[1, 6, D]`, what the blocks are modulated by; step caches compare it.
+    pub t_mod: Tensor,
+    context: Context,
+    rope: Rope3d,
+    grid: Grid,
+}
+
+/// The transformer.
+#[derive(Debug)]
+pub struct WanModel {
+    config: Config,
+    device: Device,
+    patch_embedding: Linear,
+    text_embedding: [Linear; 2],
+    time_embedding: [Linear; 2],
+    time_projection: Linear,
+    img_emb: Option<ImageEmbedding>,
+    blocks: Box<dyn BlockProvider>,
+    head: Head,
+    rows: usize,
+}
+
+impl WanModel {
+    /// Reads the whole model into memory; `weights` stands at its root.
+    ///
+    /// # Errors
+    /// When the config doesn't hold together, or a tensor is missing or has another shape.
+    pub fn load(config: &Config, weights: &Weights) -> Result<Self> {
+        config.validate()?;
+        let blocks = Resident::load(config, &weights.pp("blocks"))?;
+        Self::with_blocks(config, weights, Box::new(blocks))
+    }
+
+    /// Reads everything but the blocks, which come from `blocks`.
+    ///
+    /// # Errors
+    /// When the config doesn't hold together, or a tensor is missing or has another shape.
+    pub fn with_blocks(config: &Config, weights: &Weights, blocks: Box<dyn BlockProvider>) -> Result<Self> {
+        config.validate()?;
+        if blocks.n_blocks() != config.num_layers {
+            let (got, want) = (blocks.n_blocks(), config.num_layers);
+            return Err(Error::Config(format!("{got} blocks were given to a model of {want}")));
+        }
+        let d = config.dim;
+        let [pt, ph, pw] = config.patch_size;
+        let patch = weights.pp("patch_embedding");
+        let kernel = patch.get((d, config.in_dim, pt, ph, pw), "weight")?;
+        let text = weights.pp("text_embedding");
+        let time = weights.pp("time_embedding");
+        let img_emb = if config.has_image_input {
+            Some(ImageEmbedding::load(config, &weights.pp("img_emb").pp("proj"))?)
+        } else {
+            None
+        };
+        let rows = CHUNK_BYTES / (4 * config.ffn_dim.max(3 * d));
+        Ok(Self {
+            patch_embedding: Linear::new(kernel.flatten_from(1)?, Some(patch.get_f32(d, "bias")?))?,
+            text_embedding: [
+                Linear::load(&text.pp(0), config.text_dim, d)?,
+                Linear::load(&text.pp(2), d, d)?,
+            ],
+            time_embedding: [
+                Linear::load(&time.pp(0), config.freq_dim, d)?,
+                Linear::load(&time.pp(2), d, d)?,
+            ],
+            time_projection: Linear::load(&weights.pp("time_projection").pp(1), d, 6 * d)?,
+            img_emb,
+            blocks,
+            head: Head::load(config, &weights.pp("head"))?,
+            rows: rows.next_multiple_of(64).max(256),
+            config: config.clone(),
+            device: weights.device().clone(),
+        })
+    }
+
+    /// Handles `rows` tokens at a time, which bounds memory and doesn't change the result. The default suits the width.
+    #[must_use]
+    pub fn with_rows(self, rows: usize) -> Self {
+        Self { rows: rows.max(1), ..self }
+    }
+
+    /// The hyperparameters.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Embeds the conditions of a branch, once for all its steps.
+    ///
+    /// # Errors
+    /// When an input is missing, superfluous or of another shape.
+    pub fn branch(&self, conditions: &Conditions<'_>) -> Result<Branch> {
+        self.branch_probed(conditions, &mut Probe::new(&mut (), 0, String::new()))
+    }
+
+    /// [`WanModel::branch`], showing `text_emb` and `clip_emb` to an observer.
+    ///
+    /// # Errors
+    /// As [`WanModel::branch`].
+    pub fn branch_observed(
+        &self,
+        conditions: &Conditions<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Branch> {
+        self.branch_probed(conditions, &mut Probe::new(observer, 0, String::new()))
+    }
+
+    fn branch_probed(&self, conditions: &Conditions<'_>, probe: &mut Probe<'_>) -> Result<Branch> {
+        let c = &self.config;
+        let Conditions { context, clip_feature, y, add_condition } = *conditions;
+        let (_, rows, width) = dims3("context", context)?;
+        if width != c.text_dim || rows == 0 {
+            return shape("context", format!("[B, rows, {}]", c.text_dim), context);
+        }
+        let [text_in, text_out] = &self.text_embedding;
+        let text = text_out.forward(&text_in.forward_act(context, Activation::GeluTanh)?)?;
+        probe.record("text_emb", &text);
+        let image = match (&self.img_emb, clip_feature) {
+            (Some(embedding), Some(features)) => {
+                let (_, rows, width) = dims3("clip_feature", features)?;
+                if rows != c.image_tokens || width != c.image_dim {
+                    return shape(
+                        "clip_feature",
+                        format!("[B, {}, {}]", c.image_tokens, c.image_dim),
+                        features,
+                    );
+                }
+                let image = embedding.forward(features)?;
+                probe.record("clip_emb", &image);
+                Some(image)
+            }
+            (None, None) => None,
+            (wanted, _) => return Err(Error::Input { what: "clip_feature", wanted: wanted.is_some() }),
+        };
+        if y.is_some() != c.has_image_input {
+            return Err(Error::Input { what: "y", wanted: c.has_image_input });
+        }
+        Ok(Branch { context: Context { text, image }, y: y.cloned(), add_condition: add_condition.cloned() })
+    }
+
+    /// Predicts for one branch.
+    ///
+    /// # Shapes
+    /// `x` `[B, C, T, H, W]` latents, f32 → `[B, out_dim, T, H, W]`, f32. `timestep` in 0 to 1000; the reference rounds
+    /// it to bf16 before it comes here.
+    ///
+    /// # Errors
+    /// When the shapes don't fit, a block can't be read, or the observer says stop.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        timestep: f64,
+        branch: &Branch,
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor> {
+        let mut outputs = self.forward_all(x, timestep, &[branch], observer)?;
+        Ok(outputs.remove(0))
+    }
+
+    /// Predicts for several branches, taking each block once: streamed weights are read once for all of them.
+    ///
+    /// # Errors
+    /// As [`WanModel::forward`].
+    pub fn forward_all(
+        &self,
+        x: &Tensor,
+        timestep: f64,
+        branches: &[&Branch],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Tensor>> {
+        let mut embedded = Vec::with_capacity(branches.len());
+        for (n, branch) in branches.iter().enumerate() {
+            embedded.push(self.embed_probed(
+                x,
+                timestep,
+                branch,
+                &mut Probe::new(observer, n, String::new()),
+            )?);
+        }
+        let tokens = self.run_blocks(&embedded.iter().collect::<Vec<_>>(), observer)?;
+        let mut outputs = Vec::with_capacity(tokens.len());
+        for (n, (tokens, embedded)) in tokens.iter().zip(&embedded).enumerate() {
+            outputs.push(self.head_probed(tokens, embedded, &mut Probe::new(observer, n, String::new()))?);
+        }
+        Ok(outputs)
+    }
+
+    /// The first part of a step: tokens and timestep.
+    ///
+    /// # Errors
+    /// When the shapes don't fit.
+    pub fn embed(&self, x: &Tensor, timestep: f64, branch: &Branch) -> Result<Embedded> {
+        self.embed_probed(x, timestep, branch, &mut Probe::new(&mut (), 0, String::new()))
+    }
+
+    fn embed_probed(
+        &self,
+        x: &Tensor,
+        timestep: f64,
+        branch: &Branch,
+        probe: &mut Probe<'_>,
+    ) -> Result<Embedded> {
+        let c = &self.config;
+        let sinusoid = timestep_embedding(&[timestep], c.freq_dim, &self.device)?; // [1, freq_dim]
+        probe.record("sinusoidal", &sinusoid);
+        let [time_in, time_out] = &self.time_embedding;
+        let t = time_out.forward(&time_in.forward_act(&sinusoid, Activation::Silu)?)?; // [1, D]
+        probe.record("t", &t);
+        let t_proj = self.time_projection.forward(&Activation::Silu.forward(&t)?)?; // [1, 6·D]
+        probe.record("t_proj", &t_proj);
+        let t_mod = t_proj.reshape((1, 6, c.dim))?; // [1, 6, D]
+
+        let Ok((b, channels, frames, height, width)) = x.dims5() else {
+            return shape("x", "[B, C, T, H, W]".into(), x);
+        };
+        let x = match &branch.y {
+            Some(y) => {
+                let expected = [b, c.in_dim.saturating_sub(channels), frames, height, width];
+                if y.dims() != expected {
+                    return shape("y", format!("{expected:?}"), y);
+                }
+                Tensor::cat(&[x, y], 1)? // [B, in_dim, T, H, W]
+            }
+            None => x.clone(),
+        };
+        if x.dims()[1] != c.in_dim {
+            return shape("x", format!("{} channels with y", c.in_dim), &x);
+        }
+        let (patches, grid) = patchify(&x, c.patch_size)?;
+        let mut tokens = self.patch_embedding.forward(&patches)?; // [B, L, D]
+        if probe.on {
+            let conv = tokens.transpose(1, 2)?.reshape((b, c.dim, grid.t, grid.h, grid.w))?;
+            probe.record("patch_embedding", &conv);
+        }
+        if let Some(condition) = &branch.add_condition {
+            if condition.dims() != tokens.dims() {
+                return shape("add_condition", format!("{:?}", tokens.dims()), condition);
+            }
+            tokens = nn::add_gated(tokens, 0, condition, None)?;
+        }
+        let rope = Rope3d::new(c.head_dim(), grid, &self.device)?;
+        Ok(Embedded { tokens, t, t_mod, context: branch.context.clone(), rope, grid })
+    }
+
+    /// The middle part of a step: all blocks, for the branches that need them. A step cache may leave a branch out and
+    /// reuse its last difference between what comes out here and [`Embedded::tokens`].
+    ///
+    /// # Shapes
+    /// `[B, L, D]` for each branch.
+    ///
+    /// # Errors
+    /// When a block can't be read or the observer says stop.
+    pub fn run_blocks(&self, branches: &[&Embedded], observer: &mut dyn Observer) -> Result<Vec<Tensor>> {
+        // The blocks work in place; the caller's tokens stay as they are.
+        let mut tokens = branches.iter().map(|e| e.tokens.copy()).collect::<candle_core::Result<Vec<_>>>()?;
+        let of = self.config.num_layers;
+        let may_go_on = |observer: &mut dyn Observer, block| match observer.block(block, of) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled { block, of }),
+        };
+        if branches.is_empty() {
+            return Ok(tokens);
+        }
+        self.blocks.for_each(&mut |n, block| {
+            may_go_on(observer, n)?;
+            for (b, (x, e)) in tokens.iter_mut().zip(branches).enumerate() {
+                let scope = Scope { context: &e.context, t_mod: &e.t_mod, rope: &e.rope, rows: self.rows };
+                let mut probe = Probe::new(observer, b, format!("block{n}."));
+                *x = block.forward_probed(x.clone(), &scope, &mut probe)?;
+                let mut probe = Probe::new(observer, b, String::new());
+                if probe.on {
+                    probe.record(&format!("block{n}"), &x.copy()?);
+                }
+            }
+            Ok(())
+        })?;
+        may_go_on(observer, of)?;
+        Ok(tokens)
+    }
+
+    /// The last part of a step: from the tokens that left the blocks to the prediction.
+    ///
+    /// # Shapes
+    /// `tokens` `[B, L, D]` → `[B, out_dim, T, H, W]`.
+    ///
+    /// # Errors
+    /// When the shapes don't fit.
+    pub fn head(&self, tokens: &Tensor, embedded: &Embedded) -> Result<Tensor> {
+        self.head_probed(tokens, embedded, &mut Probe::new(&mut (), 0, String::new()))
+    }
+
+    fn head_probed(&self, tokens: &Tensor, embedded: &Embedded, probe: &mut Probe<'_>) -> Result<Tensor> {
+        let rows = self.head.forward(tokens, &embedded.t)?; // [B, L, pt·ph·pw·out_dim]
+        probe.record("head", &rows);
+        Ok(unpatchify(&rows, embedded.grid, self.config.patch_size)?)
+    }
+}
+
+/// Image features to context rows.
+#[derive(Debug)]
+struct ImageEmbedding {
+    norm_in: LayerNorm,
+    linear_in: Linear,
+    linear_out: Linear,
+    norm_out: LayerNorm,
+}
+
+impl ImageEmbedding {
+    /// PyTorch's default, which the reference leaves in these two norms.
+    const EPS: f64 = 1e-5;
+
+    fn load(config: &Config, weights: &Weights) -> Result<Self> {
+        let (d_in, d) = (config.image_dim, config.dim);
+        Ok(Self {
+            norm_in: LayerNorm::load(&weights.pp(0), d_in, Self::EPS)?,
+            linear_in: Linear::load(&weights.pp(1), d_in, d_in)?,
+            linear_out: Linear::load(&weights.pp(3), d_in, d)?,
+            norm_out: LayerNorm::load(&weights.pp(4), d, Self::EPS)?,
+        })
+    }
+
+    fn forward(&self, features: &Tensor) -> Result<Tensor> {
+        let hidden = self.linear_in.forward_act(&self.norm_in.forward(features)?, Activation::GeluErf)?;
+        Ok(self.norm_out.forward(&self.linear_out.forward(&hidden)?)?)
+    }
+}
+
+/// Tokens to patches of the prediction.
+#[derive(Debug)]
+struct Head {
+    norm: LayerNorm,
+    head: Linear,
+    modulation: Tensor,
+}
+
+impl Head {
+    fn load(config: &Config, weights: &Weights) -> Result<Self> {
+        let patch: usize = config.patch_size.iter().product();
+        Ok(Self {
+            norm: LayerNorm::plain(config.eps),
+            head: Linear::load(&weights.pp("head"), config.dim, config.out_dim * patch)?,
+            modulation: weights.get_f32((1, 2, config.dim), "modulation")?,
+        })
+    }
+
+    fn forward(&self, tokens: &Tensor, t: &Tensor) -> Result<Tensor> {
+        let rows = self.modulation.squeeze(0)?.broadcast_add(t)?; // [2, D]
+        let (shift, scale) = (rows.get(0)?, rows.get(1)?);
+        Ok(self.head.forward(&self.norm.forward_modulated(tokens, &shift, &scale)?)?)
+    }
+}
+
+/// Pads a prompt embedding with zero rows to `text_len`, as the reference does. There is no mask: the zero rows go
+/// through the text embedding (which has a bias) and take part in attention, and a model without them falls apart.
+///
+/// # Shapes
+/// `[B, rows, text_dim]` → `[B, text_len, text_dim]`.
+///
+/// # Errors
+/// When there are more than `text_len` rows.
+pub fn pad_context(context: &Tensor, text_len: usize) -> Result<Tensor> {
+    let (b, rows, width) = dims3("context", context)?;
+    if rows > text_len {
+        return shape("context", format!("at most {text_len} rows"), context);
+    }
+    if rows == text_len {
+        return Ok(context.clone());
+    }
+    let zeros = Tensor::zeros((b, text_len - rows, width), context.dtype(), context.device())?;
+    Ok(Tensor::cat(&[context, &zeros], 1)?)
+}
+
+fn dims3(what: &'static str, tensor: &Tensor) -> Result<(usize, usize, usize)> {
+    match tensor.dims3() {
+        Ok(dims) => Ok(dims),
+        Err(_) => shape(what, "three axes".into(), tensor),
+    }
+}
+
+fn shape<T>(what: &'static str, expected: String, got: &Tensor) -> Result<T> {
+    Err(Error::Shape { what, expected, got: got.dims().to_vec() })
+}
