@@ -1,0 +1,348 @@
+//! The two inner loops of the forward pass, compiled for AVX-512, AVX2 and the baseline and chosen at run time.
+//!
+//! Both compute `offsets += directions · coefficients` for one block of 16 vertices (48 rows):
+//!
+//! * few frames: for each column, 3 lanes of the table × 1 coefficient a frame. The table is read once, in order;
+//!   for one frame that is what bounds it.
+//! * many frames: for each group of 8 rows and 1–3 lanes of 16 frames, for each column, 8 broadcast elements of the
+//!   table × the lanes of the coefficient panel, kept in up to 24 registers.
+//!
+//! and then skin the block while it's in the first-level cache.
+#![expect(unsafe_code, reason = "calls of functions compiled for instruction sets found at run time")]
+
+use crate::lanes::{Block, LANES, Lane};
+use crate::weights::VertexWeight;
+
+/// The instruction sets a loop is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Simd {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Baseline,
+}
+
+impl Simd {
+    /// The best that this machine has.
+    pub(crate) fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("fma")
+            {
+                return Self::Avx512;
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return Self::Avx2;
+            }
+        }
+        Self::Baseline
+    }
+
+    /// All that this machine can run, for tests.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Self> {
+        match Self::detect() {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => vec![Self::Avx512, Self::Avx2, Self::Baseline],
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => vec![Self::Avx2, Self::Baseline],
+            Self::Baseline => vec![Self::Baseline],
+        }
+    }
+}
+
+/// Does the baseline itself have fused multiply-add?
+const BASELINE_FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+
+#[inline(always)]
+fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// A table's run for one block and the coefficients of `NF` frames for it, column by column.
+pub(crate) struct Term<'a, const NF: usize> {
+    pub(crate) directions: &'a [Block],
+    pub(crate) coefficients: &'a [[f32; NF]],
+}
+
+/// Adds the terms to the offsets of `NF` frames.
+pub(crate) fn add_few<const NF: usize>(simd: Simd, terms: &[Term<'_, NF>], offsets: &mut [Block; NF]) {
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Simd::detect` found avx512f, avx512vl and fma on this machine.
+        Simd::Avx512 => unsafe { add_few_avx512(terms, offsets) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Simd::detect` found avx2 and fma on this machine.
+        Simd::Avx2 => unsafe { add_few_avx2(terms, offsets) },
+        Simd::Baseline => add_few_body::<BASELINE_FMA, NF>(terms, offsets),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,fma")]
+fn add_few_avx512<const NF: usize>(terms: &[Term<'_, NF>], offsets: &mut [Block; NF]) {
+    add_few_body::<true, NF>(terms, offsets);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn add_few_avx2<const NF: usize>(terms: &[Term<'_, NF>], offsets: &mut [Block; NF]) {
+    add_few_body::<true, NF>(terms, offsets);
+}
+
+#[inline(always)]
+fn add_few_body<const FMA: bool, const NF: usize>(terms: &[Term<'_, NF>], offsets: &mut [Block; NF]) {
+    let mut acc = *offsets;
+    for term in terms {
+        for (block, coefficients) in term.directions.iter().zip(term.coefficients) {
+            for n in 0..NF {
+                for i in 0..3 {
+                    for l in 0..LANES {
+                        acc[n][i].0[l] = fma::<FMA>(block[i].0[l], coefficients[n], acc[n][i].0[l]);
+                    }
+                }
+            }
+        }
+    }
+    *offsets = acc;
+}
+
+/// The transforms of one frame, by joint: four columns (x, y, z, translation) of four floats, the last unused.
+pub(crate) type JointLanes = [Lane];
+
+/// Skins one block of one frame: `out[v] = (Σ w · transform) · offsets[v] + translation`.
+pub(crate) fn skin_few(
+    simd: Simd,
+    weights: &[&[VertexWeight]],
+    joints: &JointLanes,
+    translation: [f32; 3],
+    offsets: &Block,
+    out: &mut [[f32; 3]],
+) {
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Simd::detect` found avx512f, avx512vl and fma on this machine.
+        Simd::Avx512 => unsafe { skin_few_avx512(weights, joints, translation, offsets, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Simd::detect` found avx2 and fma on this machine.
+        Simd::Avx2 => unsafe { skin_few_avx2(weights, joints, translation, offsets, out) },
+        Simd::Baseline => skin_few_body::<BASELINE_FMA>(weights, joints, translation, offsets, out),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,fma")]
+fn skin_few_avx512(
+    weights: &[&[VertexWeight]],
+    joints: &JointLanes,
+    translation: [f32; 3],
+    offsets: &Block,
+    out: &mut [[f32; 3]],
+) {
+    skin_few_body::<true>(weights, joints, translation, offsets, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn skin_few_avx2(
+    weights: &[&[VertexWeight]],
+    joints: &JointLanes,
+    translation: [f32; 3],
+    offsets: &Block,
+    out: &mut [[f32; 3]],
+) {
+    skin_few_body::<true>(weights, joints, translation, offsets, out);
+}
+
+#[inline(always)]
+fn skin_few_body<const FMA: bool>(
+    weights: &[&[VertexWeight]],
+    joints: &JointLanes,
+    translation: [f32; 3],
+    offsets: &Block,
+    out: &mut [[f32; 3]],
+) {
+    let offsets: &[f32; 48] = bytemuck::cast_ref(offsets);
+    let points = offsets.as_chunks::<3>().0;
+    for ((weights, [x, y, z]), out) in weights.iter().zip(points).zip(out) {
+        let t = blend::<FMA>(weights, joints).0;
+        for i in 0..3 {
+            let turned = fma::<FMA>(t[i], *x, fma::<FMA>(t[4 + i], *y, fma::<FMA>(t[8 + i], *z, t[12 + i])));
+            out[i] = turned + translation[i];
+        }
+    }
+}
+
+/// `Σ w · transform` of one vertex or point.
+#[inline(always)]
+fn blend<const FMA: bool>(weights: &[VertexWeight], joints: &JointLanes) -> Lane {
+    let mut t = Lane::ZERO;
+    for w in weights {
+        let joint = &joints[usize::from(w.joint)];
+        for l in 0..LANES {
+            t.0[l] = fma::<FMA>(joint.0[l], w.weight, t.0[l]);
+        }
+    }
+    t
+}
+
+/// One table's run for a block and its coefficient panel `[column][lane of 16 frames]`.
+pub(crate) struct PanelTerm<'a> {
+    pub(crate) directions: &'a [Block],
+    pub(crate) panel: &'a [Lane],
+}
+
+/// What the many-frames loop needs besides the table.
+pub(crate) struct Panel<'a> {
+    /// Lanes of 16 frames.
+    pub(crate) n_lanes: usize,
+    /// Transforms `[joint][12][lane]`, 12 = the 3×4 matrix in row-major order.
+    pub(crate) joints: &'a [Lane],
+    /// Translations `[axis][lane]`.
+    pub(crate) translations: &'a [Lane],
+}
+
+/// Adds the terms to the offsets `[48 rows][lane]` of one block.
+pub(crate) fn add_many(simd: Simd, n_lanes: usize, terms: &[PanelTerm<'_>], offsets: &mut [Lane]) {
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Simd::detect` found avx512f, avx512vl and fma on this machine.
+        Simd::Avx512 => unsafe { add_many_avx512(n_lanes, terms, offsets) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Simd::detect` found avx2 and fma on this machine.
+        Simd::Avx2 => unsafe { add_many_avx2(n_lanes, terms, offsets) },
+        Simd::Baseline => add_many_body::<BASELINE_FMA, 4, 1>(n_lanes, terms, offsets),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,fma")]
+fn add_many_avx512(n_lanes: usize, terms: &[PanelTerm<'_>], offsets: &mut [Lane]) {
+    add_many_body::<true, 8, 3>(n_lanes, terms, offsets);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn add_many_avx2(n_lanes: usize, terms: &[PanelTerm<'_>], offsets: &mut [Lane]) {
+    add_many_body::<true, 4, 1>(n_lanes, terms, offsets);
+}
+
+/// Columns worked on at a time: their part of the panel and of the table stay in the first-level cache.
+const COLUMNS_AT_A_TIME: usize = 96;
+
+#[inline(always)]
+fn add_many_body<const FMA: bool, const R: usize, const N: usize>(
+    n_lanes: usize,
+    terms: &[PanelTerm<'_>],
+    offsets: &mut [Lane],
+) {
+    for term in terms {
+        let runs = term.directions.chunks(COLUMNS_AT_A_TIME);
+        let panels = term.panel.chunks(COLUMNS_AT_A_TIME * n_lanes);
+        for (directions, panel) in runs.zip(panels) {
+            let mut lane = 0;
+            while lane + N <= n_lanes {
+                add_rows::<FMA, R, N>(n_lanes, lane, directions, panel, offsets);
+                lane += N;
+            }
+            match n_lanes - lane {
+                2 => add_rows::<FMA, R, 2>(n_lanes, lane, directions, panel, offsets),
+                1 => add_rows::<FMA, R, 1>(n_lanes, lane, directions, panel, offsets),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_rows<const FMA: bool, const R: usize, const N: usize>(
+    n_lanes: usize,
+    lane: usize,
+    directions: &[Block],
+    panel: &[Lane],
+    offsets: &mut [Lane],
+) {
+    let rows: &[[f32; 48]] = bytemuck::cast_slice(directions);
+    for first in (0..48).step_by(R) {
+        let mut acc = [[Lane::ZERO; N]; R];
+        for (r, acc) in acc.iter_mut().enumerate() {
+            let at = (first + r) * n_lanes + lane;
+            acc.copy_from_slice(&offsets[at..at + N]);
+        }
+        for (row, panel) in rows.iter().zip(panel.chunks_exact(n_lanes)) {
+            let (elements, _) = row[first..].split_first_chunk::<R>().unwrap_or((&[0.0; R], &[]));
+            let (lanes, _) = panel[lane..].split_first_chunk::<N>().unwrap_or((&[Lane::ZERO; N], &[]));
+            for r in 0..R {
+                for n in 0..N {
+                    for l in 0..LANES {
+                        acc[r][n].0[l] = fma::<FMA>(elements[r], lanes[n].0[l], acc[r][n].0[l]);
+                    }
+                }
+            }
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            let at = (first + r) * n_lanes + lane;
+            offsets[at..at + N].copy_from_slice(acc);
+        }
+    }
+}
+
+/// Skins the offsets `[48 rows][lane]` of one block in place.
+pub(crate) fn skin_many(simd: Simd, weights: &[&[VertexWeight]], panel: &Panel<'_>, offsets: &mut [Lane]) {
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Simd::detect` found avx512f, avx512vl and fma on this machine.
+        Simd::Avx512 => unsafe { skin_many_avx512(weights, panel, offsets) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Simd::detect` found avx2 and fma on this machine.
+        Simd::Avx2 => unsafe { skin_many_avx2(weights, panel, offsets) },
+        Simd::Baseline => skin_many_body::<BASELINE_FMA>(weights, panel, offsets),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,fma")]
+fn skin_many_avx512(weights: &[&[VertexWeight]], panel: &Panel<'_>, offsets: &mut [Lane]) {
+    skin_many_body::<true>(weights, panel, offsets);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn skin_many_avx2(weights: &[&[VertexWeight]], panel: &Panel<'_>, offsets: &mut [Lane]) {
+    skin_many_body::<true>(weights, panel, offsets);
+}
+
+#[inline(always)]
+fn skin_many_body<const FMA: bool>(weights: &[&[VertexWeight]], panel: &Panel<'_>, offsets: &mut [Lane]) {
+    let n = panel.n_lanes;
+    for (weights, rows) in weights.iter().zip(offsets.chunks_exact_mut(3 * n)) {
+        for lane in 0..n {
+            let point = [rows[lane], rows[n + lane], rows[2 * n + lane]];
+            for axis in 0..3 {
+                let mut t = [Lane::ZERO; 4];
+                for w in *weights {
+                    let at = (usize::from(w.joint) * 12 + axis * 4) * n + lane;
+                    for (column, t) in t.iter_mut().enumerate() {
+                        let joint = &panel.joints[at + column * n];
+                        for l in 0..LANES {
+                            t.0[l] = fma::<FMA>(joint.0[l], w.weight, t.0[l]);
+                        }
+                    }
+                }
+                let shift = panel.translations[axis * n + lane];
+                let out = &mut rows[axis * n + lane];
+                for l in 0..LANES {
+                    let turned = fma::<FMA>(
+                        t[0].0[l],
+                        point[0].0[l],
+                        fma::<FMA>(t[1].0[l], point[1].0[l], fma::<FMA>(t[2].0[l], point[2].0[l], t[3].0[l])),
+                    );
+                    out.0[l] = turned + shift.0[l];
+                }
+            }
+        }
+    }
+}
