@@ -1,6 +1,9 @@
 //! What can be wrong with a tensor file.
 
+use crate::gguf::GgufError;
 use crate::npy::NpyError;
+use crate::pickle::PickleError;
+use crate::safetensors::SafetensorsError;
 use crate::zip::ZipError;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +72,18 @@ pub enum Error {
     /// A broken npy array.
     #[error(transparent)]
     Npy(#[from] NpyError),
+    /// A broken safetensors file or index.
+    #[error(transparent)]
+    Safetensors(#[from] SafetensorsError),
+    /// A broken pickle, or one that calls code.
+    #[error(transparent)]
+    Pickle(#[from] PickleError),
+    /// A broken GGUF file.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// None of the formats that this crate reads.
+    #[error("neither safetensors, npz, PyTorch nor GGUF")]
+    UnknownFormat,
 }
 
 impl Error {

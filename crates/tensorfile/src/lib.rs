@@ -3,6 +3,11 @@
 //! | format | read | write |
 //! | --- | --- | --- |
 //! | npy, npz (stored or deflated) | [`npy`], [`Npz`] | [`npy::write`], [`write_npz`] |
+//! | safetensors, one file or sharded | [`Safetensors`], [`Shards`] | [`write_safetensors`], [`write_safetensors_with`] |
+//! | PyTorch `.pth`/`.pt`/`.ckpt`/`.bin`, zip and older | [`Pickle`] | [`write_torch_with`] |
+//! | GGUF, quantised types included | [`Gguf`] | [`write_gguf_with`] |
+//!
+//! [`open`] chooses by what a file holds.
 //!
 //! Every container is a [`TensorSource`]: names, types and shapes first, then [`TensorView`]s whose bytes are
 //! borrowed from the (mapped) file wherever they lie there in row-major order. Broken files give an [`Error`] that names
@@ -24,9 +29,13 @@ mod data;
 mod dtype;
 mod error;
 mod float8;
+pub mod gguf;
 pub mod npy;
 mod npz;
+mod open;
+pub mod pickle;
 mod quant;
+pub mod safetensors;
 mod view;
 pub mod zip;
 
@@ -34,5 +43,9 @@ pub use data::Data;
 pub use dtype::{Dtype, element_count};
 pub use error::{Error, Result};
 pub use float8::{e4m3_to_f32, e5m2_to_f32};
+pub use gguf::{Gguf, write_gguf_with};
 pub use npz::{Npz, write_npz, write_npz_bytes};
+pub use open::{open, parse};
+pub use pickle::{Pickle, write_torch_with};
+pub use safetensors::{Safetensors, Shards, safetensors_bytes, write_safetensors, write_safetensors_with};
 pub use view::{TensorInfo, TensorSource, TensorView};

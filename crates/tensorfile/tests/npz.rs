@@ -1,4 +1,5 @@
 //! npy and npz: round trips, foreign layouts, hostile files.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use proptest::prelude::*;
 use tensorfile::npy::{self, NpyError, NpyHeader};
