@@ -1,0 +1,175 @@
+//! What can go wrong with video files and picture sequences.
+
+use std::path::{Path, PathBuf};
+
+/// Why a video or picture couldn't be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder couldn't be opened, read, written or renamed.
+    #[error("{}: {action} failed", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done with it.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file's structure contradicts itself or the format.
+    #[error("{}: not a valid {format} file: {detail}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The format it should have.
+        format: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A codec, profile or container that the built-in reader can't decode, and no ffmpeg was found to do it.
+    #[error(
+        "{}: {codec} ({profile}) can't be decoded here: {reason}; install ffmpeg or convert the file to \
+         progressive 8-bit 4:2:0 H.264",
+        path.display()
+    )]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The codec or container.
+        codec: String,
+        /// The codec's profile, or what is known of it.
+        profile: String,
+        /// What exactly isn't supported.
+        reason: String,
+    },
+    /// An output format that the built-in writer can't make, and no ffmpeg was found to do it.
+    #[error("{}: can't write {format:?} here: {reason}", path.display())]
+    UnsupportedOutput {
+        /// The file to be written.
+        path: PathBuf,
+        /// Its extension.
+        format: String,
+        /// What exactly isn't supported.
+        reason: String,
+    },
+    /// A file has no video in it.
+    #[error("{}: no video track", path.display())]
+    NoVideo {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The H.264 decoder refused a frame.
+    #[error("{}: H.264 frame {frame} can't be decoded: {detail}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// Index of the frame in decoding order.
+        frame: usize,
+        /// What the decoder said.
+        detail: String,
+    },
+    /// The H.264 encoder refused a frame.
+    #[error("{}: H.264 frame {frame} can't be encoded: {detail}", path.display())]
+    Encode {
+        /// The file being written.
+        path: PathBuf,
+        /// Index of the frame.
+        frame: usize,
+        /// What the encoder said.
+        detail: String,
+    },
+    /// A video gave another number of frames than it promised.
+    #[error("{}: {got} frames came out, {expected} were promised", path.display())]
+    FrameCount {
+        /// The file.
+        path: PathBuf,
+        /// Number of frames promised by the file.
+        expected: usize,
+        /// Number of frames that came out.
+        got: usize,
+    },
+    /// A frame has another size than the first one.
+    #[error("{}: frame {frame} is {got:?} pixels (width, height), the first was {expected:?}", path.display())]
+    FrameSize {
+        /// The file.
+        path: PathBuf,
+        /// Index of the frame.
+        frame: usize,
+        /// Width and height of the first frame.
+        expected: (u32, u32),
+        /// Width and height of this one.
+        got: (u32, u32),
+    },
+    /// H.264 with 4:2:0 chroma needs even sizes within the encoder's limit.
+    #[error("{}: {width}x{height} can't be H.264: {reason}", path.display())]
+    VideoSize {
+        /// The file being written.
+        path: PathBuf,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// What is wrong with the size.
+        reason: &'static str,
+    },
+    /// A video without a single frame.
+    #[error("{}: a video needs at least one frame", path.display())]
+    NoFrames {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A folder that should receive a sequence already has pictures in it.
+    #[error("{}: the folder already has pictures in it", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A picture file couldn't be decoded or encoded.
+    #[error("{}: {action} failed", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What was being done with it.
+        action: &'static str,
+        /// What the picture library said.
+        source: image::ImageError,
+    },
+    /// The external ffmpeg failed.
+    #[error("{}: ffmpeg failed: {detail}", path.display())]
+    Ffmpeg {
+        /// The file it was to read or write.
+        path: PathBuf,
+        /// The end of what it printed.
+        detail: String,
+    },
+    /// An option is outside its range.
+    #[error("{name} is {value}, expected {expected}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A worker thread ended without handing over its frames.
+    #[error("{}: the background thread ended early", path.display())]
+    Thread {
+        /// The file it worked on.
+        path: PathBuf,
+    },
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+pub(crate) trait IoContext<T> {
+    /// Names the file and the action that failed.
+    fn at(self, path: &Path, action: &'static str) -> Result<T>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn at(self, path: &Path, action: &'static str) -> Result<T> {
+        self.map_err(|source| Error::Io { path: path.to_owned(), action, source })
+    }
+}

@@ -1,0 +1,49 @@
+//! Video and picture sequences in and out, frame by frame, without system libraries.
+//!
+//! * In: H.264 in mp4 and mov, folders of PNG and JPEG files. Out: H.264 in mp4, numbered PNG and JPEG files.
+//!   Everything else goes through an `ffmpeg` program where there is one; where there is none, the error names codec
+//!   and profile.
+//! * Frames are [`image::RgbImage`]; a reader is an iterator of them, so a video is never in memory as a whole.
+//! * As many frames come out as went in. BT.601, BT.709 and BT.2020 in limited and full range are told apart, turned
+//!   videos come out upright, and edit lists are honoured.
+//! * Sound is carried over without being decoded ([`AudioTrack`]), and ends where the pictures end.
+//!
+//! ```
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let (input, output) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
+//! use media::{FrameRate, VideoReader, VideoWriter, WriteOptions};
+//! # let mut writer = VideoWriter::create(&input, WriteOptions::new(FrameRate::whole(24)))?;
+//! # for _ in 0..5 { writer.push(&image::RgbImage::new(32, 32))?; }
+//! # writer.finish()?;
+//! // Darken a video; decoding, this thread and encoding overlap.
+//! let reader = VideoReader::open(&input)?.prefetch(2);
+//! let options = WriteOptions::new(reader.info().frame_rate);
+//! let writer = VideoWriter::create(&output, options)?.in_background(2);
+//! for frame in reader {
+//!     let mut frame = frame?;
+//!     frame.iter_mut().for_each(|byte| *byte /= 2);
+//!     writer.push(frame)?;
+//! }
+//! assert_eq!(writer.finish()?.frames, 5);
+//! # Ok::<(), media::Error>(())
+//! ```
+
+mod audio;
+pub mod color;
+mod error;
+mod ffmpeg;
+mod h264;
+mod mp4;
+mod orientation;
+mod picture;
+mod rate;
+mod read;
+mod write;
+
+pub use audio::AudioTrack;
+pub use error::{Error, Result};
+pub use orientation::Orientation;
+pub use picture::{PictureFormat, read_picture, write_picture};
+pub use rate::FrameRate;
+pub use read::{Prefetch, ReadOptions, VideoInfo, VideoReader, picture_files};
+pub use write::{BackgroundWriter, VideoWriter, WriteOptions, Written};

@@ -1,0 +1,98 @@
+//! Frames encoded by an external ffmpeg, through a pipe.
+
+use super::WriteOptions;
+use crate::error::{Error, IoContext, Result};
+use crate::ffmpeg::{Ffmpeg, Running, file_argument};
+use image::RgbImage;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tempfile::TempPath;
+
+/// An encoder that is started with the first frame, whose size it needs.
+#[derive(Debug)]
+pub(super) struct FfmpegSink {
+    path: PathBuf,
+    ffmpeg: Ffmpeg,
+    options: WriteOptions,
+    running: Option<(Running, TempPath)>,
+}
+
+impl FfmpegSink {
+    pub(super) fn create(path: &Path, options: WriteOptions) -> Result<Self> {
+        let ffmpeg = options.ffmpeg.as_deref().and_then(Ffmpeg::find).ok_or_else(|| {
+            let format = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+            let reason =
+                "no ffmpeg was found; mp4, m4v, mov and numbered png or jpg work without".to_owned();
+            Error::UnsupportedOutput { path: path.to_owned(), format, reason }
+        })?;
+        Ok(Self { path: path.to_owned(), ffmpeg, options, running: None })
+    }
+
+    pub(super) fn push(&mut self, frame: &RgbImage) -> Result<()> {
+        if self.running.is_none() {
+            self.running = Some(self.start(frame.dimensions())?);
+        }
+        let Some((running, _)) = &mut self.running else { return Ok(()) };
+        let Some(pipe) = &mut running.child.stdin else { return Ok(()) };
+        if let Err(error) = pipe.write_all(frame.as_raw()) {
+            // A closed pipe means that ffmpeg gave up; its own words say why.
+            running.child.stdin = None;
+            running.wait(&self.path)?;
+            return Err(error).at(&self.path, "writing to ffmpeg");
+        }
+        Ok(())
+    }
+
+    fn start(&self, (width, height): (u32, u32)) -> Result<(Running, TempPath)> {
+        let extension = self.path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let out = tempfile::Builder::new()
+            .prefix(".writing-")
+            .suffix(&format!(".{extension}"))
+            .tempfile_in(folder)
+            .at(&self.path, "creating a temporary file beside it")?
+            .into_temp_path();
+        let options = &self.options;
+        let running = self.ffmpeg.start(&self.path, Stdio::piped(), Stdio::null(), |command| {
+            command.args(["-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]);
+            command.args(["-video_size", &format!("{width}x{height}")]);
+            command.args(["-framerate", &options.frame_rate.to_string(), "-i", "-"]);
+            if let Some(audio) = &options.audio {
+                let (source, skipped) = audio.source();
+                command.args(["-ss", &format!("{skipped:.6}"), "-i"]).arg(file_argument(source));
+                command.args(["-map", "0:v:0", "-map", "1:a:0", "-shortest"]);
+            }
+            command.args(["-g", &options.keyframe_interval.to_string()]);
+            match extension.as_str() {
+                "gif" | "apng" | "webp" => {
+                    command.args(["-loop", "0"]);
+                }
+                "webm" | "mkv" => {
+                    command.args(["-crf", &options.qp.to_string(), "-b:v", "0", "-pix_fmt", "yuv420p"]);
+                }
+                _ => {
+                    // 1 (finest) to 31 is the scale of the codecs that are left.
+                    let scale = (u32::from(options.qp).saturating_sub(12) / 2).clamp(1, 31);
+                    command.args(["-qscale:v", &scale.to_string()]);
+                }
+            }
+            command.arg(file_argument(&out));
+        })?;
+        Ok((running, out))
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        let Some((mut running, out)) = self.running else { return Err(Error::NoFrames { path: self.path }) };
+        running.child.stdin = None;
+        running.wait(&self.path)?;
+        #[cfg(unix)]
+        {
+            // Temporary files are private; the result is as readable as its folder's other files usually are.
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o644))
+                .at(&self.path, "setting permissions")?;
+        }
+        out.persist(&self.path).map_err(|e| e.error).at(&self.path, "renaming the finished file")
+    }
+}
