@@ -1,0 +1,195 @@
+//! Choosing the instruction set, spreading blocks over threads, and writing results.
+#![expect(unsafe_code, reason = "blocks of one frame are written by several threads, through pointers")]
+
+use half::bf16;
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::simd::Simd;
+use super::{ConvShape, Frame, FrameMut, Input, PANEL};
+
+/// One call: what to read and how.
+pub(super) struct Job<'a> {
+    pub(super) shape: &'a ConvShape,
+    pub(super) input: &'a Input<'a>,
+    /// Padded to whole panels.
+    pub(super) bias: &'a [f32],
+    /// Output height and width.
+    pub(super) size: (usize, usize),
+}
+
+#[derive(Clone, Copy)]
+enum OutFrame {
+    F32(*mut f32),
+    Bf16(*mut bf16),
+}
+
+/// Where the results go: frames that several threads write disjoint pixels of.
+pub(super) struct Target<'a> {
+    residual: Option<&'a [Frame<'a>]>,
+    out: Vec<OutFrame>,
+    /// The frames stay borrowed mutably for as long as the target lives.
+    frames: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: threads write through the pointers only in `store_pixel`, whose contract gives each pixel to one thread.
+unsafe impl Sync for Target<'_> {}
+
+impl<'a> Target<'a> {
+    pub(super) fn new(residual: Option<&'a [Frame<'a>]>, out: &'a mut [FrameMut<'_>]) -> Self {
+        let out = out
+            .iter_mut()
+            .map(|frame| match frame {
+                FrameMut::F32(data) => OutFrame::F32(data.as_mut_ptr()),
+                FrameMut::Bf16(data) => OutFrame::Bf16(data.as_mut_ptr()),
+            })
+            .collect();
+        Self { residual, out, frames: PhantomData }
+    }
+
+    /// Number of frames.
+    pub(super) fn frames(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Writes `values + bias + residual` to pixel number `pixel` of frame `t`.
+    ///
+    /// # Safety
+    /// `pixel` lies in the frame, no other thread writes it, `values` is readable for whole panels, the CPU has `S`.
+    #[inline(always)]
+    pub(super) unsafe fn store_pixel<S: Simd>(
+        &self,
+        job: &Job<'_>,
+        t: usize,
+        pixel: usize,
+        values: *const f32,
+    ) {
+        let c = job.shape.c_out;
+        let at = pixel * c;
+        // SAFETY: the caller's; bias has whole panels, residual frames have the length of output frames (checked by
+        // `Conv::forward`).
+        unsafe {
+            let bias = job.bias.as_ptr();
+            let mut rest = 0;
+            if let OutFrame::F32(out) = self.out[t] {
+                let out = out.add(at);
+                rest = c - c % S::LANES;
+                match self.residual.map(|r| r[t]) {
+                    Some(Frame::F32(r)) => {
+                        let r = r.as_ptr().add(at);
+                        for k in (0..rest).step_by(S::LANES) {
+                            let v = S::add(S::load(values.add(k)), S::load(bias.add(k)));
+                            S::store(out.add(k), S::add(v, S::load(r.add(k))));
+                        }
+                    }
+                    None => {
+                        for k in (0..rest).step_by(S::LANES) {
+                            S::store(out.add(k), S::add(S::load(values.add(k)), S::load(bias.add(k))));
+                        }
+                    }
+                    Some(Frame::Bf16(_)) => rest = 0,
+                }
+            }
+            for k in rest..c {
+                let mut v = *values.add(k) + *bias.add(k);
+                match self.residual.map(|r| r[t]) {
+                    Some(Frame::F32(r)) => v += *r.as_ptr().add(at + k),
+                    Some(Frame::Bf16(r)) => v += (*r.as_ptr().add(at + k)).to_f32(),
+                    None => {}
+                }
+                match self.out[t] {
+                    OutFrame::F32(out) => *out.add(at + k) = v,
+                    OutFrame::Bf16(out) => *out.add(at + k) = round_to_bf16(v),
+                }
+            }
+        }
+    }
+}
+
+/// Nearest even, without the branches of the general conversion; not for NaN.
+#[inline(always)]
+fn round_to_bf16(v: f32) -> bf16 {
+    let bits = v.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+    // A NaN stays one: the addition may not carry it into infinity's or zero's pattern.
+    let nan = (bits >> 16) | 0x40;
+    bf16::from_bits(if v.is_nan() { nan as u16 } else { rounded as u16 })
+}
+
+thread_local! {
+    /// Working memory of a thread, kept from call to call so that the steady state allocates nothing.
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `work` on every block from 0 to `blocks`, each once, on the threads of the current pool, with `scratch` floats
+/// of working memory (of any content) for each thread.
+pub(super) fn for_each_block(blocks: usize, scratch: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        SCRATCH.with_borrow_mut(|memory| {
+            if memory.len() < scratch {
+                *memory = Vec::new(); // frees before it grows
+                memory.resize(scratch, 0.0);
+            }
+            loop {
+                let block = next.fetch_add(1, Ordering::Relaxed);
+                if block >= blocks {
+                    break;
+                }
+                work(block, &mut memory[..scratch]);
+            }
+        });
+    };
+    let workers = rayon::current_num_threads().min(blocks);
+    if workers <= 1 {
+        return worker();
+    }
+    rayon::scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(|_| worker());
+        }
+        worker();
+    });
+}
+
+/// Panels for that many features.
+pub(super) fn panels(c_out: usize) -> usize {
+    c_out.div_ceil(PANEL)
+}
+
+/// Defines `$name(args)`, which runs `$generic::<S>(args)` compiled for the level in use.
+macro_rules! per_level {
+    ($name:ident($($arg:ident: $ty:ty),* $(,)?) => $generic:ident) => {
+        fn $name($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f")]
+                unsafe fn avx512($($arg: $ty),*) {
+                    // SAFETY: compiled for, and only called with, AVX-512.
+                    unsafe { $generic::<crate::conv::simd::Avx512>($($arg),*) }
+                }
+                #[target_feature(enable = "avx2,fma")]
+                unsafe fn avx2($($arg: $ty),*) {
+                    // SAFETY: compiled for, and only called with, AVX2 and FMA.
+                    unsafe { $generic::<crate::conv::simd::Avx2>($($arg),*) }
+                }
+                match crate::level() {
+                    // SAFETY: a level in use is supported (`set_level` and `detected_level` check it).
+                    crate::Level::Avx512 | crate::Level::Avx512Bf16 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: as above.
+                    crate::Level::Avx2 => return unsafe { avx2($($arg),*) },
+                    _ => {}
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            if crate::level() == crate::Level::Neon {
+                // SAFETY: a level in use is supported; NEON is part of every 64-bit Arm target.
+                return unsafe { $generic::<crate::conv::simd::Neon>($($arg),*) };
+            }
+            // SAFETY: plain Rust runs anywhere.
+            unsafe { $generic::<crate::conv::simd::Portable>($($arg),*) }
+        }
+    };
+}
+pub(super) use per_level;
