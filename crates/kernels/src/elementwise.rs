@@ -3,6 +3,9 @@
 use half::bf16;
 use rayon::prelude::*;
 
+use crate::level::level;
+use crate::simd::{Kernel, PANEL, Simd, dispatch, math};
+
 /// Elements that one task handles: large enough to hide the scheduler, small enough for the cache.
 const CHUNK: usize = 16 * 1024;
 
@@ -22,42 +25,59 @@ pub enum Activation {
 
 impl Activation {
     /// Applies the function to each element on the current thread.
-    pub(crate) fn apply_serial(self, x: &mut [f32]) {
+    #[inline(always)]
+    pub(crate) fn run<S: Simd>(self, s: S, x: &mut [f32]) {
         match self {
             Self::None => {}
-            Self::GeluTanh => x.iter_mut().for_each(|v| *v = gelu_tanh_one(*v)),
-            Self::GeluErf => x.iter_mut().for_each(|v| *v = gelu_erf_one(*v)),
-            Self::Silu => x.iter_mut().for_each(|v| *v = silu_one(*v)),
+            Self::GeluTanh => map(s, x, |v| math::gelu_tanh(s, v)),
+            Self::GeluErf => map(s, x, |v| math::gelu_erf(s, v)),
+            Self::Silu => map(s, x, |v| math::silu(s, v)),
         }
     }
 
     /// Applies the function to each element.
     pub fn apply(self, x: &mut [f32]) {
         if self != Self::None {
-            x.par_chunks_mut(CHUNK).for_each(|x| self.apply_serial(x));
+            let level = level();
+            x.par_chunks_mut(CHUNK)
+                .for_each(|x| dispatch(level, Activate { activation: self, x, factor: None }));
         }
     }
 }
 
-fn gelu_tanh_one(x: f32) -> f32 {
-    let inner = std::f32::consts::FRAC_2_PI.sqrt() * (x + 0.044_715 * x * x * x);
-    0.5 * x * (1.0 + inner.tanh())
+/// Applies `f` to each vector of `x`; the last may be padded with zeros.
+#[inline(always)]
+fn map<S: Simd>(s: S, x: &mut [f32], f: impl Fn(S::V) -> S::V) {
+    let mut vectors = x.chunks_exact_mut(S::LANES);
+    for v in &mut vectors {
+        s.store(f(s.load(v)), v);
+    }
+    let rest = vectors.into_remainder();
+    if !rest.is_empty() {
+        let mut padded = [0.0; PANEL];
+        padded[..rest.len()].copy_from_slice(rest);
+        let v = f(s.load(&padded));
+        s.store(v, &mut padded);
+        rest.copy_from_slice(&padded[..rest.len()]);
+    }
 }
 
-fn gelu_erf_one(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+/// [`Activation::run`], and the product with a second slice if there is one.
+struct Activate<'a> {
+    activation: Activation,
+    x: &'a mut [f32],
+    factor: Option<&'a [f32]>,
 }
 
-fn silu_one(x: f32) -> f32 {
-    x / (1.0 + (-x).exp())
-}
-
-/// erf by Abramowitz and Stegun 7.1.26 (absolute error below 1.5e-7).
-fn erf(x: f32) -> f32 {
-    let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
-    let poly =
-        t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
-    (1.0 - poly * (-x * x).exp()).copysign(x)
+impl Kernel for Activate<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.activation.run(s, self.x);
+        if let Some(factor) = self.factor {
+            self.x.iter_mut().zip(factor).for_each(|(x, f)| *x *= f);
+        }
+    }
 }
 
 /// GELU with the tanh approximation, in place.
@@ -81,10 +101,10 @@ pub fn silu(x: &mut [f32]) {
 /// If the lengths differ.
 pub fn activate_mul(activation: Activation, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "gate and up differ in length");
-    gate.par_chunks_mut(CHUNK).zip(up.par_chunks(CHUNK)).for_each(|(gate, up)| {
-        activation.apply_serial(gate);
-        gate.iter_mut().zip(up).for_each(|(g, u)| *g *= u);
-    });
+    let level = level();
+    gate.par_chunks_mut(CHUNK)
+        .zip(up.par_chunks(CHUNK))
+        .for_each(|(x, up)| dispatch(level, Activate { activation, x, factor: Some(up) }));
 }
 
 /// `x *= factor`.

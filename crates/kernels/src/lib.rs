@@ -19,11 +19,16 @@
 //! Shapes are the caller's promise: a slice whose length doesn't fit panics with a message that names it.
 
 mod attention;
+pub mod conv;
 mod elementwise;
 mod gemm;
 mod level;
 mod norm;
 mod rope;
+mod scratch;
+mod shared;
+mod simd;
+mod tile;
 
 pub use attention::{Attention, Heads, attention};
 pub use elementwise::{

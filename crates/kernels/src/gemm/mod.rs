@@ -1,12 +1,17 @@
 //! Matrix products: `Linear` layers with their epilogues, and general strided products.
 
+mod driver;
+mod epilogue;
 mod packed;
+mod product;
+mod skinny;
+mod source;
 
 use half::bf16;
-use rayon::prelude::*;
 
+use self::epilogue::{Combine, Epilogue};
 pub use self::packed::{PackedBf16, PackedF32};
-use crate::elementwise::widen;
+use self::source::Source;
 use crate::{Activation, Precision};
 
 /// The weight of a [`Linear`], `[N, K]` row-major as PyTorch stores it.
@@ -32,14 +37,6 @@ pub enum Gate<'a> {
     Row(&'a [f32]),
     /// A value per element, `[M, N]`.
     Full(&'a [f32]),
-}
-
-/// What becomes of the product.
-#[derive(Clone, Copy, Debug)]
-enum Combine<'a> {
-    Store,
-    AddTo(Gate<'a>),
-    Residual(&'a [f32], Gate<'a>),
 }
 
 /// A linear layer `act(x · Wᵀ + bias)`.
@@ -146,53 +143,15 @@ impl<'a> Linear<'a> {
         if m == 0 || n == 0 {
             return;
         }
-        out.par_chunks_mut(n).zip(x.par_chunks(k)).enumerate().for_each_init(
-            || vec![0.0; n],
-            |acc, (row, (out, x))| {
-                for (col, acc) in acc.iter_mut().enumerate() {
-                    *acc = match self.weight {
-                        Weight::F32(w) => dot(x, w[col * k..(col + 1) * k].iter().copied()),
-                        Weight::Bf16(w) => dot(x, w[col * k..(col + 1) * k].iter().copied().map(widen)),
-                        Weight::PackedF32(w) => dot(x, w.row(col).iter().copied()),
-                        Weight::PackedBf16(w) => dot(x, w.row(col).iter().copied().map(widen)),
-                    };
-                }
-                if let Some(bias) = self.bias {
-                    acc.iter_mut().zip(bias).for_each(|(a, b)| *a += b);
-                }
-                self.activation.apply_serial(acc);
-                combine.write(row, acc, out);
-            },
-        );
-    }
-}
-
-impl Combine<'_> {
-    fn write(self, row: usize, acc: &[f32], out: &mut [f32]) {
-        let n = acc.len();
-        let (base, gate): (Option<&[f32]>, Gate<'_>) = match self {
-            Self::Store => {
-                out.copy_from_slice(acc);
-                return;
-            }
-            Self::AddTo(gate) => (None, gate),
-            Self::Residual(residual, gate) => (Some(&residual[row * n..(row + 1) * n]), gate),
+        let source = match self.weight {
+            Weight::F32(w) => Source::Rows { w, n, k },
+            Weight::Bf16(w) => Source::RowsBf16 { w, n, k },
+            Weight::PackedF32(w) => Source::Panels { panels: w.panels(), k },
+            Weight::PackedBf16(w) => Source::PanelsBf16 { panels: w.panels(), k },
         };
-        if let Some(base) = base {
-            out.copy_from_slice(base);
-        }
-        match gate {
-            Gate::One => out.iter_mut().zip(acc).for_each(|(o, a)| *o += a),
-            Gate::Row(gate) => out.iter_mut().zip(acc).zip(gate).for_each(|((o, a), g)| *o += g * a),
-            Gate::Full(gate) => {
-                out.iter_mut().zip(acc).zip(&gate[row * n..]).for_each(|((o, a), g)| *o += g * a);
-            }
-        }
+        let epilogue = Epilogue { bias: self.bias, activation: self.activation, combine };
+        driver::product(Mat::new(x, m, k), source, n, self.precision, &epilogue, out);
     }
-}
-
-fn dot(x: &[f32], w: impl Iterator<Item = f32>) -> f32 {
-    x.iter().zip(w).map(|(x, w)| x * w).sum()
 }
 
 /// A strided matrix.
@@ -249,15 +208,14 @@ pub fn matmul(a: Mat<'_>, b: Mat<'_>, out: &mut [f32]) {
     if out.is_empty() {
         return;
     }
-    out.par_chunks_mut(b.cols).enumerate().for_each(|(row, out)| {
-        out.fill(0.0);
-        for k in 0..a.cols {
-            let x = a.data[row * a.row_stride + k * a.col_stride];
-            for (col, out) in out.iter_mut().enumerate() {
-                *out += x * b.data[k * b.row_stride + col * b.col_stride];
-            }
+    let epilogue = Epilogue { bias: None, activation: Activation::None, combine: Combine::Store };
+    let source = match b {
+        Mat { row_stride: 1, .. } if b.col_stride == b.rows && b.cols > 0 => {
+            Source::Rows { w: &b.data[..b.rows * b.cols], n: b.cols, k: b.rows }
         }
-    });
+        _ => Source::Strided(b),
+    };
+    driver::product(a, source, b.cols, Precision::F32, &epilogue, out);
 }
 
 /// [`matmul`] for each of `batch` pairs of matrices that lie `a_stride` and `b_stride` elements apart (0 to reuse one);
@@ -278,6 +236,7 @@ pub fn matmul_batched(
     if size == 0 {
         return;
     }
+    use rayon::prelude::*;
     out.par_chunks_mut(size).enumerate().for_each(|(i, out)| {
         matmul(Mat { data: &a.data[i * a_stride..], ..a }, Mat { data: &b.data[i * b_stride..], ..b }, out);
     });

@@ -1,21 +1,57 @@
-//! Weights packed once for the kernels.
+//! Weights packed once into the panels that the kernels read.
 
 use half::bf16;
+use rayon::prelude::*;
 
-/// An `f32` weight `[N, K]` in the order that the kernels read.
-#[derive(Clone, Debug)]
+use super::product::{Bf16Pairs, F32, Product};
+use super::source::Source;
+use crate::level::level;
+use crate::simd::{Kernel, PANEL, Simd, dispatch};
+
+/// An `f32` weight `[N, K]` in the order that the kernels read: panels `[K, 16]` of 16 outputs.
+#[derive(Clone)]
 pub struct PackedF32 {
     n: usize,
     k: usize,
-    data: Vec<f32>,
+    panels: Vec<f32>,
 }
 
-/// A bf16 weight `[N, K]` in the order that the kernels read.
-#[derive(Clone, Debug)]
+/// A bf16 weight `[N, K]` in the order that the kernels read: panels `[K/2, 16]` of pairs along K, for 16 outputs.
+#[derive(Clone)]
 pub struct PackedBf16 {
     n: usize,
     k: usize,
-    data: Vec<bf16>,
+    panels: Vec<u32>,
+}
+
+/// Packs one panel.
+struct PackPanel<'a, P: Product> {
+    product: P,
+    source: Source<'a>,
+    panel: usize,
+    k: usize,
+    dst: &'a mut [P::T],
+}
+
+impl<P: Product> Kernel for PackPanel<'_, P> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.product.fill(s, &self.source, self.panel, 0, self.k, self.dst);
+    }
+}
+
+fn pack<P: Product>(product: P, source: Source<'_>, n: usize, k: usize) -> Vec<P::T> {
+    let size = P::units(k) * PANEL;
+    let mut panels = vec![P::T::default(); n.div_ceil(PANEL) * size];
+    if size > 0 {
+        let level = level();
+        panels
+            .par_chunks_mut(size)
+            .enumerate()
+            .for_each(|(panel, dst)| dispatch(level, PackPanel { product, source, panel, k, dst }));
+    }
+    panels
 }
 
 impl PackedF32 {
@@ -26,7 +62,7 @@ impl PackedF32 {
     #[must_use]
     pub fn new(w: &[f32], n: usize, k: usize) -> Self {
         assert_eq!(w.len(), n * k, "the weight isn't [{n}, {k}]");
-        Self { n, k, data: w.to_vec() }
+        Self { n, k, panels: pack(F32, Source::Rows { w, n, k }, n, k) }
     }
 
     /// `[N, K]`.
@@ -35,8 +71,8 @@ impl PackedF32 {
         [self.n, self.k]
     }
 
-    pub(crate) fn row(&self, n: usize) -> &[f32] {
-        &self.data[n * self.k..(n + 1) * self.k]
+    pub(crate) fn panels(&self) -> &[f32] {
+        &self.panels
     }
 }
 
@@ -48,7 +84,7 @@ impl PackedBf16 {
     #[must_use]
     pub fn new(w: &[bf16], n: usize, k: usize) -> Self {
         assert_eq!(w.len(), n * k, "the weight isn't [{n}, {k}]");
-        Self { n, k, data: w.to_vec() }
+        Self { n, k, panels: pack(Bf16Pairs, Source::RowsBf16 { w, n, k }, n, k) }
     }
 
     /// `[N, K]`.
@@ -57,7 +93,19 @@ impl PackedBf16 {
         [self.n, self.k]
     }
 
-    pub(crate) fn row(&self, n: usize) -> &[bf16] {
-        &self.data[n * self.k..(n + 1) * self.k]
+    pub(crate) fn panels(&self) -> &[u32] {
+        &self.panels
+    }
+}
+
+impl std::fmt::Debug for PackedF32 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PackedF32").field("n", &self.n).field("k", &self.k).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for PackedBf16 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PackedBf16").field("n", &self.n).field("k", &self.k).finish_non_exhaustive()
     }
 }

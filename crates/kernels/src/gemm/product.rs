@@ -1,0 +1,136 @@
+//! The two kinds of products: `f32` factors one by one, and bf16 factors in pairs along K.
+
+use super::Mat;
+use super::source::Source;
+use crate::scratch::Element;
+use crate::simd::{Simd, Tile};
+
+/// How factors are multiplied. A *unit* is what one step of a tile consumes: one step of K, or a pair of them.
+pub(super) trait Product: Copy + Send + Sync + 'static {
+    /// A unit of one row or column.
+    type T: Element;
+    /// Steps of K in a unit.
+    const STEPS: usize;
+
+    /// Units of `k` steps.
+    fn units(k: usize) -> usize {
+        k.div_ceil(Self::STEPS)
+    }
+
+    fn direct<'a>(self, source: &Source<'a>, panel: usize, unit0: usize) -> Option<(&'a [Self::T], usize)>;
+
+    fn fill<S: Simd>(
+        self,
+        s: S,
+        source: &Source<'_>,
+        panel: usize,
+        k0: usize,
+        kc: usize,
+        dst: &mut [Self::T],
+    );
+
+    /// Packs rows `row0..row0 + mr` and steps `k0..k0 + kc` of `a` into `[units, mr]`; rows beyond the last are 0.
+    fn pack_a(self, a: &Mat<'_>, row0: usize, mr: usize, k0: usize, kc: usize, dst: &mut [Self::T]);
+
+    fn tile<S: Simd>(self, s: S, tile: Tile<'_, Self::T>, c: &mut [f32]);
+}
+
+/// `f32` factors.
+#[derive(Clone, Copy)]
+pub(super) struct F32;
+
+/// Pairs of bf16 factors in a word, the first in the low half.
+#[derive(Clone, Copy)]
+pub(super) struct Bf16Pairs;
+
+impl Product for F32 {
+    type T = f32;
+    const STEPS: usize = 1;
+
+    #[inline(always)]
+    fn direct<'a>(self, source: &Source<'a>, panel: usize, unit0: usize) -> Option<(&'a [f32], usize)> {
+        source.direct_f32(panel, unit0)
+    }
+
+    #[inline(always)]
+    fn fill<S: Simd>(self, s: S, source: &Source<'_>, panel: usize, k0: usize, kc: usize, dst: &mut [f32]) {
+        source.fill_f32(s, panel, k0, kc, dst);
+    }
+
+    #[inline(always)]
+    fn pack_a(self, a: &Mat<'_>, row0: usize, mr: usize, k0: usize, kc: usize, dst: &mut [f32]) {
+        let dst = &mut dst[..kc * mr];
+        for i in 0..mr {
+            let column = dst[i..].iter_mut().step_by(mr);
+            if row0 + i >= a.rows {
+                column.for_each(|dst| *dst = 0.0);
+                continue;
+            }
+            let row = &a.data[(row0 + i) * a.row_stride + k0 * a.col_stride..];
+            if a.col_stride == 1 {
+                column.zip(row).for_each(|(dst, x)| *dst = *x);
+            } else {
+                column.zip(row.iter().step_by(a.col_stride)).for_each(|(dst, x)| *dst = *x);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd>(self, s: S, tile: Tile<'_, f32>, c: &mut [f32]) {
+        s.tile(tile, c);
+    }
+}
+
+impl Product for Bf16Pairs {
+    type T = u32;
+    const STEPS: usize = 2;
+
+    #[inline(always)]
+    fn direct<'a>(self, source: &Source<'a>, panel: usize, unit0: usize) -> Option<(&'a [u32], usize)> {
+        source.direct_pairs(panel, unit0)
+    }
+
+    #[inline(always)]
+    fn fill<S: Simd>(self, s: S, source: &Source<'_>, panel: usize, k0: usize, kc: usize, dst: &mut [u32]) {
+        source.fill_pairs(s, panel, k0, kc, dst);
+    }
+
+    #[inline(always)]
+    fn pack_a(self, a: &Mat<'_>, row0: usize, mr: usize, k0: usize, kc: usize, dst: &mut [u32]) {
+        let dst = &mut dst[..Self::units(kc) * mr];
+        for i in 0..mr {
+            let column = dst[i..].iter_mut().step_by(mr);
+            if row0 + i >= a.rows {
+                column.for_each(|dst| *dst = 0);
+                continue;
+            }
+            let row = &a.data[(row0 + i) * a.row_stride + k0 * a.col_stride..];
+            if a.col_stride == 1 {
+                let (pairs, last) = row[..kc].as_chunks::<2>();
+                let last = last.first().map(|x| [*x, 0.0]);
+                column
+                    .zip(pairs.iter().copied().chain(last))
+                    .for_each(|(dst, [even, odd])| *dst = round_pair(even, odd));
+            } else {
+                let at = |k: usize| if k < kc { row[k * a.col_stride] } else { 0.0 };
+                column.enumerate().for_each(|(p, dst)| *dst = round_pair(at(2 * p), at(2 * p + 1)));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd>(self, s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
+        s.tile_bf16(tile, c);
+    }
+}
+
+/// Two values rounded to bf16, nearest even, without a special case for NaN: one with all payload bits set may turn
+/// into another value, which no arithmetic produces.
+#[inline(always)]
+pub(crate) fn round_pair(even: f32, odd: f32) -> u32 {
+    let round = |x: f32| {
+        let bits = x.to_bits();
+        bits.wrapping_add(0x7fff + (bits >> 16 & 1))
+    };
+    round(even) >> 16 | round(odd) & 0xffff_0000
+}

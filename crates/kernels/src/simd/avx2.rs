@@ -1,0 +1,256 @@
+//! AVX2 with fused multiply-add.
+#![expect(unsafe_code, reason = "x86 intrinsics; an `Avx2` value proves that the CPU has them")]
+
+use std::arch::x86_64::*;
+
+use half::bf16;
+
+use super::{Kernel, PANEL, Simd, impl_tile};
+
+/// Proof that the CPU has AVX2 and FMA: made by [`Avx2::checked`] alone.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The token.
+    ///
+    /// # Panics
+    /// If the CPU lacks AVX2 or FMA.
+    #[inline]
+    pub(crate) fn checked() -> Self {
+        assert!(
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            "the CPU has no AVX2 with FMA"
+        );
+        Self(())
+    }
+
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        #[target_feature(enable = "avx2,fma")]
+        fn inner<K: Kernel>(s: Avx2, kernel: K) -> K::Out {
+            kernel.run(s)
+        }
+        // SAFETY: `checked` saw the features.
+        unsafe { inner(self, kernel) }
+    }
+}
+
+/// Calls intrinsics.
+macro_rules! avx2 {
+    ($e:expr) => {
+        // SAFETY: a value of `Avx2` exists, so the CPU has AVX2 and FMA (`Avx2::checked`); memory operands are slices
+        // whose length the caller of this macro has just checked.
+        unsafe { $e }
+    };
+}
+
+impl Simd for Avx2 {
+    type V = __m256;
+    const LANES: usize = 8;
+    const MR: usize = 6;
+    const NP: usize = 1;
+    const ATTN_MR: usize = 6;
+    const ATTN_NP: usize = 1;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        avx2!(_mm256_set1_ps(x))
+    }
+    #[inline(always)]
+    fn load(self, src: &[f32]) -> __m256 {
+        let src = &src[..8];
+        avx2!(_mm256_loadu_ps(src.as_ptr()))
+    }
+    #[inline(always)]
+    fn store(self, v: __m256, dst: &mut [f32]) {
+        let dst = &mut dst[..8];
+        avx2!(_mm256_storeu_ps(dst.as_mut_ptr(), v));
+    }
+    #[inline(always)]
+    fn load_bf16(self, src: &[bf16]) -> __m256 {
+        let src = &src[..8];
+        avx2!(_mm256_castsi256_ps(_mm256_slli_epi32(
+            _mm256_cvtepu16_epi32(_mm_loadu_si128(src.as_ptr().cast())),
+            16
+        )))
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        avx2!(_mm256_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        avx2!(_mm256_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        avx2!(_mm256_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        avx2!(_mm256_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        avx2!(_mm256_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        avx2!(_mm256_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        avx2!(_mm256_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn zero_if_lt(self, x: __m256, limit: __m256, v: __m256) -> __m256 {
+        avx2!(_mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, limit), v))
+    }
+    #[inline(always)]
+    fn shl23(self, v: __m256) -> __m256 {
+        avx2!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v))))
+    }
+    #[inline(always)]
+    fn copysign(self, a: __m256, b: __m256) -> __m256 {
+        avx2!({
+            let sign = _mm256_set1_ps(-0.0);
+            _mm256_or_ps(_mm256_andnot_ps(sign, a), _mm256_and_ps(sign, b))
+        })
+    }
+    #[inline(always)]
+    fn split_pairs(self, pairs: &[u32]) -> (__m256, __m256) {
+        let pairs = &pairs[..8];
+        avx2!({
+            let x = _mm256_loadu_si256(pairs.as_ptr().cast());
+            let first = _mm256_slli_epi32::<16>(x);
+            let second = _mm256_and_si256(x, _mm256_set1_epi32(0xffff_0000_u32.cast_signed()));
+            (_mm256_castsi256_ps(first), _mm256_castsi256_ps(second))
+        })
+    }
+    #[inline(always)]
+    fn swap_pairs(self, v: __m256) -> __m256 {
+        avx2!(_mm256_permute_ps::<0b1011_0001>(v))
+    }
+    #[inline(always)]
+    fn addsub(self, a: __m256, b: __m256) -> __m256 {
+        avx2!(_mm256_addsub_ps(a, b))
+    }
+    #[inline(always)]
+    fn load_dup(self, src: &[f32]) -> __m256 {
+        let src = &src[..4];
+        avx2!({
+            let x = _mm256_castps128_ps256(_mm_loadu_ps(src.as_ptr()));
+            _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3))
+        })
+    }
+    #[inline(always)]
+    fn sum(self, v: __m256) -> f32 {
+        let mut lanes = [0.0; 8];
+        self.store(v, &mut lanes);
+        let [a, b, c, d, e, f, g, h] = lanes;
+        ((a + e) + (b + f)) + ((c + g) + (d + h))
+    }
+    #[inline(always)]
+    fn max_lane(self, v: __m256) -> f32 {
+        let mut lanes = [0.0; 8];
+        self.store(v, &mut lanes);
+        lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    impl_tile!(2: (1, 1), (2, 1), (4, 1), (6, 1));
+
+    #[inline(always)]
+    fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
+        transpose16(self, src, stride, k, dst);
+    }
+
+    #[inline(always)]
+    fn pack_pairs(self, even: &[f32], odd: &[f32], dst: &mut [u32]) {
+        let (even, odd, dst) = (&even[..PANEL], &odd[..PANEL], &mut dst[..PANEL]);
+        for i in [0, 8] {
+            let (e, o) = (self.load(&even[i..]), self.load(&odd[i..]));
+            let dst = &mut dst[i..i + 8];
+            avx2!({
+                let e = _mm256_srli_epi32::<16>(round_bf16(e));
+                let o = _mm256_and_si256(round_bf16(o), _mm256_set1_epi32(0xffff_0000_u32.cast_signed()));
+                _mm256_storeu_si256(dst.as_mut_ptr().cast(), _mm256_or_si256(e, o));
+            });
+        }
+    }
+}
+
+/// Adds what rounds the upper half to the nearest bf16, ties to even. Infinities stay; NaN keeps its sign and may become
+/// another NaN or an infinity.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn round_bf16(x: __m256) -> __m256i {
+    let bits = _mm256_castps_si256(x);
+    let lsb = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+    _mm256_add_epi32(bits, _mm256_add_epi32(lsb, _mm256_set1_epi32(0x7fff)))
+}
+
+/// See [`Simd::transpose16`]: two columns of 8×8 blocks, the rest one by one.
+#[inline(always)]
+pub(crate) fn transpose16(s: Avx2, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
+    let whole = k / 8 * 8;
+    let (src_all, dst) = (&src[..15 * stride + k], &mut dst[..k * PANEL]);
+    for half in [0, 8] {
+        for j in (0..whole).step_by(8) {
+            let mut rows = [s.splat(0.0); 8];
+            for (i, row) in rows.iter_mut().enumerate() {
+                let at = (half + i) * stride + j;
+                *row = s.load(bytemuck::cast_slice(&src_all[at..at + 8]));
+            }
+            let columns = avx2!(transpose8(rows));
+            for i in 0..8 {
+                let at = (j + i) * PANEL + half;
+                s.store(columns[i], bytemuck::cast_slice_mut(&mut dst[at..at + 8]));
+            }
+        }
+    }
+    if whole < k {
+        super::portable::transpose16(&src_all[whole..], stride, k - whole, &mut dst[whole * PANEL..]);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose8(r: [__m256; 8]) -> [__m256; 8] {
+    let lo = |a, b| _mm256_unpacklo_ps(a, b);
+    let hi = |a, b| _mm256_unpackhi_ps(a, b);
+    let t = [
+        lo(r[0], r[1]),
+        hi(r[0], r[1]),
+        lo(r[2], r[3]),
+        hi(r[2], r[3]),
+        lo(r[4], r[5]),
+        hi(r[4], r[5]),
+        lo(r[6], r[7]),
+        hi(r[6], r[7]),
+    ];
+    let even = |a, b| _mm256_shuffle_ps::<0b01_00_01_00>(a, b);
+    let odd = |a, b| _mm256_shuffle_ps::<0b11_10_11_10>(a, b);
+    let u = [
+        even(t[0], t[2]),
+        odd(t[0], t[2]),
+        even(t[1], t[3]),
+        odd(t[1], t[3]),
+        even(t[4], t[6]),
+        odd(t[4], t[6]),
+        even(t[5], t[7]),
+        odd(t[5], t[7]),
+    ];
+    let low = |a, b| _mm256_permute2f128_ps::<0x20>(a, b);
+    let high = |a, b| _mm256_permute2f128_ps::<0x31>(a, b);
+    [
+        low(u[0], u[4]),
+        low(u[1], u[5]),
+        low(u[2], u[6]),
+        low(u[3], u[7]),
+        high(u[0], u[4]),
+        high(u[1], u[5]),
+        high(u[2], u[6]),
+        high(u[3], u[7]),
+    ]
+}

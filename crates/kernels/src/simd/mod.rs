@@ -1,0 +1,150 @@
+//! Vectors of `f32` behind one trait, so that a kernel is written once for every instruction set.
+//!
+//! A value of a type that implements [`Simd`] is the proof that the CPU has its instructions: only [`dispatch`] makes
+//! one, from a [`Level`] that was checked. A [`Kernel`] is compiled once for each level inside a function that has the
+//! level's target features, so everything it calls must be `#[inline(always)]`.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod math;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+pub(crate) mod portable;
+
+use half::bf16;
+
+use crate::Level;
+
+/// Columns of a packed panel, at every level.
+pub(crate) const PANEL: usize = 16;
+
+/// Vector operations of one instruction set. Slices may be longer than a vector; shorter ones panic.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of [`Simd::LANES`] `f32`.
+    type V: Copy;
+    /// `f32` in a vector; divides [`PANEL`].
+    const LANES: usize;
+    /// Rows of the widest matrix-product tile.
+    const MR: usize;
+    /// Panels of the widest matrix-product tile.
+    const NP: usize;
+    /// Rows of the attention tile; a divisor of common head dims where that is fast.
+    const ATTN_MR: usize;
+    /// Query panels of the attention tile.
+    const ATTN_NP: usize;
+    /// Whether [`Simd::tile_bf16`] exists.
+    const HAS_BF16: bool = false;
+
+    fn splat(self, x: f32) -> Self::V;
+    fn load(self, src: &[f32]) -> Self::V;
+    fn store(self, v: Self::V, dst: &mut [f32]);
+    /// Widens the first `LANES` values.
+    fn load_bf16(self, src: &[bf16]) -> Self::V;
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b + c`, fused where the level has it.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `v`, or 0 where `x < limit`.
+    fn zero_if_lt(self, x: Self::V, limit: Self::V, v: Self::V) -> Self::V;
+    /// The bits of each lane shifted left by 23.
+    fn shl23(self, v: Self::V) -> Self::V;
+    /// The magnitude of `a` with the sign of `b`.
+    fn copysign(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Splits `LANES` bf16 pairs into the vector of first and the vector of second elements.
+    fn split_pairs(self, pairs: &[u32]) -> (Self::V, Self::V);
+    /// Swaps the two elements of each pair of lanes.
+    fn swap_pairs(self, v: Self::V) -> Self::V;
+    /// `[a0 - b0, a1 + b1, a2 - b2, …]`.
+    fn addsub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `[v0, v0, v1, v1, …]` of the first `LANES / 2` values.
+    fn load_dup(self, src: &[f32]) -> Self::V;
+    /// Sum of the lanes.
+    fn sum(self, v: Self::V) -> f32;
+    /// Maximum of the lanes.
+    fn max_lane(self, v: Self::V) -> f32;
+
+    /// `c (+)= a · b` for a tile of `tile.rows × tile.panels` ([`crate::tile`]).
+    fn tile(self, tile: Tile<'_, f32>, c: &mut [f32]);
+
+    /// [`Simd::tile`] of bf16 pairs.
+    fn tile_bf16(self, _tile: Tile<'_, u32>, _c: &mut [f32]) {
+        unreachable!("this level has no bf16 products");
+    }
+
+    /// Transposes 16 rows of `k` 32-bit words that lie `stride` apart into `[k, 16]`.
+    fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
+        portable::transpose16(src, stride, k, dst);
+    }
+
+    /// Rounds two vectors of one panel row to bf16 pairs `(even, odd)`, nearest even.
+    fn pack_pairs(self, even: &[f32], odd: &[f32], dst: &mut [u32]) {
+        portable::pack_pairs(even, odd, dst);
+    }
+}
+
+/// Operands of a tile of a matrix product.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile<'a, T> {
+    /// `[k, rows]`
+    pub(crate) a: &'a [T],
+    /// Panels `[k, 16]`, `panel_stride` apart.
+    pub(crate) b: &'a [T],
+    pub(crate) panel_stride: usize,
+    /// 1, 2, 4, the level's `MR` or its `ATTN_MR`.
+    pub(crate) rows: usize,
+    /// 1 to the level's `NP` or `ATTN_NP`.
+    pub(crate) panels: usize,
+    pub(crate) k: usize,
+    /// Elements from a row of `c` to the next.
+    pub(crate) ldc: usize,
+    /// Whether to add to `c` instead of overwriting it.
+    pub(crate) accumulate: bool,
+}
+
+/// Code to be compiled for each level.
+pub(crate) trait Kernel {
+    type Out;
+    /// Runs with the level's instructions; `#[inline(always)]`.
+    fn run<S: Simd>(self, s: S) -> Self::Out;
+}
+
+/// Runs a kernel at a level.
+///
+/// # Panics
+/// If the CPU can't run the level.
+#[inline]
+pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Out {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Bf16 => avx512::Avx512Bf16::checked().run(kernel),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512::Avx512::checked().run(kernel),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2::Avx2::checked().run(kernel),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => neon::Neon::checked().run(kernel),
+        _ => kernel.run(portable::Portable),
+    }
+}
+
+/// Implements [`Simd::tile`] by monomorphised tiles: `(rows, panels)` pairs and vectors a panel.
+macro_rules! impl_tile {
+    ($vp:literal: $(($mr:literal, $np:literal)),+) => {
+        #[inline(always)]
+        fn tile(self, tile: crate::simd::Tile<'_, f32>, c: &mut [f32]) {
+            match (tile.rows, tile.panels) {
+                $(($mr, $np) => crate::tile::tile_f32::<Self, $mr, $np, $vp>(self, tile, c),)+
+                other => unreachable!("no tile of {other:?}"),
+            }
+        }
+    };
+}
+pub(crate) use impl_tile;
