@@ -1,0 +1,126 @@
+//! A register of f32 lanes, and which instruction set provides it.
+//!
+//! The tile kernel is written once over [`Lanes`] and instantiated for each instruction set; the choice is made at
+//! run time. Each implementation is compared with the portable one, operation by operation and frame by frame.
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
+pub(super) mod portable;
+
+/// `N` lanes of f32.
+///
+/// The implementations call intrinsics: values may only be made where the instruction set is known to exist, which
+/// the dispatch in `tile.rs` sees to.
+pub(super) trait Lanes: Copy {
+    /// Number of lanes: 8 or 16.
+    const N: usize;
+    /// One flag a lane.
+    type Mask: Copy;
+
+    fn splat(x: f32) -> Self;
+    /// 0, 1, 2 …
+    fn iota() -> Self;
+    /// Overwrites the first `N` values of `to`.
+    fn store(self, to: &mut [f32]);
+    fn add(self, o: Self) -> Self;
+    fn sub(self, o: Self) -> Self;
+    fn mul(self, o: Self) -> Self;
+    /// `self * m + a`, fused where the instruction set can.
+    fn mul_add(self, m: Self, a: Self) -> Self;
+    /// The smaller; `o` where a lane of `self` is NaN.
+    fn min(self, o: Self) -> Self;
+    /// The larger; `o` where a lane of `self` is NaN.
+    fn max(self, o: Self) -> Self;
+    /// `self >= o`; false for NaN.
+    fn ge(self, o: Self) -> Self::Mask;
+    /// `!(self < o)`; true for NaN.
+    fn not_lt(self, o: Self) -> Self::Mask;
+    fn and(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// `a` without `b`.
+    fn and_not(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// One bit a lane.
+    fn bits(mask: Self::Mask) -> u32;
+    /// `self` where the mask is set, else 0.
+    fn keep(self, mask: Self::Mask) -> Self;
+    /// `self` where the mask is set, else `o`.
+    fn select(self, o: Self, mask: Self::Mask) -> Self;
+    /// Sets the sign bit where the mask is set.
+    fn set_sign(self, mask: Self::Mask) -> Self;
+    /// The sign bits, one a lane.
+    fn signs(self) -> u32;
+    /// The lane's bits plus `shifted`'s bits moved up by 23: multiplies by 2^n when `shifted` is [`SHIFTER`] + n.
+    fn scale_by_power(self, shifted: Self) -> Self;
+
+    /// 2^self for lanes in -126 ..= 0, with a relative error below 2e-7. Smaller values and NaN give 2^-126.
+    #[inline(always)]
+    fn exp2(self) -> Self {
+        let x = self.max(Self::splat(-126.0));
+        let shifted = x.add(Self::splat(SHIFTER));
+        let f = x.sub(shifted.sub(Self::splat(SHIFTER)));
+        let mut p = Self::splat(EXP2[0]);
+        for &c in &EXP2[1..] {
+            p = p.mul_add(f, Self::splat(c));
+        }
+        p.scale_by_power(shifted)
+    }
+}
+
+/// 1.5 · 2^23: adding it rounds to an integer that then sits in the low bits.
+const SHIFTER: f32 = 12_582_912.0;
+
+/// 2^f on -0.5 ..= 0.5, highest power first; a minimax fit of relative error 2e-7.
+const EXP2: [f32; 6] = [0.001_326_472_4, 0.009_671_513, 0.055_507_337, 0.240_222_42, 0.693_147, 1.0];
+
+/// The instruction sets that the CPU rasterizer has code for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CpuIsa {
+    /// x86-64 with AVX-512F: 16 lanes.
+    Avx512,
+    /// x86-64 with AVX2 and FMA: 8 lanes.
+    Avx2,
+    /// 64-bit Arm: 8 lanes in two registers.
+    Neon,
+    /// Any CPU: 8 lanes, whatever the compiler makes of them.
+    Portable,
+}
+
+impl CpuIsa {
+    /// Can this machine run it?
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("bmi1")
+            }
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            Self::Portable => true,
+            #[allow(unreachable_patterns, reason = "which arms remain depends on the target")]
+            _ => false,
+        }
+    }
+
+    /// Those that this machine can run, the fastest first.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let all = [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable];
+        all.into_iter().filter(|isa| isa.is_available()).collect()
+    }
+
+    /// The fastest that this machine can run.
+    #[must_use]
+    pub fn best() -> Self {
+        let all = [Self::Avx512, Self::Avx2, Self::Neon];
+        all.into_iter().find(|isa| isa.is_available()).unwrap_or(Self::Portable)
+    }
+}

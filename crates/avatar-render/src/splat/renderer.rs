@@ -1,0 +1,146 @@
+//! The fast CPU path: stages in order, buffers kept from frame to frame.
+
+use super::band::{Band, Job, Rows};
+use super::project::{Projected, project};
+use super::sort::{Keyed, sort_by_key};
+use super::{CpuIsa, SplatOptions};
+use crate::constants::TILE;
+use crate::{Camera, Frame, Gaussians, PixelRect, Result};
+use rayon::prelude::*;
+
+/// Splats Gaussians on the CPU. Keep it from frame to frame: its buffers are reused.
+///
+/// The picture depends on neither the number of threads nor what was rendered before.
+#[derive(Debug)]
+pub struct SplatRenderer {
+    isa: CpuIsa,
+    splats: Vec<Projected>,
+    order: Vec<Keyed>,
+    spare: Vec<Keyed>,
+    bands: Vec<Band>,
+}
+
+impl Default for SplatRenderer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Gaussians that one thread projects at a time.
+const PROJECT_CHUNK: usize = 512;
+
+impl SplatRenderer {
+    /// A renderer with the fastest instruction set of this machine.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::build(CpuIsa::best())
+    }
+
+    /// A renderer with a chosen instruction set; `None` where this machine doesn't have it.
+    #[must_use]
+    pub fn with_isa(isa: CpuIsa) -> Option<Self> {
+        isa.is_available().then(|| Self::build(isa))
+    }
+
+    fn build(isa: CpuIsa) -> Self {
+        Self { isa, splats: Vec::new(), order: Vec::new(), spare: Vec::new(), bands: Vec::new() }
+    }
+
+    /// The instruction set in use.
+    #[must_use]
+    pub fn isa(&self) -> CpuIsa {
+        self.isa
+    }
+
+    /// The Gaussians of the last frame on the image, in their own order.
+    #[must_use]
+    pub fn projected(&self) -> &[Projected] {
+        &self.splats
+    }
+
+    /// Renders into `frame`, on the current rayon thread pool.
+    ///
+    /// Gaussians with a number that isn't finite are left out.
+    ///
+    /// # Errors
+    /// When the columns of `gaussians` don't fit each other.
+    pub fn render(
+        &mut self,
+        gaussians: &Gaussians,
+        camera: &Camera,
+        options: &SplatOptions,
+        frame: &mut Frame,
+    ) -> Result<()> {
+        gaussians.check()?;
+        self.project(gaussians, camera, options);
+        self.order_by_depth();
+        self.fill_bands(camera.height());
+
+        let (width, height) = (camera.width(), camera.height());
+        let stale = frame.prepare(width, height, options.background);
+        let job = Job {
+            isa: self.isa,
+            splats: &self.splats,
+            width,
+            background: options.background,
+            count: options.contributors,
+            stale,
+        };
+        let rows = TILE * width;
+        frame
+            .color
+            .par_chunks_mut(3 * rows)
+            .zip(frame.alpha.par_chunks_mut(rows))
+            .zip(frame.depth.par_chunks_mut(rows))
+            .zip(self.bands.par_iter_mut())
+            .enumerate()
+            .with_max_len(1)
+            .for_each(|(i, (((color, alpha), depth), band))| {
+                band.render(&job, i * TILE, Rows { color, alpha, depth });
+            });
+        frame.covered = self.bands.iter().fold(PixelRect::default(), |all, band| all.union(band.covered));
+        frame.contributors.clear();
+        if options.contributors {
+            for band in &self.bands {
+                frame.contributors.extend_from_slice(&band.contributors);
+            }
+        }
+        Ok(())
+    }
+
+    fn project(&mut self, gaussians: &Gaussians, camera: &Camera, options: &SplatOptions) {
+        self.splats.resize(gaussians.len(), Projected::default());
+        self.splats.par_chunks_mut(PROJECT_CHUNK).enumerate().for_each(|(chunk, splats)| {
+            for (i, splat) in splats.iter_mut().enumerate() {
+                *splat = project(gaussians, chunk * PROJECT_CHUNK + i, camera, options);
+            }
+        });
+    }
+
+    fn order_by_depth(&mut self) {
+        self.order.clear();
+        let visible = |s: &Projected| s.radius > 0 && s.half_extent[0] >= 0.0;
+        let keyed = self.splats.iter().zip(0..).filter(|(s, _)| visible(s));
+        self.order.extend(keyed.map(|(s, i)| (s.depth.to_bits(), i)));
+        sort_by_key(&mut self.order, &mut self.spare);
+    }
+
+    fn fill_bands(&mut self, height: usize) {
+        self.bands.resize_with(height.div_ceil(TILE), Band::default);
+        for band in &mut self.bands {
+            band.splats.clear();
+        }
+        for &(_, index) in &self.order {
+            let s = &self.splats[index as usize];
+            let side = TILE as f32;
+            // Rows of tiles of the visible ellipse, with a hundredth of a pixel for rounding. Casts saturate.
+            let top = ((s.mean_px[1] - s.half_extent[1] - 0.01) / side).floor();
+            let bottom = ((s.mean_px[1] + s.half_extent[1] + 0.01) / side).floor() + 1.0;
+            let top = (top as u16).clamp(s.tiles.y0, s.tiles.y1);
+            let bottom = (bottom as u16).clamp(top, s.tiles.y1);
+            for band in &mut self.bands[top.into()..bottom.into()] {
+                band.splats.push(index);
+            }
+        }
+    }
+}
