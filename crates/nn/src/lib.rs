@@ -29,10 +29,12 @@
 
 mod activation;
 mod attention;
+pub mod conv3d;
 mod linear;
 mod norm;
 mod patch;
 mod quantize;
+mod random;
 mod residual;
 mod rope;
 mod slices;
@@ -46,6 +48,7 @@ pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm};
 pub use patch::{Grid, patchify, unpatchify};
 pub use quantize::QuantizeOnLoad;
+pub use random::RandomWeights;
 pub use residual::add_gated;
 pub use rope::Rope3d;
 pub use timestep::timestep_embedding;
