@@ -140,11 +140,12 @@ pub fn mix(front: &RgbImage, back: &RgbImage, mask: &image::GrayImage) -> Result
     same_size("the mask", front.dimensions(), mask.dimensions())?;
     let (width, height) = front.dimensions();
     let mut out = vec![0_u8; front.as_raw().len()];
-    let row_len = (width as usize * 3).max(1);
+    let columns = (width as usize).max(1);
+    let row_len = columns * 3;
     out.par_chunks_exact_mut(row_len)
         .zip(front.as_raw().par_chunks_exact(row_len))
         .zip(back.as_raw().par_chunks_exact(row_len))
-        .zip(mask.as_raw().par_chunks_exact(row_len / 3))
+        .zip(mask.as_raw().par_chunks_exact(columns))
         .for_each(|(((out, front), back), mask)| {
             let pixels = front.as_chunks::<3>().0.iter().zip(back.as_chunks::<3>().0).zip(mask);
             for (out, ((front, back), &m)) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {

@@ -1,13 +1,53 @@
-//! Masks, plates and compositing.
+//! Person masks, background plates and layered compositing, for people rendered into real video.
+//!
+//! Frames are [`image::RgbImage`], masks [`image::GrayImage`] (255 is person), renders plain `f32` buffers. There is
+//! no tensor library here and no file is opened.
+//!
+//! * [`over`] and [`composite_layers`] put avatars on a plate, the latter several of them by depth and with occluders
+//!   in front; [`reference_blend`] does it the way the AniCrafter reference does, bit for bit.
+//! * [`person_mask`], [`components`], [`dilate`], [`grow`] and friends make and shape masks.
+//! * [`cast_contact_shadow`] and [`LightMatch`] seat an avatar in its scene.
+//! * [`lock_background`] puts the source back around a generated person.
+//! * [`conditions`] builds the mask and condition tensors of the diffusion model; [`resample`](mod@resample) resizes
+//!   as Pillow does, byte for byte.
+//!
+//! ```
+//! use bg_mask::{Layout, Render, over};
+//! use image::{Rgb, RgbImage};
+//!
+//! // A red pixel of half coverage (colour is premultiplied) beside an empty one, over a white plate.
+//! let color = [0.5, 0.0, 0.0, 0.0, 0.0, 0.0];
+//! let render = Render::new((2, 1), &color, Layout::Interleaved, &[0.5, 0.0])?;
+//! let out = over(&render, &RgbImage::from_pixel(2, 1, Rgb([255; 3])))?;
+//! assert_eq!(out.as_raw(), &[255, 128, 128, 255, 255, 255]);
+//! # Ok::<(), bg_mask::Error>(())
+//! ```
+
 mod blend;
 pub mod conditions;
+mod distance;
 mod error;
 mod fit;
+mod layers;
+mod light;
+mod lock;
+mod mask;
 mod normalize;
 mod render;
 pub mod resample;
+mod shadow;
+
 pub use blend::{mix, over, over_in_place, reference_blend, reference_blend_planes, truncate_planes};
+pub use distance::{THRESHOLD, dilate, erode, grow, squared_distance};
 pub use error::{Error, Result};
 pub use fit::{pad_image_to_aspect_ratio, resize};
+pub use layers::{Occluder, composite_layers};
+pub use light::{LightMatch, LightOptions, apply_gains};
+pub use lock::{LockOptions, lock_background, lock_mask};
+pub use mask::{
+    Component, Components, alpha_mask, components, fill_holes, keep_components, largest_components,
+    mask_from_bytes, person_mask, union,
+};
 pub use normalize::{Scaling, from_planes, to_planes};
 pub use render::{Layout, Render};
+pub use shadow::{Contact, ContactShadow, cast_contact_shadow, contacts_of};

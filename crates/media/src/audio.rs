@@ -49,8 +49,7 @@ impl AudioTrack {
 
     fn of_movie(movie: Movie, source: &Path, converted: Option<tempfile::TempPath>) -> Option<Self> {
         let track = movie.track(b"soun").filter(|t| !t.samples.is_empty())?.clone();
-        let silence: u64 =
-            track.edits.iter().take_while(|e| e.media_time < 0).map(|e| e.duration).sum();
+        let silence: u64 = track.edits.iter().take_while(|e| e.media_time < 0).map(|e| e.duration).sum();
         let silence = u128::from(silence) * u128::from(track.timescale) / u128::from(movie.timescale);
         let media_time = track.edits.iter().find(|e| e.media_time >= 0).map_or(0, |e| e.media_time);
         let start = media_time.saturating_sub(i64::try_from(silence).unwrap_or(i64::MAX));
@@ -133,7 +132,8 @@ impl AudioCopy {
     /// Copies every sample that begins before `seconds` of the result.
     pub(crate) fn copy_until(&mut self, seconds: f64, muxer: &mut Muxer) -> Result<()> {
         let until = self.audio.start as f64 + seconds * f64::from(self.audio.timescale);
-        while let Some(sample) = self.audio.samples.get(self.next).filter(|s| (s.decode_time as f64) < until) {
+        while let Some(sample) = self.audio.samples.get(self.next).filter(|s| (s.decode_time as f64) < until)
+        {
             read_at(&mut self.audio.file, &self.audio.path, sample, &mut self.buffer)?;
             muxer.push(self.track, &self.buffer, sample.duration, true)?;
             self.next += 1;

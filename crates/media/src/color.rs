@@ -226,12 +226,7 @@ impl Yuv420Buffer {
     #[must_use]
     pub fn view(&self) -> Yuv420<'_> {
         let (width, height) = (self.width, self.height);
-        Yuv420 {
-            planes: [&self.y, &self.u, &self.v],
-            strides: [width, width / 2, width / 2],
-            width,
-            height,
-        }
+        Yuv420 { planes: [&self.y, &self.u, &self.v], strides: [width, width / 2, width / 2], width, height }
     }
 }
 
@@ -254,11 +249,10 @@ impl FromRgb {
         let (to_u, to_v) = (chroma / (2.0 * (1.0 - kb)), chroma / (2.0 * (1.0 - kr)));
         // The largest weight takes up the rounding of the others, so that grey stays exactly grey.
         let y = [fixed(luma * kr), 0, fixed(luma * kb)];
-        let (u_of, v_of) = ([fixed(-to_u * kr), 0, fixed(to_u * (1.0 - kb))], [
-            fixed(to_v * (1.0 - kr)),
-            0,
-            fixed(-to_v * kb),
-        ]);
+        let (u_of, v_of) = (
+            [fixed(-to_u * kr), 0, fixed(to_u * (1.0 - kb))],
+            [fixed(to_v * (1.0 - kr)), 0, fixed(-to_v * kb)],
+        );
         Self {
             y: [y[0], fixed(luma) - y[0] - y[2], y[2]],
             y_zero: (zero << BITS) + HALF,
@@ -335,12 +329,8 @@ mod tests {
                 for u in (0..=255).step_by(5) {
                     for v in (0..=255).step_by(5) {
                         let mut rgb = [0; 3];
-                        let picture = Yuv420 {
-                            planes: [&[y], &[u], &[v]],
-                            strides: [1; 3],
-                            width: 1,
-                            height: 1,
-                        };
+                        let picture =
+                            Yuv420 { planes: [&[y], &[u], &[v]], strides: [1; 3], width: 1, height: 1 };
                         yuv420_to_rgb(&picture, space, &mut rgb);
                         for (got, want) in rgb.into_iter().zip(rgb_by_formula([y, u, v], space)) {
                             worst = worst.max((f64::from(got) - want).abs());
@@ -386,8 +376,8 @@ mod tests {
     #[test]
     fn grey_stays_grey_and_odd_sizes_work() {
         for space in SPACES {
-            for (width, height) in [(1, 1), (3, 1), (5, 3), (4, 2)] {
-                let (cw, ch) = (width.div_ceil(2_usize), height.div_ceil(2_usize));
+            for (width, height) in [(1_usize, 1_usize), (3, 1), (5, 3), (4, 2)] {
+                let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
                 let y = vec![100; (width + 3) * height];
                 let chroma = vec![128; (cw + 1) * ch];
                 let planes = [&y[..], &chroma, &chroma];

@@ -70,7 +70,8 @@ mod tests {
     fn by_matrix(a: i32, b: i32, c: i32, d: i32) -> ((u32, u32), Vec<u8>) {
         let at = |x: i32, y: i32| ((a * x + c * y), (b * x + d * y));
         let corners = [at(0, 0), at(1, 0), at(0, 2), at(1, 2)];
-        let (x0, y0) = (corners.iter().map(|p| p.0).min().unwrap(), corners.iter().map(|p| p.1).min().unwrap());
+        let (x0, y0) =
+            (corners.iter().map(|p| p.0).min().unwrap(), corners.iter().map(|p| p.1).min().unwrap());
         let size = (
             (corners.iter().map(|p| p.0).max().unwrap() - x0 + 1) as u32,
             (corners.iter().map(|p| p.1).max().unwrap() - y0 + 1) as u32,

@@ -58,8 +58,7 @@ pub fn write_picture(path: impl AsRef<Path>, picture: &RgbImage, format: Picture
     let mut out = std::io::BufWriter::new(crate::mp4::mux::temporary_beside(path)?);
     let encoded = match format {
         PictureFormat::Png => {
-            let encoder =
-                PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive);
+            let encoder = PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive);
             picture.write_with_encoder(encoder)
         }
         PictureFormat::Jpeg(quality) => {

@@ -35,12 +35,14 @@ impl std::fmt::Debug for H264Encoder {
 impl H264Encoder {
     /// Every frame is coded with the quantiser `qp` ([`MIN_QP`] to 51); decoding can start every `interval` frames.
     ///
-    /// The quantiser is fixed by giving rate control a range of one value: with rate control switched off, the
-    /// encoder codes key frames with quantiser 26 whatever is asked. Leaving frames out must be switched off too.
+    /// The quantiser is fixed by giving rate control a range of one value (the encoder still goes up to 2 higher at
+    /// a scene change). With rate control switched off, it would code key frames with quantiser 26 whatever is
+    /// asked; the modes that follow a bit rate warn on the standard error output when they may not leave frames
+    /// out, and leaving frames out must not be.
     pub(crate) fn new(qp: u8, frames_per_second: f64, interval: u32) -> Result<Self, openh264::Error> {
         let qp = qp.clamp(MIN_QP, 51);
         let config = EncoderConfig::new()
-            .rate_control_mode(RateControlMode::Quality)
+            .rate_control_mode(RateControlMode::Bufferbased)
             .qp(QpRange::new(qp, qp))
             .skip_frames(false)
             .adaptive_quantization(false)

@@ -86,7 +86,8 @@ impl Sps {
         let width = cropped(width_mbs.checked_mul(16)?, crop[0], crop[1], unit_x)?;
         let height =
             cropped(height_units.checked_mul(16)?.checked_mul(field)?, crop[2], crop[3], unit_y * field)?;
-        let (matrix, range) = if bits.flag()? { vui_color(&mut bits).unwrap_or((None, None)) } else { (None, None) };
+        let (matrix, range) =
+            if bits.flag()? { vui_color(&mut bits).unwrap_or((None, None)) } else { (None, None) };
         let size = (width, height);
         Some(Self { profile, constraints, chroma_format, bit_depth, progressive, size, matrix, range })
     }
@@ -229,7 +230,7 @@ mod tests {
     fn numbers_and_emulation_bytes() {
         let mut bits = Bits { bytes: &[0b1_010_011_0, 0b0100_1000], at: 0 };
         assert_eq!([bits.ue(), bits.ue(), bits.ue(), bits.ue()], [Some(0), Some(1), Some(2), Some(3)]);
-        assert_eq!(Bits { bytes: &[0b0001_0000], at: 0 }.se(), None);
+        assert_eq!(Bits { bytes: &[0], at: 0 }.se(), None);
         // Codes 1, 2 and 3 stand for 1, -1 and 2.
         let mut bits = Bits { bytes: &[0b0100_1100, 0b1000_0000], at: 0 };
         assert_eq!([bits.se(), bits.se(), bits.se()], [Some(1), Some(-1), Some(2)]);

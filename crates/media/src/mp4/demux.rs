@@ -137,7 +137,8 @@ fn read_moov(file: &mut File, path: &Path, file_len: u64) -> Result<Vec<u8>> {
             return Err(malformed("it doesn't begin with a box".to_owned()));
         }
         if kind.0 == *b"moov" {
-            let len = usize::try_from(size - header_len).map_err(|_| malformed("moov too large".to_owned()))?;
+            let len =
+                usize::try_from(size - header_len).map_err(|_| malformed("moov too large".to_owned()))?;
             let mut moov = vec![0; len];
             file.read_exact(&mut moov).at(path, "reading the moov box")?;
             return Ok(moov);

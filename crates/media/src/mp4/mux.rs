@@ -170,7 +170,8 @@ fn movie_timescale(tracks: &[Track]) -> u32 {
 /// A track's wait in front and its played length, in the movie's time units, within `limit`.
 fn played(track: &Track, movie_timescale: u32, limit: u64) -> (u64, u64) {
     let scaled = |units: u64| {
-        let scaled = u128::from(units) * u128::from(movie_timescale) / u128::from(track.header.timescale.max(1));
+        let scaled =
+            u128::from(units) * u128::from(movie_timescale) / u128::from(track.header.timescale.max(1));
         u64::try_from(scaled).unwrap_or(u64::MAX)
     };
     let wait = scaled((-track.header.start).max(0).unsigned_abs()).min(limit);
@@ -241,11 +242,14 @@ fn mdia(track: &Track, payload_start: u64, large: bool) -> Vec<u8> {
     hdlr.extend(name);
     let here = full_box(b"url ", 0, 1, &[]);
     let dref = full_box(b"dref", 0, 0, &[words([1]), here].concat());
-    let minf = container(b"minf", &[
-        media_header,
-        container(b"dinf", &[dref]),
-        container(b"stbl", &tables(track, payload_start, large)),
-    ]);
+    let minf = container(
+        b"minf",
+        &[
+            media_header,
+            container(b"dinf", &[dref]),
+            container(b"stbl", &tables(track, payload_start, large)),
+        ],
+    );
     container(b"mdia", &[full_box(b"mdhd", 1, 0, &mdhd), full_box(b"hdlr", 0, 0, &hdlr), minf])
 }
 

@@ -22,8 +22,7 @@ impl FfmpegSink {
     pub(super) fn create(path: &Path, options: WriteOptions) -> Result<Self> {
         let ffmpeg = options.ffmpeg.as_deref().and_then(Ffmpeg::find).ok_or_else(|| {
             let format = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-            let reason =
-                "no ffmpeg was found; mp4, m4v, mov and numbered png or jpg work without".to_owned();
+            let reason = "no ffmpeg was found; mp4, m4v, mov and numbered png or jpg work without".to_owned();
             Error::UnsupportedOutput { path: path.to_owned(), format, reason }
         })?;
         Ok(Self { path: path.to_owned(), ffmpeg, options, running: None })

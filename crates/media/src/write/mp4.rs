@@ -71,13 +71,11 @@ impl Mp4Sink {
         }
         let rate = self.options.frame_rate;
         let interval = self.options.keyframe_interval;
-        let encoder = H264Encoder::new(self.options.qp, rate.as_f64(), interval).map_err(|e| Error::Encode {
-            path: self.path.clone(),
-            frame: 0,
-            detail: e.to_string(),
-        })?;
+        let encoder = H264Encoder::new(self.options.qp, rate.as_f64(), interval)
+            .map_err(|e| Error::Encode { path: self.path.clone(), frame: 0, detail: e.to_string() })?;
         // Time units fine enough for players that round: at least 10,000 a second.
-        let finer = 10_000_u32.div_ceil(rate.num()).min(u32::MAX / rate.num()).min(u32::MAX / rate.den()).max(1);
+        let finer =
+            10_000_u32.div_ceil(rate.num()).min(u32::MAX / rate.num()).min(u32::MAX / rate.den()).max(1);
         let header = TrackHeader {
             kind: TrackKind::Video(width, height),
             timescale: rate.num() * finer,

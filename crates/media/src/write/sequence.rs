@@ -37,8 +37,9 @@ impl PictureSink {
             reason: reason.to_owned(),
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (prefix, digits, suffix) = split_pattern(&name)
-            .ok_or_else(|| wrong("a video as pictures needs one number in its name, such as frame_%05d.png"))?;
+        let (prefix, digits, suffix) = split_pattern(&name).ok_or_else(|| {
+            wrong("a video as pictures needs one number in its name, such as frame_%05d.png")
+        })?;
         let format = match PictureFormat::of(path) {
             Some(PictureFormat::Jpeg(_)) => PictureFormat::Jpeg(100 - qp.saturating_sub(12).min(51)),
             Some(format) => format,
