@@ -1,6 +1,5 @@
 //! `smplx_forward/1`, `smplx_forward/81`: a synthetic body of the official size, every table dense.
 //! `skin_points/40000`: a Gaussian avatar's points on the same body.
-#![expect(missing_docs, reason = "Criterion's macros")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use smplx::synthetic::{self, Size};

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::landmarks::{Contour, SurfacePoints};
 use crate::lanes::{Block, Directions, LANES, Lane, n_blocks};
 use crate::pose::{BodyPose, HandMean, Side};
-use crate::skeleton::{N_HAND_JOINTS, N_JOINTS, N_POSE_FEATURES, PARENTS};
+use crate::skeleton::{N_HAND_JOINTS, N_JOINTS, N_POSE_FEATURES};
 use crate::weights::SparseWeights;
 use rayon::prelude::*;
 
@@ -411,9 +411,6 @@ impl BodyModel {
             + size_of_val(self.joint_expression.as_slice())
     }
 }
-
-/// The parents of official files; others must keep parents before children too.
-pub(crate) const DEFAULT_PARENTS: [Option<u8>; N_JOINTS] = PARENTS;
 
 type JointTable = [[f32; 3]; N_JOINTS];
 

@@ -4,6 +4,13 @@
 #[cfg(feature = "render")]
 mod splat;
 
+#[cfg(feature = "body")]
+mod avatar_animate;
+#[cfg(feature = "body")]
+mod camera;
+#[cfg(feature = "body")]
+mod smplx;
+
 #[cfg(feature = "render")]
 mod composite;
 #[cfg(feature = "render")]
@@ -15,6 +22,8 @@ mod pictures;
 
 #[cfg(feature = "models")]
 mod clip;
+#[cfg(feature = "models")]
+mod condition_embed;
 #[cfg(feature = "models")]
 mod dit;
 #[cfg(feature = "models")]
@@ -29,6 +38,8 @@ mod teacache;
 mod tensor;
 #[cfg(feature = "models")]
 mod tokenizer;
+#[cfg(feature = "models")]
+mod vae;
 
 use anyhow::Result;
 use testkit::{Case, Checker};
@@ -38,8 +49,16 @@ pub type Run = fn(&Case, &mut Checker<'_>) -> Result<()>;
 
 /// The kinds that this build can run.
 pub const KINDS: &[(&str, Run)] = &[
+    #[cfg(feature = "body")]
+    ("avatar_animate", avatar_animate::run),
+    #[cfg(feature = "body")]
+    ("camera", camera::run),
+    #[cfg(feature = "body")]
+    ("smplx", smplx::run),
     #[cfg(feature = "models")]
     ("clip", clip::run),
+    #[cfg(feature = "models")]
+    ("condition_embed", condition_embed::run),
     #[cfg(feature = "models")]
     ("dit", dit::run),
     #[cfg(feature = "models")]
@@ -54,6 +73,8 @@ pub const KINDS: &[(&str, Run)] = &[
     ("teacache", teacache::run),
     #[cfg(feature = "models")]
     ("tokenizer", tokenizer::run),
+    #[cfg(feature = "models")]
+    ("vae", vae::run),
     #[cfg(feature = "render")]
     ("composite", composite::run),
     #[cfg(feature = "render")]

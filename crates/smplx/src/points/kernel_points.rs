@@ -1,0 +1,73 @@
+//! The inner loop over an avatar's points, compiled for AVX2 with FMA and the baseline and chosen at run time.
+#![expect(unsafe_code, reason = "calls of functions compiled for instruction sets found at run time")]
+
+use crate::affine::Affine;
+use crate::kernel_blocks::Simd;
+use crate::rotation::{Mat3, QUAT_IDENTITY, Quat, mul, normalise, quat_from_matrix, quat_mul, standardise};
+use crate::weights::SparseWeights;
+
+/// What the loop reads, for all points; it works on `first..first + out.means.len()`.
+pub(super) struct PointTables<'a> {
+    pub(super) weights: &'a SparseWeights,
+    /// Positions in the zero pose, shape included.
+    pub(super) zero: &'a [[f32; 3]],
+    /// Linear part of each point's neutral→zero transform.
+    pub(super) to_zero: &'a [Mat3],
+    pub(super) rotation: &'a [Quat],
+    /// Empty where no point is constrained.
+    pub(super) constrained: &'a [bool],
+    /// The frame's 55 transforms.
+    pub(super) joints: &'a [Affine],
+    pub(super) translation: [f32; 3],
+}
+
+/// A piece of the output.
+pub(super) struct Piece<'a> {
+    pub(super) first: usize,
+    pub(super) means: &'a mut [[f32; 3]],
+    pub(super) rotations: &'a mut [Quat],
+    pub(super) rigid: &'a mut [Quat],
+}
+
+pub(super) fn skin_points(simd: Simd, tables: &PointTables<'_>, out: Piece<'_>) {
+    match simd {
+        Simd::Baseline => body(tables, out),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Simd::detect` returns these two only where it found avx2 and fma on this machine
+        // (avx512f implies avx2).
+        Simd::Avx512 | Simd::Avx2 => unsafe { skin_points_avx2(tables, out) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn skin_points_avx2(tables: &PointTables<'_>, out: Piece<'_>) {
+    body(tables, out);
+}
+
+#[inline(always)]
+fn body(tables: &PointTables<'_>, out: Piece<'_>) {
+    let n = out.means.len();
+    let (rotations, rigid) = (&mut out.rotations[..n], &mut out.rigid[..n]);
+    for i in 0..n {
+        let at = out.first + i;
+        let mut t = [[0.0_f32; 4]; 3];
+        for w in tables.weights.get(at) {
+            let joint = tables.joints[usize::from(w.joint)].as_flattened();
+            for (t, j) in t.as_flattened_mut().iter_mut().zip(joint) {
+                *t += j * w.weight;
+            }
+        }
+        let p = tables.zero[at];
+        out.means[i] = std::array::from_fn(|k| {
+            t[k][0] * p[0] + t[k][1] * p[1] + t[k][2] * p[2] + t[k][3] + tables.translation[k]
+        });
+        rigid[i] = if tables.constrained.get(at) == Some(&true) {
+            QUAT_IDENTITY
+        } else {
+            let linear = t.map(|row| [row[0], row[1], row[2]]);
+            normalise(quat_from_matrix(&mul(&linear, &tables.to_zero[at])))
+        };
+        rotations[i] = standardise(quat_mul(rigid[i], tables.rotation[at]));
+    }
+}
