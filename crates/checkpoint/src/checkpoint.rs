@@ -1,0 +1,353 @@
+//! Weight files as a source of weights for models.
+
+use crate::convert;
+use crate::keys::{Model, Parts, name_tensors};
+use crate::lora::{Lora, Patch, apply, check};
+use crate::{Error, Manifest, Misshaped, Report, Result};
+use candle_core::quantized::QTensor;
+use candle_core::{DType, Device, Shape, Tensor};
+use nn::WeightSource;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use tensorfile::{TensorInfo, TensorSource};
+
+/// What becomes of a quantised matrix that a LoRA changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnQuantized {
+    /// It is decoded, merged in f32 and quantised again to its own type: small, with a second rounding.
+    #[default]
+    Requantize,
+    /// It is handed out densely: exact, but as large as a dense model in memory.
+    Dense,
+}
+
+/// The tensors of one model in one or several weight files.
+///
+/// Nothing is read until it is asked for. Each tensor is converted once on the way from the mapped file to the model, with
+/// its LoRAs merged; afterwards the file's pages are given back to the system, so that the process holds what the model
+/// holds and no more. Hand it to a model as [`nn::WeightSource`].
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use checkpoint::Checkpoint;
+/// use std::sync::Arc;
+/// use tensorfile::{TensorView, write_safetensors};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("model.safetensors");
+/// write_safetensors(&path, &[("layer.weight", TensorView::from_f32(&[2, 2], &[1., 2., 3., 4.])?)], &Default::default())?;
+/// let checkpoint = Arc::new(Checkpoint::open(&[path])?);
+/// let weights = nn::Weights::new(checkpoint.clone(), DType::F32, &Device::Cpu);
+/// assert_eq!(weights.pp("layer").get((2, 2), "weight")?.to_vec2::<f32>()?, [[1., 2.], [3., 4.]]);
+/// assert!(checkpoint.report().is_exact());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Checkpoint {
+    source: Arc<dyn TensorSource>,
+    model: Option<Model>,
+    by_name: BTreeMap<String, Parts>,
+    outside: Vec<String>,
+    patches: HashMap<String, Vec<Patch>>,
+    on_quantized: OnQuantized,
+    keep_pages: bool,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    loaded: BTreeSet<String>,
+    missing: BTreeSet<String>,
+    misshaped: BTreeMap<String, Misshaped>,
+}
+
+impl Checkpoint {
+    /// Opens weight files under the names they use; paths as in [`open_tensors`](crate::open_tensors).
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self> {
+        Ok(Self::from_tensors(crate::open_tensors(paths)?))
+    }
+
+    /// Opens weight files and finds a model in them, whatever library's names they use.
+    ///
+    /// # Errors
+    /// When a file can't be read, or holds no such model or several.
+    pub fn open_model(model: Model, paths: &[impl AsRef<Path>]) -> Result<Self> {
+        Self::open(paths)?.for_model(model)
+    }
+
+    /// Tensors that are open already, under their own names.
+    #[must_use]
+    pub fn from_tensors(source: Arc<dyn TensorSource>) -> Self {
+        let by_name = source.names().into_iter().map(|n| (n.to_owned(), vec![n.to_owned()])).collect();
+        Self {
+            source,
+            model: None,
+            by_name,
+            outside: Vec::new(),
+            patches: HashMap::new(),
+            on_quantized: OnQuantized::default(),
+            keep_pages: false,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// The same files, their tensors under the names that the published files of `model` use.
+    ///
+    /// # Errors
+    /// [`Error::NotThisModel`], [`Error::SeveralModels`], [`Error::Ambiguous`].
+    pub fn for_model(self, model: Model) -> Result<Self> {
+        let named = name_tensors(model, &self.source.names())?;
+        Ok(Self { model: Some(model), by_name: named.by_name, outside: named.outside, ..self })
+    }
+
+    /// The same files, but only the tensors whose names contain `marker` followed by a dot, named by what comes
+    /// after: `module("blend_embedding")` of AniCrafter's shards has `0.weight`, `0.bias` and so on.
+    ///
+    /// # Errors
+    /// [`Error::Ambiguous`] when two tensors end up with one name; [`Error::File`] when there is none.
+    pub fn module(&self, marker: &str) -> Result<Self> {
+        let dotted = format!("{marker}.");
+        let mut by_name: BTreeMap<String, Parts> = BTreeMap::new();
+        for name in self.source.names() {
+            let Some((_, inner)) = name.split_once(&dotted) else { continue };
+            if let Some(first) = by_name.insert(inner.to_owned(), vec![name.to_owned()]) {
+                let (first, second) = (first.concat(), name.to_owned());
+                return Err(Error::Ambiguous { name: inner.to_owned(), first, second });
+            }
+        }
+        if by_name.is_empty() {
+            return Err(tensorfile::Error::NoSuchTensor { name: format!("{dotted}*") }.into());
+        }
+        Ok(Self { by_name, ..Self::from_tensors(Arc::clone(&self.source)) })
+    }
+
+    /// Adds a LoRA to what is handed out, on top of those added before. A strength of 0 adds nothing, but the LoRA's
+    /// targets are checked all the same.
+    ///
+    /// # Errors
+    /// [`Error::LoraTargets`] when the model lacks any of its targets, [`Error::LoraShape`] when one doesn't fit.
+    pub fn with_lora(mut self, lora: &Lora, strength: f64) -> Result<Self> {
+        let known: BTreeSet<&str> = self.by_name.keys().map(String::as_str).collect();
+        for (target, patches) in lora.patches(self.model, &known, strength)? {
+            let shape = self.info(&target).map(|i| i.shape).unwrap_or_default();
+            for patch in patches {
+                check(&patch, &target, &shape)?;
+                if strength != 0.0 {
+                    self.patches.entry(target.clone()).or_default().push(patch);
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// What becomes of quantised matrices that a LoRA changes.
+    #[must_use]
+    pub fn on_quantized(self, on_quantized: OnQuantized) -> Self {
+        Self { on_quantized, ..self }
+    }
+
+    /// Leaves the file's pages in the process after reading. For small files that are read again and again.
+    #[must_use]
+    pub fn keep_pages(self, keep_pages: bool) -> Self {
+        Self { keep_pages, ..self }
+    }
+
+    /// The model's names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// Names of the tensors that LoRAs change, sorted.
+    #[must_use]
+    pub fn patched(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.patches.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Stored type and shape of a tensor, without reading it. Parts that are stacked count as one.
+    #[must_use]
+    pub fn info(&self, name: &str) -> Option<TensorInfo> {
+        let parts = self.by_name.get(name)?;
+        let mut info = self.source.info(parts.first()?)?;
+        for part in &parts[1..] {
+            let more = self.source.info(part)?;
+            if info.shape.is_empty() || more.shape.get(1..) != info.shape.get(1..) {
+                return None;
+            }
+            info.shape[0] += more.shape[0];
+        }
+        Some(info)
+    }
+
+    /// Bytes that a tensor takes in the file.
+    #[must_use]
+    pub fn stored_bytes(&self, name: &str) -> u64 {
+        let bytes = |part: &String| {
+            let info = self.source.info(part)?;
+            info.dtype.bytes_for(info.len()).map(|n| n as u64)
+        };
+        self.by_name.get(name).map_or(0, |parts| parts.iter().filter_map(bytes).sum())
+    }
+
+    /// Asks the system to read every tensor whose name begins with `prefix` ahead: `prefetch("blocks.3.")` while
+    /// block 2 computes.
+    pub fn prefetch(&self, prefix: &str) {
+        let from = self.by_name.range(prefix.to_owned()..);
+        for (_, parts) in from.take_while(|(name, _)| name.starts_with(prefix)) {
+            parts.iter().for_each(|part| self.source.prefetch(part));
+        }
+    }
+
+    /// Compares the files with the tensors that a model has, without reading them.
+    #[must_use]
+    pub fn compare(&self, manifest: &Manifest) -> Report {
+        let mut report = Report::default();
+        for (name, expected) in &manifest.tensors {
+            match self.info(name) {
+                None => report.missing.push(name.clone()),
+                Some(info) if same_shape(&info.shape, expected) => report.loaded.push(name.clone()),
+                Some(info) => {
+                    let (name, expected) = (name.clone(), expected.clone());
+                    report.misshaped.push(Misshaped { name, expected, found: info.shape });
+                }
+            }
+        }
+        let unknown = self.names().filter(|n| !manifest.tensors.contains_key(*n)).map(str::to_owned);
+        report.unused = unknown.chain(self.outside.iter().cloned()).collect();
+        report
+    }
+
+    /// What has been asked for so far, and what hasn't.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = self.names().filter(|n| !seen.loaded.contains(*n) && !seen.misshaped.contains_key(*n));
+        Report {
+            loaded: seen.loaded.iter().cloned().collect(),
+            missing: seen.missing.iter().cloned().collect(),
+            unused: unused.map(str::to_owned).chain(self.outside.iter().cloned()).collect(),
+            misshaped: seen.misshaped.values().cloned().collect(),
+        }
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Seen)) {
+        note(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The file's tensors behind `name`, if they have the shape.
+    fn find(&self, name: &str, shape: &[usize]) -> candle_core::Result<&Parts> {
+        let (Some(parts), Some(info)) = (self.by_name.get(name), self.info(name)) else {
+            self.note(|seen| {
+                seen.missing.insert(name.to_owned());
+            });
+            return Err(candle_core::Error::CannotFindTensor { path: name.to_owned() }.bt());
+        };
+        if !same_shape(&info.shape, shape) {
+            let error = candle_core::Error::UnexpectedShape {
+                msg: format!("shape mismatch for {name}"),
+                expected: shape.into(),
+                got: info.shape.as_slice().into(),
+            };
+            let (name, expected, found) = (name.to_owned(), shape.to_vec(), info.shape);
+            self.note(|seen| {
+                seen.misshaped.insert(name.clone(), Misshaped { name, expected, found });
+            });
+            return Err(error.bt());
+        }
+        self.note(|seen| {
+            seen.loaded.insert(name.to_owned());
+        });
+        Ok(parts)
+    }
+
+    /// One part of a tensor in the file's own shape.
+    fn part(&self, part: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let view = self.source.tensor(part)?;
+        let tensor = convert::tensor(&view, view.shape(), dtype, device)?;
+        drop(view);
+        if !self.keep_pages {
+            self.source.release(part);
+        }
+        Ok(tensor)
+    }
+
+    fn read(
+        &self,
+        name: &str,
+        parts: &Parts,
+        shape: &Shape,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let patches = self.patches.get(name);
+        // LoRA is merged where its factors are: on the CPU.
+        let first = if patches.is_some() { &Device::Cpu } else { device };
+        let tensor = match &parts[..] {
+            [part] => self.part(part, dtype, first)?,
+            _ => {
+                let parts = parts.iter().map(|p| self.part(p, dtype, first)).collect::<Result<Vec<_>>>()?;
+                Tensor::cat(&parts, 0)?
+            }
+        };
+        let tensor = tensor.reshape(shape)?;
+        match patches {
+            None => Ok(tensor),
+            Some(patches) => Ok(apply(tensor, patches)?.to_device(device)?),
+        }
+    }
+}
+
+/// Equal, or equal but for axes of extent 1: some libraries keep `[1, 1, C]` as `[C]`.
+fn same_shape(a: &[usize], b: &[usize]) -> bool {
+    a == b || a.iter().filter(|d| **d != 1).eq(b.iter().filter(|d| **d != 1))
+}
+
+fn to_candle(name: &str) -> impl Fn(Error) -> candle_core::Error {
+    move |error| match error {
+        Error::Tensor(error) => error,
+        other => candle_core::Error::Msg(format!("{name}: {other}")),
+    }
+}
+
+impl WeightSource for Checkpoint {
+    fn dense(&self, name: &str, shape: &Shape, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        let parts = self.find(name, shape.dims())?;
+        self.read(name, parts, shape, dtype, device).map_err(to_candle(name))
+    }
+
+    fn quantized(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        device: &Device,
+    ) -> candle_core::Result<Option<Arc<QTensor>>> {
+        let parts = self.find(name, &[shape.0, shape.1])?;
+        let [part] = &parts[..] else { return Ok(None) };
+        let stored = self.source.info(part).and_then(|i| convert::block_type(i.dtype));
+        let Some(blocks) = stored else { return Ok(None) };
+        if !self.patches.contains_key(name) {
+            let view = self.source.tensor(part).map_err(|e| to_candle(name)(e.into()))?;
+            let tensor = convert::blocks(&view, blocks, shape, device)?;
+            if !self.keep_pages {
+                self.source.release(part);
+            }
+            return Ok(Some(Arc::new(tensor)));
+        }
+        if self.on_quantized == OnQuantized::Dense {
+            return Ok(None);
+        }
+        let merged =
+            self.read(name, parts, &shape.into(), DType::F32, &Device::Cpu).map_err(to_candle(name))?;
+        Ok(Some(Arc::new(QTensor::quantize_onto(&merged, blocks, device)?)))
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+}

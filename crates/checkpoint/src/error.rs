@@ -1,0 +1,142 @@
+//! What can go wrong between a weight file and a model.
+
+use std::path::PathBuf;
+
+/// Result of this crate's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Anything that can go wrong when weights are found, named, merged or handed out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file is broken or can't be read.
+    #[error(transparent)]
+    File(#[from] tensorfile::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// No path was given.
+    #[error("no weight files were named")]
+    NoFiles,
+    /// A folder without weights.
+    #[error("{}: the folder has no weight files", .0.display())]
+    EmptyFolder(PathBuf),
+    /// A folder with several weight files that don't belong together.
+    #[error("{}: the folder has several weight files and no index, name the ones to read: {}", folder.display(), files.join(", "))]
+    WhichFile {
+        /// The folder.
+        folder: PathBuf,
+        /// The candidates.
+        files: Vec<String>,
+    },
+    /// The files hold no such model.
+    #[error("the files hold no {model}: no tensor is called {}", anchors.join(" or "))]
+    NotThisModel {
+        /// What was looked for.
+        model: &'static str,
+        /// The tensors by which it is known.
+        anchors: Vec<String>,
+    },
+    /// The files hold several such models.
+    #[error("the files hold more than one {model}, below {}; say which", prefixes.join(" and "))]
+    SeveralModels {
+        /// What was looked for.
+        model: &'static str,
+        /// Where they are.
+        prefixes: Vec<String>,
+    },
+    /// Two tensors of the file mean the same tensor of the model.
+    #[error("{first:?} and {second:?} both mean {name:?}")]
+    Ambiguous {
+        /// The model's tensor.
+        name: String,
+        /// One of the file's.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// LoRA targets that the model doesn't have.
+    #[error("LoRA {lora:?} targets what the model doesn't have: {}", targets.join(", "))]
+    LoraTargets {
+        /// The LoRA.
+        lora: String,
+        /// The targets.
+        targets: Vec<String>,
+    },
+    /// A LoRA whose shapes don't fit their target.
+    #[error("LoRA {lora:?}: {up:?} × {down:?} doesn't fit {target:?} of shape {shape:?}")]
+    LoraShape {
+        /// The LoRA.
+        lora: String,
+        /// The model's tensor.
+        target: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Shape of the up matrix, or of the difference.
+        up: Vec<usize>,
+        /// Shape of the down matrix; empty for a difference.
+        down: Vec<usize>,
+    },
+    /// One half of a LoRA pair is missing.
+    #[error("LoRA {lora:?}: {target:?} has an {has} matrix and no other half")]
+    LoraHalf {
+        /// The LoRA.
+        lora: String,
+        /// The target as the file spells it.
+        target: String,
+        /// Which half there is.
+        has: &'static str,
+    },
+    /// A kind of adapter that can't be merged.
+    #[error("LoRA {lora:?}: {key:?} belongs to a kind of adapter that isn't supported")]
+    LoraKind {
+        /// The LoRA.
+        lora: String,
+        /// The tensor.
+        key: String,
+    },
+    /// A file without a single LoRA tensor.
+    #[error("{lora:?} holds no LoRA tensors")]
+    NotLora {
+        /// The file.
+        lora: String,
+    },
+    /// An alpha that isn't one number, or a strength that isn't finite.
+    #[error("LoRA {lora:?}: {what} isn't a usable number")]
+    LoraNumber {
+        /// The LoRA.
+        lora: String,
+        /// Which number.
+        what: String,
+    },
+    /// A configuration file that isn't what it should be.
+    #[error("{}: {message}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A preset that doesn't exist.
+    #[error("there is no preset {name:?}; there are {}", known.join(", "))]
+    NoPreset {
+        /// The name.
+        name: String,
+        /// All names.
+        known: Vec<String>,
+    },
+    /// A configuration that lacks a number.
+    #[error("the configuration has no usable {0:?}")]
+    ConfigField(String),
+    /// Weights that don't match the model.
+    #[error("the weights don't match the model: {0}")]
+    Mismatch(Box<crate::Report>),
+    /// The operating system refused.
+    #[error("{}: {message}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's words.
+        message: String,
+    },
+}

@@ -1,0 +1,39 @@
+//! Weight files of Wan video models and AniCrafter, as tensors for the models of this workspace.
+//!
+//! [`Checkpoint`] opens safetensors (one file, sharded, with or without an index), PyTorch pickles and GGUF, under the names
+//! of the published files or of other libraries ([`Model`]), merges any number of LoRAs ([`Lora`]) on the way, and says
+//! exactly what matched ([`Report`]). [`Manifest`] knows the tensors of every model for every configuration;
+//! [`check_installation`] compares a folder of downloads with them.
+//!
+//! ```
+//! use checkpoint::{Manifest, Model, preset};
+//!
+//! let config: serde_json::Value = preset("wan2.1-i2v-14b-720p")?;
+//! let manifest = Manifest::of(Model::Dit, &config)?;
+//! assert_eq!(manifest.tensors.len(), 1303);
+//! assert_eq!(manifest.parameters(), 16_394_878_784);
+//! # Ok::<(), checkpoint::Error>(())
+//! ```
+
+mod checkpoint;
+mod config;
+mod convert;
+mod error;
+mod install;
+mod keys;
+mod lora;
+mod manifest;
+mod open;
+mod report;
+mod skeleton;
+
+pub use checkpoint::{Checkpoint, OnQuantized};
+pub use config::{preset, preset_names, read_config};
+pub use error::{Error, Result};
+pub use install::{FileReport, Installation, Problem, check_installation};
+pub use keys::Model;
+pub use lora::{Alpha, Lora};
+pub use manifest::Manifest;
+pub use open::open_tensors;
+pub use report::{Misshaped, Report};
+pub use skeleton::{Skeleton, write_skeleton};
