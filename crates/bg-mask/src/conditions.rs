@@ -169,7 +169,7 @@ pub fn nearest_eighth(mask: &Planes) -> Planes {
 #[must_use]
 pub fn blur_of(video_height: usize, video_width: usize) -> (usize, f64) {
     let sixteenth = video_height.min(video_width) / 16;
-    let kernel_size = sixteenth + usize::from(sixteenth % 2 == 0);
+    let kernel_size = sixteenth + usize::from(sixteenth.is_multiple_of(2));
     let sigma = 0.3 * ((kernel_size as f64 - 1.0) * 0.5 - 1.0) + 0.8;
     (kernel_size, sigma)
 }
@@ -181,7 +181,7 @@ pub fn blur_of(video_height: usize, video_width: usize) -> (usize, f64) {
 pub fn gaussian_blur(mask: &Planes, kernel_size: usize, sigma: f64) -> Result<Planes> {
     let half = kernel_size / 2;
     let fits = half < mask.height.max(1) && half < mask.width.max(1);
-    if kernel_size % 2 == 0 || !fits {
+    if kernel_size.is_multiple_of(2) || !fits {
         return Err(Error::Parameter {
             name: "kernel_size",
             expected: "odd, its half below both sides of the mask",
@@ -248,7 +248,7 @@ pub fn latent_mask(background: &Planes) -> Result<Planes> {
 /// # Errors
 /// When the mask's frames aren't a multiple of four or the latents don't fit.
 pub fn pack_y(mask: &Planes, latents: &[f32], channels: usize) -> Result<Vec<f32>> {
-    if mask.frames % 4 != 0 {
+    if !mask.frames.is_multiple_of(4) {
         let (what, expected) = ("the latent mask", "a multiple of 4".to_owned());
         return Err(Error::Frames { what, expected, got: mask.frames });
     }

@@ -153,9 +153,9 @@ mod tests {
 
     /// The whole frame off by a little, a person, and a shadow to its lower right.
     fn generated() -> RgbImage {
-        let mut out = source();
+        let (mut out, person) = (source(), person());
         for (x, y, pixel) in out.enumerate_pixels_mut() {
-            pixel.0 = if person().get_pixel(x, y)[0] > 0 {
+            pixel.0 = if person.get_pixel(x, y)[0] > 0 {
                 [10, 200, 10]
             } else if (62..125).contains(&x) && (78..92).contains(&y) {
                 pixel.0.map(|b| b / 2)

@@ -1,4 +1,5 @@
 //! What must hold for every picture, mask and size.
+#![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is a failed test")]
 
 use bg_mask::resample::{Filter, resample};
 use bg_mask::{

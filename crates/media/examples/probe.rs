@@ -1,6 +1,7 @@
 //! Reads a video to its end, says what it is, and compares it with raw RGB frames where such a file is given.
 //!
 //! `cargo run -p media --example probe -- IN.mp4 [RAW.rgb]`
+#![expect(clippy::print_stdout, reason = "a command-line example")]
 
 use std::io::Read;
 use std::time::Instant;

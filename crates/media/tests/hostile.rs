@@ -1,0 +1,140 @@
+//! Files that are cut off, scrambled or lying: an error, never a panic, never more memory than the file is large.
+#![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is a failed test")]
+
+use media::{AudioTrack, Error, FrameRate, ReadOptions, VideoReader, VideoWriter, WriteOptions};
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+use std::path::Path;
+
+const FIXTURE: &[u8] = include_bytes!("data/bframes.mp4");
+
+fn own() -> ReadOptions {
+    ReadOptions { ffmpeg: None, ..ReadOptions::default() }
+}
+
+/// Reads everything there is to read; the number of frames, or the first error.
+fn read_all(bytes: &[u8]) -> media::Result<usize> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.mp4");
+    std::fs::write(&path, bytes).unwrap();
+    // Whatever the sound track is, asking for it must not panic.
+    drop(AudioTrack::open(&path, None).map(|a| a.map(|a| a.skip_s(0.5).duration_s())));
+    let mut n = 0;
+    for frame in VideoReader::open_with(&path, &own())? {
+        frame?;
+        n += 1;
+    }
+    Ok(n)
+}
+
+fn find(kind: &[u8; 4]) -> usize {
+    FIXTURE.windows(4).position(|w| w == kind).unwrap()
+}
+
+/// The fixture with the 32-bit number at `at` replaced.
+fn with_u32(at: usize, value: u32) -> Vec<u8> {
+    let mut bytes = FIXTURE.to_vec();
+    bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn the_fixture_itself_is_fine() {
+    assert_eq!(read_all(FIXTURE).unwrap(), 81);
+}
+
+#[test]
+fn truncated_files_say_so() {
+    for percent in [0, 1, 5, 20, 50, 80, 99] {
+        let cut = &FIXTURE[..FIXTURE.len() * percent / 100];
+        let error = read_all(cut).unwrap_err();
+        assert!(matches!(error, Error::Malformed { .. }), "{percent} %: {error:?}");
+        assert!(error.to_string().contains("hostile.mp4"), "{error}");
+    }
+}
+
+#[test]
+fn lying_counts_and_offsets_are_found_out() {
+    // Full box: type, version and flags, then the count.
+    for kind in [b"stts", b"stsc", b"stco", b"ctts", b"elst"] {
+        for lie in [u32::MAX, 0x7fff_ffff, 1 << 28] {
+            let error = read_all(&with_u32(find(kind) + 8, lie)).unwrap_err();
+            assert!(matches!(error, Error::Malformed { .. }), "{kind:?} {lie}: {error:?}");
+        }
+    }
+    // A sample size and count that would need 16 exabytes, and samples of size 0.
+    let stsz = find(b"stsz");
+    let mut bytes = with_u32(stsz + 8, u32::MAX);
+    bytes[stsz + 12..stsz + 16].copy_from_slice(&u32::MAX.to_be_bytes());
+    assert!(matches!(read_all(&bytes), Err(Error::Malformed { .. })));
+    assert!(matches!(read_all(&with_u32(stsz + 12, u32::MAX)), Err(Error::Malformed { .. })));
+    // A chunk beyond the end of the file, a time scale of zero, a box longer than the file.
+    assert!(matches!(read_all(&with_u32(find(b"stco") + 12, u32::MAX - 9)), Err(Error::Malformed { .. })));
+    assert!(matches!(read_all(&with_u32(find(b"mdhd") + 16, 0)), Err(Error::Malformed { .. })));
+    assert!(matches!(read_all(&with_u32(find(b"moov") - 4, u32::MAX)), Err(Error::Malformed { .. })));
+}
+
+#[test]
+fn what_is_no_video_is_named() {
+    for (bytes, what) in [(&b""[..], "empty"), (b"GIF89a..........", "gif"), (&[0; 4096], "zeros")] {
+        assert!(matches!(read_all(bytes), Err(Error::Malformed { .. })), "{what}");
+    }
+    let missing = VideoReader::open_with("no/such/file.mp4", &own());
+    assert!(matches!(missing, Err(Error::Io { .. })));
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(VideoReader::open_with(folder.path(), &own()), Err(Error::NoFrames { .. })));
+    std::fs::write(folder.path().join("a.png"), b"not a picture").unwrap();
+    assert!(matches!(VideoReader::open_with(folder.path(), &own()), Err(Error::Picture { .. })));
+}
+
+#[test]
+fn other_codecs_are_named_with_their_profile() {
+    let hevc = |bytes: &mut Vec<u8>| {
+        let at = find(b"avc1");
+        // The first `avc1` is a brand of the file type box, the sample entry comes after `stsd`.
+        let at = at.max(find(b"stsd") + 16);
+        bytes[at..at + 4].copy_from_slice(b"hvc1");
+    };
+    let mut bytes = FIXTURE.to_vec();
+    hevc(&mut bytes);
+    let error = read_all(&bytes).unwrap_err();
+    assert!(matches!(&error, Error::Unsupported { codec, .. } if codec.contains("HEVC")), "{error:?}");
+    assert!(error.to_string().contains("hvc1"), "{error}");
+    // High profile becomes "High 10" with the bit depths that follow it unreadable or wrong.
+    let mut bytes = FIXTURE.to_vec();
+    let sps = find(b"avcC") + 4 + 8;
+    assert_eq!(bytes[sps] & 31, 7, "the parameter set is where it is expected");
+    bytes[sps + 1] = 88;
+    let error = read_all(&bytes).unwrap_err();
+    assert!(matches!(&error, Error::Unsupported { profile, .. } if profile == "Extended"), "{error:?}");
+}
+
+#[test]
+fn a_program_that_is_no_ffmpeg_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.mp4");
+    std::fs::write(&path, b"nothing").unwrap();
+    let options = ReadOptions { ffmpeg: Some("no-such-program-as-this".into()), ..ReadOptions::default() };
+    assert!(matches!(VideoReader::open_with(&path, &options), Err(Error::Malformed { .. })));
+    let write = WriteOptions { ffmpeg: options.ffmpeg, ..WriteOptions::new(FrameRate::whole(25)) };
+    let refused = VideoWriter::create(folder.path().join("x.webm"), write);
+    assert!(matches!(refused, Err(Error::UnsupportedOutput { .. })));
+    assert!(AudioTrack::open(&path, Some(Path::new("no-such-program-as-this"))).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn scrambled_bytes_never_panic(edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..12)) {
+        let mut bytes = FIXTURE.to_vec();
+        // Half of the edits hit the index, where they hurt most.
+        let (moov, mdat) = (find(b"moov"), find(b"mdat"));
+        for (i, (at, byte)) in edits.iter().enumerate() {
+            let at = if i % 2 == 0 { moov + at.index(mdat - moov) } else { at.index(bytes.len()) };
+            bytes[at] = *byte;
+        }
+        if let Ok(n) = read_all(&bytes) {
+            prop_assert!(n <= 81);
+        }
+    }
+}
