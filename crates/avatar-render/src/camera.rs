@@ -15,9 +15,6 @@ pub struct Camera {
     tan_half_fov: [f32; 2],
 }
 
-/// The identity, column-major.
-pub const IDENTITY: [f32; 16] = [1., 0., 0., 0., 0., 1., 0., 0., 0., 0., 1., 0., 0., 0., 0., 1.];
-
 impl Camera {
     /// A camera from the matrices that the reference hands to its rasterizer.
     ///
@@ -48,35 +45,44 @@ impl Camera {
         Ok(Self { width, height, view_from_world, clip_from_world, tan_half_fov })
     }
 
-    /// A camera from its intrinsics in pixels and its pose.
+    /// A camera from its intrinsics and its pose; the reference's pose is the identity.
     ///
-    /// A point on the optical axis is drawn half a pixel up and left of `principal`, because the reference counts
-    /// pixel centres from 0 and its principal point from the image's corner.
+    /// A point on the optical axis is drawn half a pixel up and left of the principal point, because the reference
+    /// counts pixel centres from 0 and its principal point from the image's corner.
     ///
     /// # Errors
     /// When the image is empty or too large, or a number isn't finite or positive.
+    pub fn new(intrinsics: &smplx::Camera, view_from_world: &smplx::Affine) -> Result<Self> {
+        if let Some(&value) = intrinsics.focal_px.iter().find(|f| !(f.is_finite() && **f > 0.0)) {
+            return Err(Error::Camera { what: "the focal length", value });
+        }
+        let size = intrinsics.size_px.map(|n| n as usize);
+        let [width, height] = size;
+        if width == 0 || height == 0 {
+            return Err(Error::ImageSize { width, height });
+        }
+        let matrices = intrinsics.matrices(view_from_world, smplx::camera::Z_NEAR, smplx::camera::Z_FAR);
+        let flat = |m: [[f32; 4]; 4]| std::array::from_fn(|i| m[i / 4][i % 4]);
+        let tan_half_fov = intrinsics.tan_half_fov().map(|t| t as f32);
+        Self::from_matrices(size, flat(matrices.world_view), flat(matrices.full), tan_half_fov)
+    }
+
+    /// The same from plain numbers: size, focal lengths and principal point in pixels.
+    ///
+    /// # Errors
+    /// As [`Camera::new`].
     pub fn pinhole(
         size: [usize; 2],
         focal: [f32; 2],
         principal: [f32; 2],
-        view_from_world: [f32; 16],
+        view_from_world: &smplx::Affine,
     ) -> Result<Self> {
-        const NEAR: f32 = 0.001;
-        const FAR: f32 = 1000.0;
-        if let Some(&value) = focal.iter().find(|f| !(f.is_finite() && **f > 0.0)) {
-            return Err(Error::Camera { what: "the focal length", value });
+        let [width, height] = size;
+        if width > MAX_IMAGE_SIDE || height > MAX_IMAGE_SIDE {
+            return Err(Error::ImageSize { width, height });
         }
-        let [w, h] = size.map(|s| s as f32);
-        let tan_half_fov = [w / (2.0 * focal[0]), h / (2.0 * focal[1])];
-        let mut clip_from_view = [0.0; 16];
-        clip_from_view[0] = 1.0 / tan_half_fov[0];
-        clip_from_view[5] = 1.0 / tan_half_fov[1];
-        clip_from_view[8] = 2.0 * principal[0] / w - 1.0;
-        clip_from_view[9] = 2.0 * principal[1] / h - 1.0;
-        clip_from_view[10] = (FAR + NEAR) / (FAR - NEAR);
-        clip_from_view[11] = 1.0;
-        clip_from_view[14] = -2.0 * FAR * NEAR / (FAR - NEAR);
-        Self::from_matrices(size, view_from_world, multiply(&clip_from_view, &view_from_world), tan_half_fov)
+        let size_px = size.map(|n| n as u32);
+        Self::new(&smplx::Camera { focal_px: focal, principal_px: principal, size_px }, view_from_world)
     }
 
     /// Image width in pixels.
@@ -123,13 +129,4 @@ impl Camera {
         let at = |row: usize| -(m[4 * row] * m[12] + m[4 * row + 1] * m[13] + m[4 * row + 2] * m[14]);
         [at(0), at(1), at(2)]
     }
-}
-
-/// The product of two column-major matrices.
-#[must_use]
-pub fn multiply(a: &[f32; 16], b: &[f32; 16]) -> [f32; 16] {
-    std::array::from_fn(|i| {
-        let (column, row) = (i / 4, i % 4);
-        (0..4).map(|k| a[4 * k + row] * b[4 * column + k]).sum()
-    })
 }

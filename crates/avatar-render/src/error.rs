@@ -1,5 +1,6 @@
 //! What can go wrong, one variant for each cause.
 
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// This crate's result.
@@ -56,5 +57,80 @@ pub enum Error {
     ShDegree {
         /// The degree.
         degree: u8,
+    },
+    /// A file could not be read or written.
+    #[error("{}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of a format that this crate doesn't know by its content or name.
+    #[error("{}: not an avatar this crate reads (LHM .pth, 3DGS .ply, .safetensors)", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A container that can't be parsed.
+    #[error(transparent)]
+    Container(#[from] tensorfile::Error),
+    /// The body model refused what it was given.
+    #[error(transparent)]
+    Body(#[from] smplx::Error),
+    /// A pickle that isn't the list LHM writes.
+    #[error("LHM avatar: {what}")]
+    Lhm {
+        /// What is missing or wrong.
+        what: String,
+    },
+    /// A `.ply` that isn't one of Gaussians, or is damaged.
+    #[error("ply: {what}")]
+    Ply {
+        /// What is wrong.
+        what: String,
+    },
+    /// A safetensors file whose metadata isn't that of an avatar.
+    #[error("safetensors avatar: {what}")]
+    Metadata {
+        /// What is wrong.
+        what: String,
+    },
+    /// A tensor of another shape than the format says.
+    #[error("tensor {tensor:?}: expected shape {expected}, got {got:?}")]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// What it should be; letters stand for any length.
+        expected: &'static str,
+        /// What it is.
+        got: Vec<usize>,
+    },
+    /// An avatar without what LHM stores beside the Gaussians can't be posed by a body.
+    #[error("this avatar has no body data (query points and neutral transforms): it can be drawn but not posed")]
+    NoBody,
+    /// A triangle that names a vertex that doesn't exist.
+    #[error("triangle {face} names vertex {vertex} of {vertices}")]
+    Face {
+        /// The triangle.
+        face: usize,
+        /// The vertex it names.
+        vertex: u32,
+        /// How many vertices there are.
+        vertices: usize,
+    },
+    /// A back end that isn't there.
+    #[error("no {wanted} renderer: {why}")]
+    NoRenderer {
+        /// What was asked for.
+        wanted: &'static str,
+        /// Why it can't be had.
+        why: String,
+    },
+    /// The GPU failed during a frame.
+    #[error("gpu: {what}")]
+    Gpu {
+        /// What it said.
+        what: String,
     },
 }

@@ -89,6 +89,13 @@ impl Frame {
         &self.depth
     }
 
+    /// `[H, W]` mean view depth in metres of what each pixel shows; 0 where there is nothing.
+    #[must_use]
+    pub fn mean_depth(&self) -> Vec<f32> {
+        let mean = |(d, &a): (&f32, &f32)| if a > 0.0 { d / a } else { 0.0 };
+        self.depth.iter().zip(&self.alpha).map(mean).collect()
+    }
+
     /// `[H, W]` number of Gaussians blended into each pixel; empty unless it was asked for.
     #[must_use]
     pub fn contributors(&self) -> &[u32] {
