@@ -1,8 +1,11 @@
 //! Attention without a score matrix in memory: blocked softmax that keeps a running maximum and sum.
 
-use rayon::prelude::*;
+mod blocked;
 
 use crate::Precision;
+use crate::gemm::Mat;
+use crate::gemm::product::{Bf16Pairs, F32};
+use crate::level::{Level, level};
 
 /// A strided view of `[L, N, K]` queries, keys or values.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +51,15 @@ impl<'a> Heads<'a> {
         Self { data, len, heads, dim, token_stride: dim, head_stride: len * dim }
     }
 
-    /// Row of a token in a head.
-    pub(crate) fn row(&self, l: usize, n: usize) -> &'a [f32] {
-        let start = l * self.token_stride + n * self.head_stride;
-        &self.data[start..start + self.dim]
+    /// Rows of a head from a token on, `[len - l, K]`.
+    fn rows(&self, l: usize, n: usize) -> Mat<'a> {
+        Mat {
+            data: &self.data[l * self.token_stride + n * self.head_stride..],
+            rows: self.len - l,
+            cols: self.dim,
+            row_stride: self.token_stride,
+            col_stride: 1,
+        }
     }
 
     fn check(&self, name: &str) {
@@ -110,36 +118,17 @@ pub fn attention(q: Heads<'_>, k: Heads<'_>, v: Heads<'_>, options: &Attention<'
         options.bias.is_none_or(|b| b.len() == scores || b.len() == scores * q.heads),
         "bias is neither [N, Lq, Lk] nor [Lq, Lk]"
     );
-    let dim = q.dim;
-    out.par_chunks_mut(dim).enumerate().for_each_init(
-        || vec![0.0; k.len],
-        |scores, (row, out)| {
-            let (l, n) = (row / q.heads, row % q.heads);
-            let query = q.row(l, n);
-            let bias = options.bias.map(|b| {
-                let head = if b.len() == q.len * k.len { 0 } else { n };
-                &b[(head * q.len + l) * k.len..][..k.len]
-            });
-            let mut max = f32::NEG_INFINITY;
-            for (j, score) in scores.iter_mut().enumerate() {
-                let dot: f32 = query.iter().zip(k.row(j, n)).map(|(a, b)| a * b).sum();
-                *score = dot * options.scale + bias.map_or(0.0, |b| b[j]);
-                if options.key_mask.is_some_and(|m| !m[j]) {
-                    *score = f32::NEG_INFINITY;
-                }
-                max = max.max(*score);
-            }
-            out.fill(0.0);
-            if max == f32::NEG_INFINITY {
-                return;
-            }
-            let mut sum = 0.0;
-            for (j, score) in scores.iter().enumerate() {
-                let p = (score - max).exp();
-                sum += p;
-                out.iter_mut().zip(v.row(j, n)).for_each(|(o, v)| *o += p * v);
-            }
-            out.iter_mut().for_each(|o| *o /= sum);
-        },
-    );
+    if out.is_empty() {
+        return;
+    }
+    if k.len == 0 {
+        out.fill(0.0);
+        return;
+    }
+    let level = level();
+    if options.precision == Precision::Bf16 && level == Level::Avx512Bf16 {
+        blocked::run(level, Bf16Pairs, [q, k, v], options, out);
+    } else {
+        blocked::run(level, F32, [q, k, v], options, out);
+    }
 }

@@ -147,20 +147,33 @@ pub fn gate_add(out: &mut [f32], x: &[f32], gate: &[f32]) {
 /// If `x` isn't whole rows of `d`.
 pub fn softmax_rows(x: &mut [f32], d: usize) {
     assert!(d > 0 && x.len().is_multiple_of(d), "x isn't whole rows of {d}");
-    x.par_chunks_mut(d).for_each(|row| {
-        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let level = level();
+    x.par_chunks_mut(d).for_each(|row| dispatch(level, SoftmaxRow(row)));
+}
+
+struct SoftmaxRow<'a>(&'a mut [f32]);
+
+impl Kernel for SoftmaxRow<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let row = self.0;
+        let mut max = s.splat(f32::NEG_INFINITY);
+        let vectors = row.chunks_exact(S::LANES);
+        let rest = vectors.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        for v in vectors {
+            max = s.max(s.load(v), max);
+        }
+        let max = s.max_lane(max).max(rest);
         if max == f32::NEG_INFINITY {
             row.fill(0.0);
             return;
         }
-        let mut sum = 0.0;
-        for v in row.iter_mut() {
-            *v = (*v - max).exp();
-            sum += *v;
-        }
-        let inv = 1.0 / sum;
+        let minus = s.splat(-max);
+        map(s, row, |v| math::exp(s, s.add(v, minus)));
+        let inv = 1.0 / row.iter().sum::<f32>();
         row.iter_mut().for_each(|v| *v *= inv);
-    });
+    }
 }
 
 /// Rounds to the nearest bf16, ties to even.

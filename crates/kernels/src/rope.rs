@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::norm::rms_norm_row;
+use crate::level::level;
+use crate::norm::inv_rms;
+use crate::simd::{Kernel, Simd, dispatch};
 
 /// Rotates each pair `(x[2i], x[2i+1])` of every head by the token's angle `i`, in place.
 ///
@@ -13,12 +15,7 @@ use crate::norm::rms_norm_row;
 /// If `K` is odd or the slices don't fit.
 pub fn rope(x: &mut [f32], n_heads: usize, head_dim: usize, cos: &[f32], sin: &[f32]) {
     let width = check(x, n_heads, head_dim, cos, sin);
-    let half = head_dim / 2;
-    x.par_chunks_mut(width).zip(cos.par_chunks(half)).zip(sin.par_chunks(half)).for_each(
-        |((x, cos), sin)| {
-            rope_row(x, head_dim, cos, sin);
-        },
-    );
+    run(x, width, Rows { head_dim, norm: None, cos, sin });
 }
 
 /// RMS norm over the whole row `[N·K]` with `weight`, then [`rope`], in one pass over memory, in place.
@@ -28,22 +25,60 @@ pub fn rope(x: &mut [f32], n_heads: usize, head_dim: usize, cos: &[f32], sin: &[
 pub fn rms_norm_rope(x: &mut [f32], head_dim: usize, weight: &[f32], eps: f32, cos: &[f32], sin: &[f32]) {
     assert!(head_dim > 0 && weight.len().is_multiple_of(head_dim), "weight isn't whole heads of {head_dim}");
     let width = check(x, weight.len() / head_dim, head_dim, cos, sin);
-    let half = head_dim / 2;
-    x.par_chunks_mut(width).zip(cos.par_chunks(half)).zip(sin.par_chunks(half)).for_each_init(
-        || vec![0.0; width],
-        |normed, ((x, cos), sin)| {
-            rms_norm_row(x, weight, eps, normed);
-            x.copy_from_slice(normed);
-            rope_row(x, head_dim, cos, sin);
-        },
-    );
+    run(x, width, Rows { head_dim, norm: Some((weight, eps)), cos, sin });
 }
 
-fn rope_row(x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32]) {
-    for head in x.chunks_exact_mut(head_dim) {
-        for ((pair, c), s) in head.as_chunks_mut::<2>().0.iter_mut().zip(cos).zip(sin) {
-            let [a, b] = *pair;
-            *pair = [a * c - b * s, a * s + b * c];
+/// What is done to each row.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    head_dim: usize,
+    norm: Option<(&'a [f32], f32)>,
+    cos: &'a [f32],
+    sin: &'a [f32],
+}
+
+/// One row `[N·K]` and its angles.
+struct Row<'a> {
+    rows: Rows<'a>,
+    x: &'a mut [f32],
+}
+
+fn run(x: &mut [f32], width: usize, rows: Rows<'_>) {
+    let level = level();
+    let half = rows.head_dim / 2;
+    x.par_chunks_mut(width)
+        .zip(rows.cos.par_chunks(half))
+        .zip(rows.sin.par_chunks(half))
+        .with_min_len(4)
+        .for_each(|((x, cos), sin)| {
+            dispatch(level, Row { rows: Rows { cos, sin, ..rows }, x });
+        });
+}
+
+impl Kernel for Row<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Rows { head_dim, norm, cos, sin } = self.rows;
+        if let Some((weight, eps)) = norm {
+            let inv = inv_rms(s, self.x, eps);
+            self.x.iter_mut().zip(weight).for_each(|(x, w)| *x = *x * inv * w);
+        }
+        for head in self.x.chunks_exact_mut(head_dim) {
+            let mut vectors = head.chunks_exact_mut(S::LANES);
+            let mut at = 0;
+            for pairs in &mut vectors {
+                let v = s.load(pairs);
+                let (c, d) = (s.load_dup(&cos[at..]), s.load_dup(&sin[at..]));
+                s.store(s.addsub(s.mul(v, c), s.mul(s.swap_pairs(v), d)), pairs);
+                at += S::LANES / 2;
+            }
+            let rest = vectors.into_remainder().as_chunks_mut::<2>().0;
+            for ((pair, c), s) in rest.iter_mut().zip(&cos[at..]).zip(&sin[at..]) {
+                let [a, b] = *pair;
+                *pair = [a * c - b * s, a * s + b * c];
+            }
         }
     }
 }

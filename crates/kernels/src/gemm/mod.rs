@@ -3,9 +3,9 @@
 mod driver;
 mod epilogue;
 mod packed;
-mod product;
+pub(crate) mod product;
 mod skinny;
-mod source;
+pub(crate) mod source;
 
 use half::bf16;
 

@@ -3,10 +3,10 @@
 use super::Mat;
 use super::source::Source;
 use crate::scratch::Element;
-use crate::simd::{Simd, Tile};
+use crate::simd::{PANEL, Simd, Tile};
 
 /// How factors are multiplied. A *unit* is what one step of a tile consumes: one step of K, or a pair of them.
-pub(super) trait Product: Copy + Send + Sync + 'static {
+pub(crate) trait Product: Copy + Send + Sync + 'static {
     /// A unit of one row or column.
     type T: Element;
     /// Steps of K in a unit.
@@ -32,16 +32,23 @@ pub(super) trait Product: Copy + Send + Sync + 'static {
     /// Packs rows `row0..row0 + mr` and steps `k0..k0 + kc` of `a` into `[units, mr]`; rows beyond the last are 0.
     fn pack_a(self, a: &Mat<'_>, row0: usize, mr: usize, k0: usize, kc: usize, dst: &mut [Self::T]);
 
+    /// Packs the first `kc` rows of `a`, transposed: strips of `mr` of its columns, each `[units, mr]`; columns beyond
+    /// the last are 0. `a` has contiguous rows.
+    fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [Self::T]);
+
+    /// Converts steps `[2, 16]` into the units of one panel that hold them.
+    fn store_steps<S: Simd>(self, s: S, steps: &[f32], dst: &mut [Self::T]);
+
     fn tile<S: Simd>(self, s: S, tile: Tile<'_, Self::T>, c: &mut [f32]);
 }
 
 /// `f32` factors.
 #[derive(Clone, Copy)]
-pub(super) struct F32;
+pub(crate) struct F32;
 
 /// Pairs of bf16 factors in a word, the first in the low half.
 #[derive(Clone, Copy)]
-pub(super) struct Bf16Pairs;
+pub(crate) struct Bf16Pairs;
 
 impl Product for F32 {
     type T = f32;
@@ -73,6 +80,23 @@ impl Product for F32 {
                 column.zip(row.iter().step_by(a.col_stride)).for_each(|(dst, x)| *dst = *x);
             }
         }
+    }
+
+    #[inline(always)]
+    fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [f32]) {
+        for (strip, dst) in dst[..a.cols.div_ceil(mr) * mr * kc].chunks_exact_mut(mr * kc).enumerate() {
+            let cols = mr.min(a.cols - strip * mr);
+            for (p, dst) in dst.chunks_exact_mut(mr).enumerate() {
+                dst[..cols].copy_from_slice(&a.data[p * a.row_stride + strip * mr..][..cols]);
+                dst[cols..].fill(0.0);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store_steps<S: Simd>(self, _: S, steps: &[f32], dst: &mut [f32]) {
+        let n = steps.len().min(dst.len());
+        dst[..n].copy_from_slice(&steps[..n]);
     }
 
     #[inline(always)]
@@ -116,6 +140,34 @@ impl Product for Bf16Pairs {
                 column.enumerate().for_each(|(p, dst)| *dst = round_pair(at(2 * p), at(2 * p + 1)));
             }
         }
+    }
+
+    #[inline(always)]
+    fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [u32]) {
+        let units = Self::units(kc);
+        for (strip, dst) in dst[..a.cols.div_ceil(mr) * mr * units].chunks_exact_mut(mr * units).enumerate() {
+            let cols = mr.min(a.cols - strip * mr);
+            let row = |p: usize| &a.data[p * a.row_stride + strip * mr..][..cols];
+            for (p, dst) in dst.chunks_exact_mut(mr).enumerate() {
+                let even = row(2 * p);
+                if 2 * p + 1 < kc {
+                    let odd = row(2 * p + 1);
+                    dst.iter_mut()
+                        .zip(even)
+                        .zip(odd)
+                        .for_each(|((dst, even), odd)| *dst = round_pair(*even, *odd));
+                } else {
+                    dst.iter_mut().zip(even).for_each(|(dst, even)| *dst = round_pair(*even, 0.0));
+                }
+                dst[cols..].fill(0);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store_steps<S: Simd>(self, s: S, steps: &[f32], dst: &mut [u32]) {
+        let (even, odd) = steps.split_at(PANEL);
+        s.pack_pairs(even, odd, dst);
     }
 
     #[inline(always)]

@@ -9,7 +9,7 @@ use crate::simd::{PANEL, Simd};
 
 /// The right-hand side `[K, N]` of a product.
 #[derive(Clone, Copy)]
-pub(super) enum Source<'a> {
+pub(crate) enum Source<'a> {
     /// The transpose of a row-major `[n, k]`.
     Rows { w: &'a [f32], n: usize, k: usize },
     /// The same in bf16.

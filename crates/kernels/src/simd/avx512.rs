@@ -207,7 +207,6 @@ impl Simd for Avx512Bf16 {
     const NP: usize = Avx512::NP;
     const ATTN_MR: usize = Avx512::ATTN_MR;
     const ATTN_NP: usize = Avx512::ATTN_NP;
-    const HAS_BF16: bool = true;
 
     forward! {
         splat(x: f32) -> __m512;

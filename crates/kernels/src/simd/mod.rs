@@ -34,8 +34,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const ATTN_MR: usize;
     /// Query panels of the attention tile.
     const ATTN_NP: usize;
-    /// Whether [`Simd::tile_bf16`] exists.
-    const HAS_BF16: bool = false;
 
     fn splat(self, x: f32) -> Self::V;
     fn load(self, src: &[f32]) -> Self::V;
@@ -74,7 +72,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `c (+)= a · b` for a tile of `tile.rows × tile.panels` ([`crate::tile`]).
     fn tile(self, tile: Tile<'_, f32>, c: &mut [f32]);
 
-    /// [`Simd::tile`] of bf16 pairs.
+    /// [`Simd::tile`] of bf16 pairs, at [`Level::Avx512Bf16`] only.
     fn tile_bf16(self, _tile: Tile<'_, u32>, _c: &mut [f32]) {
         unreachable!("this level has no bf16 products");
     }

@@ -1,0 +1,279 @@
+//! The blocked kernel. Scores are made transposed, 16 queries to a panel, so that running maxima and sums are
+//! vectors over queries and the weights of a block of keys are already a panel of the second product.
+//!
+//! ```text
+//! for each task, a head and a range of queries:                         (in parallel)
+//!   q panels = [16 queries][K] transposed
+//!   for each block of KEYS keys:
+//!     pack the block's k as strips of keys and its v as strips of head dims
+//!     for each group of panels:
+//!       scoresᵀ = k strips · q panels
+//!       new max; p = 2^(score · scale · log2 e − max); sum, output *= 2^(old max − new max); sum += p
+//!       outputᵀ += vᵀ strips · p panels
+//!   output = outputᵀ transposed / sum
+//! ```
+#![expect(unsafe_code, reason = "tasks write disjoint heads and queries of the output")]
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{Attention, Heads};
+use crate::gemm::product::Product;
+use crate::gemm::source::Source;
+use crate::level::Level;
+use crate::scratch::Scratch;
+use crate::shared::SharedOut;
+use crate::simd::{Kernel, PANEL, Simd, Tile, dispatch, math};
+
+/// Keys of a block: a multiple of every level's strip. Scores and weights of a panel stay in the first-level cache,
+/// packed keys and values of the block in the second.
+const KEYS: usize = 192;
+/// Queries of a task at most: enough to make packing keys and values cheap.
+const TASK_QUERIES: usize = 1008;
+/// Multiplications below which threads cost more than they bring.
+const SERIAL: usize = 1 << 16;
+/// A running maximum of at least this keeps `score − maximum` defined where all scores are −∞.
+const LOWEST: f32 = -1e30;
+
+/// Attention of checked, non-empty views.
+pub(super) fn run<P: Product>(
+    level: Level,
+    product: P,
+    [q, k, v]: [Heads<'_>; 3],
+    options: &Attention<'_>,
+    out: &mut [f32],
+) {
+    let serial = q.heads.saturating_mul(q.len).saturating_mul(k.len).saturating_mul(q.dim) < SERIAL;
+    let wanted = if serial { 1 } else { 4 * rayon::current_num_threads() };
+    let queries =
+        (q.len * q.heads).div_ceil(wanted).next_multiple_of(3 * PANEL).clamp(3 * PANEL, TASK_QUERIES);
+    let per_head = q.len.div_ceil(queries);
+    let out = SharedOut::new(out);
+    let task = |i: usize| {
+        let (head, l0) = (i / per_head, i % per_head * queries);
+        let rows = l0..(l0 + queries).min(q.len);
+        dispatch(level, Task { product, q, k, v, head, rows, options, out });
+    };
+    if serial {
+        (0..q.heads * per_head).for_each(task);
+    } else {
+        (0..q.heads * per_head).into_par_iter().with_max_len(1).for_each(task);
+    }
+}
+
+/// Queries `rows` of a head.
+struct Task<'a, P: Product> {
+    product: P,
+    q: Heads<'a>,
+    k: Heads<'a>,
+    v: Heads<'a>,
+    head: usize,
+    rows: Range<usize>,
+    options: &'a Attention<'a>,
+    out: SharedOut<'a>,
+}
+
+impl<P: Product> Kernel for Task<'_, P> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { product, q, k, v, head, .. } = self;
+        let dim = q.dim;
+        let (mr, np) = (S::ATTN_MR, S::ATTN_NP);
+        let (dim_units, dim_rows) = (P::units(dim), dim.next_multiple_of(mr));
+        let panels = self.rows.len().div_ceil(PANEL);
+        let ld = np * PANEL;
+        let groups = panels.div_ceil(np);
+
+        let panel_len = dim_units * PANEL;
+        let mut q_panels = Scratch::<P::T>::new(groups * np * panel_len);
+        let queries =
+            Source::Strided(super::Mat { rows: self.rows.len(), ..q.rows(self.rows.start, head) }.t());
+        for (panel, dst) in q_panels.chunks_exact_mut(panel_len).take(panels).enumerate() {
+            product.fill(s, &queries, panel, 0, dim, dst);
+        }
+        let mut k_strips = Scratch::<P::T>::new(KEYS * dim_units);
+        let mut v_strips = Scratch::<P::T>::new(P::units(KEYS) * dim_rows);
+        let mut scores = Scratch::<f32>::new(KEYS * ld);
+        let p_len = P::units(KEYS) * PANEL;
+        let mut p_panels = Scratch::<P::T>::new(np * p_len);
+        let mut acc = Scratch::<f32>::new(groups * dim_rows * ld);
+        let mut max = Scratch::<f32>::new(panels * PANEL);
+        let mut sum = Scratch::<f32>::new(panels * PANEL);
+        max.fill(f32::NEG_INFINITY);
+        sum.fill(0.0);
+        let mut bias = Scratch::<f32>::new(if self.options.bias.is_some() { KEYS * PANEL } else { 0 });
+
+        for key0 in (0..k.len).step_by(KEYS) {
+            let keys = KEYS.min(k.len - key0);
+            let key_rows = super::Mat { rows: keys, ..k.rows(key0, head) };
+            let strip_len = mr * dim_units;
+            for (strip, dst) in k_strips.chunks_exact_mut(strip_len).take(keys.div_ceil(mr)).enumerate() {
+                product.pack_a(&key_rows, strip * mr, mr, 0, dim, dst);
+            }
+            product.pack_a_transposed(&v.rows(key0, head), mr, keys, &mut v_strips);
+            for group in 0..groups {
+                let in_group = np.min(panels - group * np);
+                for (strip, a) in k_strips.chunks_exact(strip_len).take(keys.div_ceil(mr)).enumerate() {
+                    let tile = Tile {
+                        a,
+                        b: &q_panels[group * np * panel_len..],
+                        panel_stride: panel_len,
+                        rows: mr,
+                        panels: in_group,
+                        k: dim_units,
+                        ldc: ld,
+                        accumulate: false,
+                    };
+                    product.tile(s, tile, &mut scores[strip * mr * ld..]);
+                }
+                let acc = &mut acc[group * dim_rows * ld..][..dim_rows * ld];
+                for j in 0..in_group {
+                    let panel = group * np + j;
+                    if self.options.bias.is_some() {
+                        self.fill_bias(s, panel, key0, keys, &mut bias);
+                    }
+                    let block = Softmax {
+                        scores: &mut scores[j * PANEL..],
+                        ld,
+                        keys,
+                        scale: self.options.scale * std::f32::consts::LOG2_E,
+                        bias: self.options.bias.map(|_| &bias[..]),
+                        mask: self.options.key_mask.map(|mask| &mask[key0..key0 + keys]),
+                    };
+                    let (max, sum) = (&mut max[panel * PANEL..], &mut sum[panel * PANEL..]);
+                    let rescale = if key0 > 0 { Some(&mut acc[j * PANEL..]) } else { None };
+                    block.run(s, product, max, sum, rescale, &mut p_panels[j * p_len..][..p_len]);
+                }
+                let units = P::units(keys);
+                for (strip, a) in v_strips.chunks_exact(units * mr).take(dim_rows / mr).enumerate() {
+                    let tile = Tile {
+                        a,
+                        b: &p_panels,
+                        panel_stride: p_len,
+                        rows: mr,
+                        panels: in_group,
+                        k: units,
+                        ldc: ld,
+                        accumulate: key0 > 0,
+                    };
+                    product.tile(s, tile, &mut acc[strip * mr * ld..]);
+                }
+            }
+        }
+
+        for (i, l) in self.rows.clone().enumerate() {
+            let (group, lane) = (i / ld, i % ld);
+            let inv = if sum[i] == 0.0 { 0.0 } else { 1.0 / sum[i] };
+            // SAFETY: tasks have disjoint (query, head) pairs, and this task makes one piece at a time.
+            let out = unsafe { self.out.piece((l * q.heads + head) * dim, dim) };
+            let acc = acc[group * dim_rows * ld + lane..].iter().step_by(ld);
+            out.iter_mut().zip(acc).for_each(|(out, acc)| *out = acc * inv);
+        }
+    }
+}
+
+impl<P: Product> Task<'_, P> {
+    /// Transposes the bias of a panel's queries and a block's keys into `[keys, 16]`, times log2 e.
+    #[inline(always)]
+    fn fill_bias<S: Simd>(&self, s: S, panel: usize, key0: usize, keys: usize, dst: &mut [f32]) {
+        let Some(bias) = self.options.bias else { return };
+        let (q_len, k_len) = (self.q.len, self.k.len);
+        let head = if bias.len() == q_len * k_len { 0 } else { self.head };
+        let l0 = self.rows.start + panel * PANEL;
+        let rows = &bias[(head * q_len + l0) * k_len + key0..];
+        let n = PANEL.min(self.rows.end - l0);
+        let dst = &mut dst[..keys * PANEL];
+        if n == PANEL {
+            s.transpose16(bytemuck::cast_slice(rows), k_len, keys, bytemuck::cast_slice_mut(dst));
+        } else {
+            for (key, dst) in dst.chunks_exact_mut(PANEL).enumerate() {
+                for (j, dst) in dst.iter_mut().enumerate() {
+                    *dst = if j < n { rows[j * k_len + key] } else { 0.0 };
+                }
+            }
+        }
+        dst.iter_mut().for_each(|x| *x *= std::f32::consts::LOG2_E);
+    }
+}
+
+/// The softmax step of one panel and one block of keys.
+struct Softmax<'a> {
+    /// Row stride `ld`, 16 columns.
+    scores: &'a mut [f32],
+    ld: usize,
+    keys: usize,
+    /// With log2 e in it.
+    scale: f32,
+    /// `[keys, 16]`, with log2 e in it.
+    bias: Option<&'a [f32]>,
+    mask: Option<&'a [bool]>,
+}
+
+impl Softmax<'_> {
+    #[inline(always)]
+    fn run<S: Simd, P: Product>(
+        self,
+        s: S,
+        product: P,
+        max: &mut [f32],
+        sum: &mut [f32],
+        rescale: Option<&mut [f32]>,
+        p_panel: &mut [P::T],
+    ) {
+        let Self { scores, ld, keys, .. } = self;
+        let scale = s.splat(self.scale);
+        let mut rescale = rescale;
+        let unscaled = self.bias.is_none() && self.mask.is_none();
+        for lane in (0..PANEL).step_by(S::LANES) {
+            let old = s.load(&max[lane..]);
+            let mut new = old;
+            if unscaled {
+                for row in scores.chunks(ld).take(keys) {
+                    new = s.max(s.mul(s.load(&row[lane..]), scale), new);
+                }
+            } else {
+                for (key, row) in scores.chunks_mut(ld).take(keys).enumerate() {
+                    let bias = self.bias.map_or(s.splat(0.0), |bias| s.load(&bias[key * PANEL + lane..]));
+                    let mut score = s.fma(s.load(&row[lane..]), scale, bias);
+                    if self.mask.is_some_and(|mask| !mask[key]) {
+                        score = s.splat(f32::NEG_INFINITY);
+                    }
+                    s.store(score, &mut row[lane..]);
+                    new = s.max(score, new);
+                }
+            }
+            let floor = s.max(new, s.splat(LOWEST));
+            let factor = if unscaled { scale } else { s.splat(1.0) };
+            let minus = s.sub(s.splat(0.0), floor);
+            let mut total = s.splat(0.0);
+            for row in scores.chunks_mut(ld).take(keys) {
+                let p = math::exp2(s, s.fma(s.load(&row[lane..]), factor, minus));
+                total = s.add(total, p);
+                s.store(p, &mut row[lane..]);
+            }
+            let correction = math::exp2(s, s.sub(old, floor));
+            s.store(new, &mut max[lane..]);
+            s.store(s.fma(s.load(&sum[lane..]), correction, total), &mut sum[lane..]);
+            if let Some(acc) = rescale.as_deref_mut() {
+                for row in acc.chunks_mut(ld) {
+                    s.store(s.mul(s.load(&row[lane..]), correction), &mut row[lane..]);
+                }
+            }
+        }
+        let mut steps = [0.0; 2 * PANEL];
+        let unit_len = 2 / P::STEPS * PANEL;
+        for (pair, dst) in p_panel.chunks_mut(unit_len).take(keys.div_ceil(2)).enumerate() {
+            let at = 2 * pair * ld;
+            steps[..PANEL].copy_from_slice(&scores[at..at + PANEL]);
+            if 2 * pair + 1 < keys {
+                steps[PANEL..].copy_from_slice(&scores[at + ld..at + ld + PANEL]);
+            } else {
+                steps[PANEL..].fill(0.0);
+            }
+            product.store_steps(s, &steps, dst);
+        }
+    }
+}
