@@ -6,8 +6,9 @@
 
 use crate::condition::LEADING_FRAMES;
 use crate::{Config, Error, Result};
-use candle_core::{DType, Tensor};
-use nn::{Activation, Weights};
+use candle_core::{DType, Device, Tensor};
+use nn::Weights;
+use nn::conv3d::{Calls, Conv3d, ConvShape, Frames, Padding, Read, Storage, Window, Workspace};
 
 /// Channels of an embedder's input: mask, red, green, blue.
 const IN_CHANNELS: usize = 4;
@@ -31,7 +32,7 @@ pub enum Rounding {
 /// One stack: `blend_embedding` or `smplx_embedding`. Always f32.
 #[derive(Clone, Debug)]
 pub struct ConditionEmbedder {
-    layers: Vec<Layer>,
+    layers: Vec<Conv3d>,
 }
 
 impl ConditionEmbedder {
@@ -40,52 +41,142 @@ impl ConditionEmbedder {
     /// # Errors
     /// When a tensor is missing or has another shape.
     pub fn load(dim: usize, weights: &Weights) -> Result<Self> {
+        let weights = weights.with_dtype(DType::F32);
         let mut layers = Vec::with_capacity(STRIDES.len() + 1);
         let mut c_in = IN_CHANNELS;
         for (n, stride) in STRIDES.into_iter().enumerate() {
-            let weights = weights.pp(2 * n);
-            layers.push(Layer::load(&weights, [HIDDEN_CHANNELS, c_in, 3, 3, 3], stride, 1)?);
+            let padding = Padding::symmetric(1, 1);
+            let shape = ConvShape { c_in, c_out: HIDDEN_CHANNELS, kernel: [3, 3, 3], stride, padding };
+            layers.push(Conv3d::load_for(&weights.pp(2 * n), shape, Calls::Clips)?);
             c_in = HIDDEN_CHANNELS;
         }
-        let weights = weights.pp(2 * STRIDES.len());
-        layers.push(Layer::load(&weights, [dim, c_in, 1, 2, 2], [1, 2, 2], 0)?);
+        let kernel = [1, 2, 2];
+        let shape = ConvShape { c_in, c_out: dim, kernel, stride: kernel, padding: Padding::default() };
+        layers.push(Conv3d::load_for(&weights.pp(2 * STRIDES.len()), shape, Calls::Frames)?);
         Ok(Self { layers })
     }
 
     /// Embeds frames.
     ///
     /// # Shapes
-    /// `[B, 4, F + 3, H, W]` → `[B, D, T, H/16, W/16]`, f32; H and W are multiples of 16, F + 3 of 4.
+    /// `[1, 4, F + 3, H, W]` → `[1, D, T, H/16, W/16]`, f32; H and W are multiples of 16, F + 3 of 4.
     ///
     /// # Errors
     /// When the shape doesn't fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let parts = self.stream(x)?.collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&parts, 1)?.unsqueeze(0)?)
+    }
+
+    /// The embedded frames, part by part: each item is `[D, t, H/16, W/16]`.
+    fn stream<'a>(&'a self, x: &Tensor) -> Result<Stream<'a>> {
         let dims = x.dims().to_vec();
-        let fits = matches!(dims[..], [_, IN_CHANNELS, f, h, w]
+        let fits = matches!(dims[..], [1, IN_CHANNELS, f, h, w]
             if f > 0 && f.is_multiple_of(FRAMES) && h > 0 && h.is_multiple_of(16) && w > 0 && w.is_multiple_of(16));
         if !fits {
-            let expected = format!("[B, {IN_CHANNELS}, 4n, 16n, 16n]");
+            let expected = format!("[1, {IN_CHANNELS}, 4n, 16n, 16n]");
             return Err(Error::Shape { what: "embedder input", expected, got: dims });
         }
-        let x = x.to_dtype(DType::F32)?;
-        let frames = dims[2];
-        let mut waiting: Vec<Option<Tensor>> = vec![None; self.layers.len()];
-        let mut outputs = Vec::with_capacity(frames / FRAMES);
-        for first in (0..frames).step_by(FRAMES) {
-            let mut part = Some(x.narrow(2, first, FRAMES)?);
-            let last = first + FRAMES == frames;
-            for (n, (layer, waiting)) in self.layers.iter().zip(&mut waiting).enumerate() {
-                // The activation follows every layer but the last.
-                let activation = if n + 1 < self.layers.len() { Activation::Silu } else { Activation::None };
-                part = match layer.push(part, waiting, last)? {
-                    Some(out) => Some(activation.forward(&out)?),
-                    None => None,
-                };
-            }
-            outputs.extend(part);
-        }
-        Ok(Tensor::cat(&outputs, 2)?)
+        let kernels = self.layers.iter().all(Conv3d::on_kernels);
+        Ok(Stream {
+            layers: &self.layers,
+            workspace: Workspace::new(if kernels { Storage::F32 } else { Storage::Tensor }),
+            x: x.squeeze(0)?.to_dtype(DType::F32)?,
+            next: 0,
+            waiting: self.layers.iter().map(Waiting::new).collect(),
+        })
     }
+}
+
+/// Frames on their way through the layers.
+struct Stream<'a> {
+    layers: &'a [Conv3d],
+    workspace: Workspace,
+    /// `[4, F + 3, H, W]`
+    x: Tensor,
+    next: usize,
+    waiting: Vec<Waiting>,
+}
+
+/// What a layer has been given and still needs.
+struct Waiting {
+    zeros: usize,
+    frames: Option<Frames>,
+}
+
+impl Waiting {
+    fn new(layer: &Conv3d) -> Self {
+        Self { zeros: padding_in_time(layer), frames: None }
+    }
+}
+
+/// Frames of zeros before and after the clip: the layers are padded in time as in space.
+fn padding_in_time(layer: &Conv3d) -> usize {
+    layer.shape().kernel[0] / 2
+}
+
+impl Iterator for Stream<'_> {
+    type Item = Result<Tensor>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let total = self.x.dims()[1];
+        while self.next < total {
+            let part = self.x.narrow(1, self.next, FRAMES).map_err(Error::from);
+            self.next += FRAMES;
+            let out = part.and_then(|part| self.push(&part, self.next == total));
+            if let Some(out) = out.transpose() {
+                return Some(out);
+            }
+        }
+        None
+    }
+}
+
+impl Stream<'_> {
+    /// Pushes frames through the stack; gives the outputs that are complete.
+    fn push(&mut self, part: &Tensor, last: bool) -> Result<Option<Tensor>> {
+        let mut frames = Some(Frames::from_tensor(&self.workspace, part)?);
+        for (n, (layer, waiting)) in self.layers.iter().zip(&mut self.waiting).enumerate() {
+            // An activation stands between the layers.
+            let read = if n == 0 { Read::PLAIN } else { Read { silu: true, ..Read::PLAIN } };
+            frames = push(layer, (&self.workspace, self.x.device()), read, waiting, frames, last)?;
+        }
+        Ok(frames.map(|frames| frames.to_tensor()).transpose()?)
+    }
+}
+
+/// Gives a layer its next frames (if any) and takes the outputs that are complete.
+fn push(
+    layer: &Conv3d,
+    (workspace, device): (&Workspace, &Device),
+    read: Read<'_>,
+    waiting: &mut Waiting,
+    frames: Option<Frames>,
+    last: bool,
+) -> Result<Option<Frames>> {
+    let mut all = match (waiting.frames.take(), frames) {
+        (Some(old), Some(new)) => Frames::tail(Some(&old), &new, old.len() + new.len())?,
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => return Ok(None),
+    };
+    let padding = padding_in_time(layer);
+    if last && padding > 0 {
+        let [c, h, w] = all.size();
+        let zeros = Tensor::zeros((c, padding, h, w), DType::F32, device)?;
+        let zeros = Frames::from_tensor(workspace, &zeros)?;
+        all = Frames::tail(Some(&all), &zeros, all.len() + padding)?;
+    }
+    let n = layer.shape().frames(waiting.zeros + all.len());
+    if n == 0 {
+        waiting.frames = Some(all);
+        return Ok(None);
+    }
+    let out =
+        layer.apply(workspace, Window { zeros: waiting.zeros, past: None, frames: &all }, read, None)?;
+    let used = n * layer.shape().stride[0] - waiting.zeros;
+    waiting.zeros = 0;
+    waiting.frames = if used < all.len() { Some(all.narrow(used, all.len() - used)?) } else { None };
+    Ok(Some(out))
 }
 
 /// Both stacks.
@@ -112,8 +203,8 @@ impl ConditionEmbedders {
     /// The tokens to add after patchifying ([`Conditions::add_condition`](crate::Conditions::add_condition)).
     ///
     /// # Shapes
-    /// `blend` and `smplx` `[B, 4, F + 3, H, W]` ([`embedder_input`](crate::condition::embedder_input)) →
-    /// `[B, L, D]`, f32.
+    /// `blend` and `smplx` `[1, 4, F + 3, H, W]` ([`embedder_input`](crate::condition::embedder_input)) →
+    /// `[1, L, D]`, f32.
     ///
     /// # Errors
     /// When the shapes don't fit.
@@ -122,7 +213,11 @@ impl ConditionEmbedders {
             let expected = format!("{:?}, as the blend input", blend.dims());
             return Err(Error::Shape { what: "smplx input", expected, got: smplx.dims().to_vec() });
         }
-        condition_tokens(&self.blend.forward(blend)?, &self.smplx.forward(smplx)?, rounding)
+        let mut parts = Vec::new();
+        for (blend, smplx) in self.blend.stream(blend)?.zip(self.smplx.stream(smplx)?) {
+            parts.push(condition_tokens(&blend?.unsqueeze(0)?, &smplx?.unsqueeze(0)?, rounding)?);
+        }
+        Ok(Tensor::cat(&parts, 1)?)
     }
 }
 
@@ -141,80 +236,6 @@ pub fn condition_tokens(blend: &Tensor, smplx: &Tensor, rounding: Rounding) -> R
     // A sum of two bf16 numbers is itself rounded to bf16.
     let sum = round(&(round(blend)? + round(smplx)?)?)?;
     Ok(sum.flatten_from(2)?.transpose(1, 2)?.contiguous()?) // [B, L, D]
-}
-
-/// A convolution over a stream of frames.
-#[derive(Clone, Debug)]
-struct Layer {
-    /// One `[c_out, c_in, kh, kw]` for each temporal tap.
-    taps: Vec<Tensor>,
-    /// `[1, c_out, 1, 1]`.
-    bias: Tensor,
-    stride: [usize; 3],
-    /// Zeros on all sides, in time and space.
-    padding: usize,
-}
-
-impl Layer {
-    fn load(weights: &Weights, shape: [usize; 5], stride: [usize; 3], padding: usize) -> Result<Self> {
-        let weight = weights.get_f32(&shape[..], "weight")?;
-        let taps: candle_core::Result<_> =
-            (0..shape[2]).map(|k| weight.narrow(2, k, 1)?.squeeze(2)?.contiguous()).collect();
-        let bias = weights.get_f32(shape[0], "bias")?.reshape((1, (), 1, 1))?;
-        Ok(Self { taps: taps?, bias, stride, padding })
-    }
-
-    /// Takes the next frames `[B, C, t, H, W]` (if any) and gives the outputs that are complete. `waiting` holds the
-    /// frames that later outputs still need.
-    fn push(
-        &self,
-        frames: Option<Tensor>,
-        waiting: &mut Option<Tensor>,
-        last: bool,
-    ) -> Result<Option<Tensor>> {
-        let like = frames.as_ref().or(waiting.as_ref());
-        let Some(like) = like else { return Ok(None) };
-        let (b, c, _, h, w) = like.dims5()?;
-        let zeros = Tensor::zeros((b, c, self.padding, h, w), DType::F32, like.device())?;
-        let mut parts = Vec::with_capacity(3);
-        parts.push(waiting.take().unwrap_or_else(|| zeros.clone()));
-        parts.extend(frames);
-        if last {
-            parts.push(zeros);
-        }
-        parts.retain(|part| part.dims()[2] > 0);
-        let window = Tensor::cat(&parts, 2)?;
-        let len = window.dims()[2];
-        let n_out = if len < self.taps.len() { 0 } else { (len - self.taps.len()) / self.stride[0] + 1 };
-        let used = n_out * self.stride[0];
-        *waiting = Some(window.narrow(2, used.min(len), len - used.min(len))?);
-        if n_out == 0 {
-            return Ok(None);
-        }
-        self.convolve(&window, n_out).map(Some)
-    }
-
-    /// `n_out` outputs of the window's frames, without temporal padding.
-    fn convolve(&self, window: &Tensor, n_out: usize) -> Result<Tensor> {
-        let (b, c, _, h, w) = window.dims5()?;
-        let mut sum: Option<Tensor> = None;
-        for (k, tap) in self.taps.iter().enumerate() {
-            let at: Vec<u32> = (0..n_out).map(|n| (n * self.stride[0] + k) as u32).collect();
-            let at = Tensor::new(at, window.device())?;
-            let frames = window.index_select(&at, 2)?.transpose(1, 2)?.reshape((b * n_out, c, h, w))?;
-            let part = frames.conv2d(tap, self.padding, self.stride[1], 1, 1)?; // [B·n, c_out, H', W']
-            sum = Some(match sum {
-                Some(sum) => (sum + part)?,
-                None => part,
-            });
-        }
-        let Some(sum) = sum else {
-            return Err(Error::Config("a convolution without taps".into()));
-        };
-        let out = sum.broadcast_add(&self.bias)?;
-        let (_, c_out, h, w) = out.dims4()?;
-        Ok(out.reshape((b, n_out, c_out, h, w))?.transpose(1, 2)?.contiguous()?) // [B, c_out, n, H', W']
-    }
 }
 
 /// Frames that an embedder reads for F pixel frames.

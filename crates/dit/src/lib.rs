@@ -1,4 +1,30 @@
-//! The Wan 2.1 video diffusion transformer, with AniCrafter's avatar-background conditions.
+//! The Wan 2.1 video diffusion transformer (text to video, image to video), with AniCrafter's avatar-background
+//! conditions.
+//!
+//! A [`Config`] and an [`nn::Weights`] cursor go in, tensors come out; nothing here opens a file. A step is
+//! *embed → blocks → head* ([`WanModel::embed`], [`WanModel::run_blocks`], [`WanModel::head`], or all at once
+//! [`WanModel::forward`]), so that a step cache can leave the blocks out. The blocks come from a [`BlockProvider`]: all
+//! in memory, or streamed from their source within a budget. [`plan`](crate::plan) says beforehand what a job takes.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use dit::{Conditions, Config, WanModel};
+//! use nn::{RandomWeights, Weights};
+//! use std::sync::Arc;
+//!
+//! # fn main() -> dit::Result<()> {
+//! let config = Config { dim: 48, ffn_dim: 64, num_heads: 2, num_layers: 2, text_dim: 32, ..Config::t2v_1_3b() };
+//! let weights = Weights::new(Arc::new(RandomWeights::default()), DType::F32, &Device::Cpu);
+//! let model = WanModel::load(&config, &weights)?;
+//! let prompt = dit::pad_context(&Tensor::ones((1, 7, 32), DType::F32, &Device::Cpu)?, config.text_len)?;
+//! let conditions = Conditions { context: &prompt, clip_feature: None, y: None, add_condition: None };
+//! let branch = model.branch(&conditions)?;
+//! let latents = Tensor::randn(0_f32, 1.0, (1, 16, 2, 4, 6), &Device::Cpu)?; // [B, C, T, H, W]
+//! let prediction = model.forward(&latents, 875.0, &branch, &mut ())?;
+//! assert_eq!(prediction.dims(), latents.dims());
+//! # Ok(())
+//! # }
+//! ```
 
 mod block;
 pub mod condition;
@@ -7,6 +33,7 @@ mod embedder;
 mod error;
 mod model;
 mod observer;
+pub mod plan;
 mod provider;
 
 pub use block::{Block, Context, Scope};

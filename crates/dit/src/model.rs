@@ -96,7 +96,6 @@ impl WanModel {
         } else {
             None
         };
-        let rows = CHUNK_BYTES / (4 * config.ffn_dim.max(3 * d));
         Ok(Self {
             patch_embedding: Linear::new(kernel.flatten_from(1)?, Some(patch.get_f32(d, "bias")?))?,
             text_embedding: [
@@ -111,7 +110,7 @@ impl WanModel {
             img_emb,
             blocks,
             head: Head::load(config, &weights.pp("head"))?,
-            rows: rows.next_multiple_of(64).max(256),
+            rows: rows_at_a_time(config),
             config: config.clone(),
             device: weights.device().clone(),
         })
@@ -392,6 +391,12 @@ impl Head {
         let (shift, scale) = (rows.get(0)?, rows.get(1)?);
         Ok(self.head.forward(&self.norm.forward_modulated(tokens, &shift, &scale)?)?)
     }
+}
+
+/// Tokens that are handled at a time.
+pub(crate) fn rows_at_a_time(config: &Config) -> usize {
+    let rows = CHUNK_BYTES / (4 * config.ffn_dim.max(3 * config.dim));
+    rows.next_multiple_of(64).max(256)
 }
 
 /// Pads a prompt embedding with zero rows to `text_len`, as the reference does. There is no mask: the zero rows go

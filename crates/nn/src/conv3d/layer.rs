@@ -93,7 +93,12 @@ impl Conv3d {
     ///
     /// # Errors
     /// When a tensor has another shape, or the shape a zero.
-    pub fn from_tensors(weight: &Tensor, bias: Option<&Tensor>, shape: ConvShape, calls: Calls) -> Result<Self> {
+    pub fn from_tensors(
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        shape: ConvShape,
+        calls: Calls,
+    ) -> Result<Self> {
         if weight.dims() != stored(&shape) || weight.elem_count() == 0 || shape.stride.contains(&0) {
             bail!("a weight of {:?} for a convolution of {:?}, {shape:?}", weight.dims(), stored(&shape));
         }

@@ -32,7 +32,8 @@ pub(super) fn convolve(
     let [st, sh, sw] = shape.stride;
     let padding = shape.padding;
     let x = read_tensor(&x.to_dtype(weight.dtype())?, read)?;
-    let x = x.pad_with_zeros(2, padding.top, padding.bottom)?.pad_with_zeros(3, padding.left, padding.right)?;
+    let x =
+        x.pad_with_zeros(2, padding.top, padding.bottom)?.pad_with_zeros(3, padding.left, padding.right)?;
     let x = if zeros > 0 { x.pad_with_zeros(0, zeros, 0)? } else { x };
     let n = shape.frames(x.dims()[0]);
     let strided = |x: &Tensor, tap: usize| -> Result<Tensor> {

@@ -1,0 +1,427 @@
+//! What must hold for any weights: no files, no reference.
+
+use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device, Tensor, Var};
+use dit::{
+    BlockProvider, ConditionEmbedders, Conditions, Config, Error, Resident, Rounding, Streamed, Streaming,
+    WanModel, condition, pad_context,
+};
+use nn::{QuantizeOnLoad, RandomWeights, WeightSource, Weights};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+fn config() -> Config {
+    Config {
+        dim: 48,
+        ffn_dim: 80,
+        num_heads: 2,
+        num_layers: 3,
+        text_dim: 32,
+        freq_dim: 16,
+        image_dim: 24,
+        image_tokens: 5,
+        text_len: 12,
+        ..Config::i2v_14b_720p()
+    }
+}
+
+fn weights() -> Weights {
+    Weights::new(Arc::new(RandomWeights::default()), DType::F32, &Device::Cpu)
+}
+
+fn random(name: &str, shape: &[usize]) -> Tensor {
+    let tensor = RandomWeights { seed: 5 }.dense(name, &shape.into(), DType::F32, &Device::Cpu).unwrap();
+    (tensor * (shape[1..].iter().product::<usize>() as f64).sqrt()).unwrap()
+}
+
+struct Inputs {
+    x: Tensor,
+    y: Tensor,
+    context: Tensor,
+    image: Tensor,
+    condition: Tensor,
+}
+
+impl Inputs {
+    fn new(config: &Config, [t, h, w]: [usize; 3]) -> Self {
+        Self {
+            x: random("x", &[1, 16, t, h, w]),
+            y: random("y", &[1, 20, t, h, w]),
+            context: random("context", &[1, 12, config.text_dim]),
+            image: random("image", &[1, config.image_tokens, config.image_dim]),
+            condition: random("condition", &[1, t * h * w / 4, config.dim]),
+        }
+    }
+
+    fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            context: &self.context,
+            clip_feature: Some(&self.image),
+            y: Some(&self.y),
+            add_condition: Some(&self.condition),
+        }
+    }
+
+    fn predict(&self, model: &WanModel) -> Tensor {
+        let branch = model.branch(&self.conditions()).unwrap();
+        model.forward(&self.x, 700.0, &branch, &mut ()).unwrap()
+    }
+}
+
+fn worst(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+}
+
+#[test]
+fn chunks_of_tokens_do_not_change_the_result() {
+    let config = config();
+    let inputs = Inputs::new(&config, [3, 4, 6]);
+    let whole = inputs.predict(&WanModel::load(&config, &weights()).unwrap());
+    for rows in [1, 5, 17, 18] {
+        let chunked = inputs.predict(&WanModel::load(&config, &weights()).unwrap().with_rows(rows));
+        assert!(worst(&chunked, &whole) < 1e-5, "{rows} rows: {}", worst(&chunked, &whole));
+    }
+}
+
+#[test]
+fn streamed_equals_resident() {
+    let config = config();
+    let inputs = Inputs::new(&config, [2, 4, 4]);
+    let resident = inputs.predict(&WanModel::load(&config, &weights()).unwrap());
+    for (in_flight, keep) in [(1, 0), (1, 2), (2, 0), (2, 1), (3, 0), (5, 9)] {
+        let streaming = Streaming { in_flight, keep };
+        let blocks = Streamed::new(&config, &weights().pp("blocks"), streaming).unwrap();
+        let model = WanModel::with_blocks(&config, &weights(), Box::new(blocks)).unwrap();
+        assert_eq!(worst(&inputs.predict(&model), &resident), 0.0, "{streaming:?}");
+        assert_eq!(worst(&inputs.predict(&model), &resident), 0.0, "{streaming:?}, second pass");
+    }
+    let none = Streaming { in_flight: 0, keep: 0 };
+    assert!(matches!(Streamed::new(&config, &weights().pp("blocks"), none), Err(Error::Config(_))));
+}
+
+#[test]
+fn a_budget_is_kept_or_refused() {
+    assert_eq!(Streaming::for_budget(35, 10, 40).unwrap(), Streaming { in_flight: 2, keep: 1 });
+    assert_eq!(Streaming::for_budget(19, 10, 40).unwrap(), Streaming { in_flight: 1, keep: 0 });
+    assert_eq!(Streaming::for_budget(400, 10, 40).unwrap(), Streaming { in_flight: 1, keep: 40 });
+    assert!(matches!(Streaming::for_budget(9, 10, 40), Err(Error::Budget { budget: 9, needed: 10 })));
+}
+
+/// Counts the blocks that are in memory at once: a block's modulation lives as long as the block.
+struct Counting {
+    reads: Arc<AtomicUsize>,
+}
+
+impl WeightSource for Counting {
+    fn dense(
+        &self,
+        name: &str,
+        shape: &candle_core::Shape,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        if name.ends_with("modulation") {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+        }
+        RandomWeights::default().dense(name, shape, dtype, device)
+    }
+
+    fn quantized(
+        &self,
+        _: &str,
+        _: (usize, usize),
+        _: &Device,
+    ) -> candle_core::Result<Option<Arc<candle_core::quantized::QTensor>>> {
+        Ok(None)
+    }
+
+    fn contains(&self, _: &str) -> bool {
+        true
+    }
+}
+
+#[test]
+fn streaming_never_reads_further_ahead_than_told() {
+    let config = Config { num_layers: 8, ..config() };
+    for in_flight in [1, 2, 4] {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let source = Arc::new(Counting { reads: reads.clone() });
+        let weights = Weights::new(source, DType::F32, &Device::Cpu);
+        let streamed =
+            Streamed::new(&config, &weights.pp("blocks"), Streaming { in_flight, keep: 0 }).unwrap();
+        streamed
+            .for_each(&mut |n, _| {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                let begun = reads.load(Ordering::SeqCst);
+                assert!(begun <= n + in_flight, "block {n} runs and {begun} were begun");
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(reads.load(Ordering::SeqCst), 8);
+    }
+}
+
+#[test]
+fn branches_together_equal_branches_apart() {
+    let config = config();
+    let inputs = Inputs::new(&config, [2, 4, 4]);
+    let model = WanModel::load(&config, &weights()).unwrap();
+    let positive = model.branch(&inputs.conditions()).unwrap();
+    let negative = model.branch(&Conditions { add_condition: None, ..inputs.conditions() }).unwrap();
+    let both = model.forward_all(&inputs.x, 700.0, &[&positive, &negative], &mut ()).unwrap();
+    for (together, branch) in both.iter().zip([&positive, &negative]) {
+        assert_eq!(worst(together, &model.forward(&inputs.x, 700.0, branch, &mut ()).unwrap()), 0.0);
+    }
+    assert!(worst(&both[0], &both[1]) > 1e-3, "the added condition changes the prediction");
+}
+
+#[test]
+fn a_step_can_be_taken_apart() {
+    let config = config();
+    let inputs = Inputs::new(&config, [2, 4, 4]);
+    let model = WanModel::load(&config, &weights()).unwrap();
+    let branch = model.branch(&inputs.conditions()).unwrap();
+    let embedded = model.embed(&inputs.x, 700.0, &branch).unwrap();
+    assert_eq!(embedded.t_mod.dims(), [1, 6, config.dim]);
+    let before = embedded.tokens.copy().unwrap();
+    let tokens = model.run_blocks(&[&embedded], &mut ()).unwrap().remove(0);
+    assert_eq!(worst(&embedded.tokens, &before), 0.0, "the blocks leave the embedded tokens alone");
+    // What a step cache does: the residual of an earlier step instead of the blocks.
+    let residual = (&tokens - &embedded.tokens).unwrap();
+    let cached = model.head(&(&embedded.tokens + residual).unwrap(), &embedded).unwrap();
+    assert!(worst(&cached, &inputs.predict(&model)) < 1e-5);
+    assert!(model.run_blocks(&[], &mut ()).unwrap().is_empty());
+}
+
+#[test]
+fn text_rows_are_a_set_and_zero_rows_count() {
+    let config = config();
+    let inputs = Inputs::new(&config, [1, 4, 4]);
+    let model = WanModel::load(&config, &weights()).unwrap();
+    let predict = |context: &Tensor| {
+        let branch = model.branch(&Conditions { context, ..inputs.conditions() }).unwrap();
+        model.forward(&inputs.x, 700.0, &branch, &mut ()).unwrap()
+    };
+    let context = random("rows", &[1, 4, config.text_dim]);
+    let order = Tensor::new(&[2_u32, 0, 3, 1], &Device::Cpu).unwrap();
+    let shuffled = context.index_select(&order, 1).unwrap();
+    assert!(worst(&predict(&context), &predict(&shuffled)) < 1e-5);
+    let padded = pad_context(&context, config.text_len).unwrap();
+    assert_eq!(padded.dims(), [1, 12, config.text_dim]);
+    assert!(worst(&predict(&context), &predict(&padded)) > 1e-4, "zero rows take part in attention");
+    assert_eq!(worst(&pad_context(&padded, 12).unwrap(), &padded), 0.0);
+    assert!(matches!(pad_context(&padded, 11), Err(Error::Shape { .. })));
+}
+
+#[test]
+fn one_frame_is_enough_and_odd_sizes_are_refused() {
+    let config = config();
+    let model = WanModel::load(&config, &weights()).unwrap();
+    assert_eq!(Inputs::new(&config, [1, 2, 2]).predict(&model).dims(), [1, 16, 1, 2, 2]);
+    for (size, axis) in [([2, 3, 4], "height (3)"), ([2, 4, 5], "width (5)")] {
+        let inputs = Inputs::new(&config, size);
+        let branch = model.branch(&Conditions { add_condition: None, ..inputs.conditions() }).unwrap();
+        let error = model.forward(&inputs.x, 700.0, &branch, &mut ()).unwrap_err().to_string();
+        assert!(error.contains(axis), "{error}");
+    }
+}
+
+#[test]
+fn wrong_inputs_are_named() {
+    let config = config();
+    let model = WanModel::load(&config, &weights()).unwrap();
+    let inputs = Inputs::new(&config, [2, 4, 4]);
+    let all = inputs.conditions();
+    let refused = |conditions: &Conditions<'_>| model.branch(conditions).unwrap_err();
+    assert!(matches!(
+        refused(&Conditions { clip_feature: None, ..all }),
+        Error::Input { what: "clip_feature", wanted: true }
+    ));
+    assert!(matches!(refused(&Conditions { y: None, ..all }), Error::Input { what: "y", wanted: true }));
+    assert!(matches!(
+        refused(&Conditions { context: &inputs.x, ..all }),
+        Error::Shape { what: "context", .. }
+    ));
+    assert!(matches!(
+        refused(&Conditions { clip_feature: Some(&inputs.context), ..all }),
+        Error::Shape { what: "clip_feature", .. }
+    ));
+    let short = inputs.condition.narrow(1, 0, 7).unwrap();
+    let branch = model.branch(&Conditions { add_condition: Some(&short), ..all }).unwrap();
+    let error = model.forward(&inputs.x, 700.0, &branch, &mut ()).unwrap_err();
+    assert!(matches!(error, Error::Shape { what: "add_condition", .. }));
+    let other = Inputs::new(&config, [3, 4, 4]);
+    let branch = model.branch(&all).unwrap();
+    let error = model.forward(&other.x, 700.0, &branch, &mut ()).unwrap_err();
+    assert!(matches!(error, Error::Shape { what: "y", .. }));
+    // A text-to-video model takes neither picture features nor latents.
+    let text_only = Config { in_dim: 16, has_image_input: false, ..config };
+    let model = WanModel::load(&text_only, &weights()).unwrap();
+    assert!(matches!(model.branch(&all), Err(Error::Input { what: "clip_feature", wanted: false })));
+    let plain = Conditions { clip_feature: None, y: None, ..all };
+    assert!(model.forward(&inputs.x, 0.0, &model.branch(&plain).unwrap(), &mut ()).is_ok());
+}
+
+#[test]
+fn missing_weights_are_named_in_full() {
+    let model = WanModel::load(&config(), &Weights::from_tensors(HashMap::new(), DType::F32, &Device::Cpu));
+    assert!(model.unwrap_err().to_string().contains("blocks.0.modulation"));
+    let source = Weights::from_tensors(HashMap::new(), DType::F32, &Device::Cpu).pp("blocks");
+    for in_flight in [1, 2] {
+        let streamed = Streamed::new(&config(), &source, Streaming { in_flight, keep: 0 }).unwrap();
+        let error = streamed.for_each(&mut |_, _| panic!("there is no block to run")).unwrap_err();
+        assert!(error.to_string().contains("blocks.0.modulation"), "{error}");
+    }
+}
+
+#[test]
+fn the_observer_can_stop_a_pass() {
+    let config = config();
+    let inputs = Inputs::new(&config, [1, 4, 4]);
+    for streaming in [None, Some(Streaming { in_flight: 2, keep: 0 })] {
+        let blocks: Box<dyn BlockProvider> = match streaming {
+            None => Box::new(Resident::load(&config, &weights().pp("blocks")).unwrap()),
+            Some(s) => Box::new(Streamed::new(&config, &weights().pp("blocks"), s).unwrap()),
+        };
+        let model = WanModel::with_blocks(&config, &weights(), blocks).unwrap();
+        let branch = model.branch(&inputs.conditions()).unwrap();
+        let mut calls = Vec::new();
+        let mut stop = |block: usize, of: usize| {
+            calls.push((block, of));
+            if block == 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let error = model.forward(&inputs.x, 700.0, &branch, &mut stop).unwrap_err();
+        assert!(matches!(error, Error::Cancelled { block: 1, of: 3 }));
+        assert_eq!(calls, [(0, 3), (1, 3)]);
+    }
+}
+
+#[test]
+fn half_and_quantised_weights_stay_close() {
+    let config = Config { dim: 96, ffn_dim: 128, ..config() };
+    let inputs = Inputs::new(&config, [2, 4, 4]);
+    let exact = inputs.predict(&WanModel::load(&config, &weights()).unwrap());
+    let scale = exact.abs().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
+    let half = WanModel::load(&config, &weights().with_dtype(DType::BF16)).unwrap();
+    let source = Arc::new(QuantizeOnLoad::new(Arc::new(RandomWeights::default()), GgmlDType::Q8_0));
+    let quantized = WanModel::load(&config, &Weights::new(source, DType::F32, &Device::Cpu)).unwrap();
+    for (model, tolerance) in [(half, 0.1), (quantized, 0.1)] {
+        let worst = worst(&inputs.predict(&model), &exact);
+        assert!(worst > 0.0 && worst < tolerance * scale.max(1.0), "{worst} at a scale of {scale}");
+    }
+}
+
+#[test]
+fn the_whole_model_can_be_trained() {
+    let config = config();
+    let inputs = Inputs::new(&config, [1, 4, 4]);
+    // Take the names from a recording of what a model asks for.
+    let name = "blocks.1.cross_attn.k_img.weight";
+    let shape = (config.dim, config.dim);
+    let value = RandomWeights::default().dense(name, &shape.into(), DType::F32, &Device::Cpu).unwrap();
+    let variable = Var::from_tensor(&value).unwrap();
+    let source = Arc::new(OneVariable { name, variable: variable.clone() });
+    let model = WanModel::load(&config, &Weights::new(source, DType::F32, &Device::Cpu)).unwrap();
+    let out = inputs.predict(&model);
+    let plain = inputs.predict(&WanModel::load(&config, &weights()).unwrap());
+    assert!(worst(&out.detach(), &plain) < 1e-4, "training computes what inference does");
+    let gradients = out.sqr().unwrap().mean_all().unwrap().backward().unwrap();
+    let gradient = gradients.get(variable.as_tensor()).unwrap();
+    assert!(gradient.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() > 0.0);
+}
+
+/// Random weights, all of them variables; one is known by name.
+struct OneVariable {
+    name: &'static str,
+    variable: Var,
+}
+
+impl WeightSource for OneVariable {
+    fn dense(
+        &self,
+        name: &str,
+        shape: &candle_core::Shape,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        if name == self.name {
+            return Ok(self.variable.as_tensor().clone());
+        }
+        let value = RandomWeights::default().dense(name, shape, dtype, device)?;
+        Ok(Var::from_tensor(&value)?.into_inner())
+    }
+
+    fn quantized(
+        &self,
+        _: &str,
+        _: (usize, usize),
+        _: &Device,
+    ) -> candle_core::Result<Option<Arc<candle_core::quantized::QTensor>>> {
+        Ok(None)
+    }
+
+    fn contains(&self, _: &str) -> bool {
+        true
+    }
+}
+
+#[test]
+fn conditions_become_tokens() {
+    let config = config();
+    let embedders = ConditionEmbedders::load(&config, &weights()).unwrap();
+    for frames in [1, 5, 9] {
+        let rgb =
+            |seed: usize| -> Vec<u8> { (0..frames * 32 * 16 * 3).map(|i| (i * 31 + seed) as u8).collect() };
+        let frame = |seed| condition::frames_from_rgb(&rgb(seed), [frames, 32, 16], &Device::Cpu).unwrap();
+        let reference = frame(2).narrow(1, 0, 1).unwrap();
+        let blend = condition::shift_frames(&reference, &frame(0)).unwrap();
+        let mesh = condition::shift_frames(&reference, &frame(1)).unwrap();
+        let mask = condition::combine_mask(&mesh).unwrap();
+        let blend = condition::embedder_input(&mask, &blend).unwrap();
+        let mesh = condition::embedder_input(&mask, &mesh).unwrap();
+        let tokens = embedders.tokens(&blend, &mesh, Rounding::None).unwrap();
+        assert_eq!(tokens.dims(), [1, frames.div_ceil(4) * 2, config.dim]);
+        // Part by part or as a whole: the same.
+        let whole = dit::condition_tokens(
+            &embedders.blend.forward(&blend).unwrap(),
+            &embedders.smplx.forward(&mesh).unwrap(),
+            Rounding::None,
+        )
+        .unwrap();
+        assert_eq!(worst(&tokens, &whole), 0.0);
+        let rounded = embedders.tokens(&blend, &mesh, Rounding::Bf16).unwrap();
+        let difference = worst(&rounded, &tokens);
+        assert!(difference > 0.0 && difference < 0.02);
+        let cut = blend.narrow(3, 0, 24).unwrap();
+        assert!(matches!(embedders.tokens(&cut, &cut, Rounding::None), Err(Error::Shape { .. })));
+    }
+}
+
+#[test]
+fn configs_are_read_in_three_spellings() {
+    let published = r#"{"_class_name": "WanModel", "dim": 5120, "eps": 1e-06, "ffn_dim": 13824, "freq_dim": 256,
+        "in_dim": 36, "model_type": "i2v", "num_heads": 40, "num_layers": 40, "out_dim": 16, "text_len": 512}"#;
+    let diffusers = r#"{"_class_name": "WanTransformer3DModel", "added_kv_proj_dim": 5120, "attention_head_dim": 128,
+        "cross_attn_norm": true, "eps": 1e-06, "ffn_dim": 13824, "freq_dim": 256, "image_dim": 1280,
+        "in_channels": 36, "num_attention_heads": 40, "num_layers": 40, "out_channels": 16,
+        "patch_size": [1, 2, 2], "qk_norm": "rms_norm_across_heads", "rope_max_seq_len": 1024, "text_dim": 4096}"#;
+    let own = serde_json::to_string(&Config::i2v_14b_720p()).unwrap();
+    for text in [published, diffusers, &own] {
+        assert_eq!(serde_json::from_str::<Config>(text).unwrap(), Config::i2v_14b_480p());
+    }
+    let refused = [
+        (published.replace("i2v", "vace"), "model_type"),
+        (published.replace(r#""model_type": "i2v","#, ""), "has_image_input"),
+        (published.replace(r#""num_heads": 40"#, r#""num_heads": 39"#), "num_heads"),
+        (published.replace(r#""num_layers": 40"#, r#""num_layers": 0"#), "num_layers"),
+        (published.replace("5120", "5160"), "pairs"),
+    ];
+    for (text, why) in refused {
+        let error = serde_json::from_str::<Config>(&text).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    Config::t2v_1_3b().validate().unwrap();
+}
