@@ -71,14 +71,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Render::new(SIZE, &near.color, Layout::Interleaved, &near.alpha)?.with_depth(&near.depth)?,
         Render::new(SIZE, &far.color, Layout::Interleaved, &far.alpha)?.with_depth(&far.depth)?,
     ];
-    let composite = composite_layers(&ground, &renders, &[Occluder { matte: &rail, color: Some(&iron) }])?;
+    let rail = [Occluder { matte: &rail, color: Some(&iron) }];
+    let composite = composite_layers(&ground, &renders, &rail)?;
+    let source = composite_layers(&plate, &[], &rail)?;
 
     // A stand-in for a model that damages the whole frame.
     let mut generated = image::imageops::blur(&composite, 2.0);
     generated.iter_mut().for_each(|byte| *byte = byte.saturating_add(8));
     let options = LockOptions { dilate_px: 8.0, feather_px: 12.0, ..LockOptions::default() };
-    let locked = lock_background(&generated, &plate, &people, &options)?;
-    let mask = lock_mask(&generated, &plate, &people, &options)?;
+    let locked = lock_background(&generated, &source, &people, &options)?;
+    let mask = lock_mask(&generated, &source, &people, &options)?;
 
     composite.save(folder.join("composite.png"))?;
     generated.save(folder.join("generated.png"))?;

@@ -1,5 +1,4 @@
 //! Videos written and read back: as many frames, the same pictures within the codec's loss, sound, clean-up.
-#![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is a failed test")]
 
 use image::{Rgb, RgbImage};
 use media::{

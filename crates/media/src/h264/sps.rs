@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn numbers_and_emulation_bytes() {
-        let mut bits = Bits { bytes: &[0b1_010_011_0, 0b0100_1000], at: 0 };
+        let mut bits = Bits { bytes: &[0b1010_0110, 0b0100_1000], at: 0 };
         assert_eq!([bits.ue(), bits.ue(), bits.ue(), bits.ue()], [Some(0), Some(1), Some(2), Some(3)]);
         assert_eq!(Bits { bytes: &[0], at: 0 }.se(), None);
         // Codes 1, 2 and 3 stand for 1, -1 and 2.
