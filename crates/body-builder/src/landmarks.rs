@@ -90,8 +90,9 @@ fn strongest_bone(human: &MakeHuman, vertex: usize) -> usize {
 /// Base mesh vertices of the 51 landmarks (iBUG 68 without the 17 of the contour): right brow 5, left brow 5, bridge of
 /// the nose 4, nostrils 5, right eye 6, left eye 6, outer lips 12, inner lips 8; "right" is the person's right.
 pub const LANDMARKS: [usize; 51] = [
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    225, 224, 222, 223, 233, 7006, 6997, 6996, 6998, 6999, 133, 131, 201, 5134, 358, 314, 343, 7077, 7119,
+    1090, 6762, 6763, 1130, 47, 4859, 7822, 13359, 13358, 7782, 11477, 6831, 3704, 448, 461, 509, 7220, 7208,
+    10372, 7165, 7325, 492, 586, 405, 442, 518, 474, 7265, 7202, 7259, 494, 511,
 ];
 
 /// A triangle at each landmark: the first that has the vertex as a corner.

@@ -145,17 +145,17 @@ pub fn size(rig: &Rig, heads: &[Point]) -> f64 {
 /// Chosen so that joint distances match SMPL-X's published mean proportions: its pelvis lies lower and further forward
 /// than MakeHuman's, its hips closer together, its spine and neck further forward in the body.
 pub const OFFSETS: [(&str, [f64; 3]); 7] = [
-    ("pelvis", [0.0, -0.013, 0.0635]),
-    ("left_hip", [-0.048, -0.026, 0.01]),
-    ("spine1", [0.0, 0.0, 0.03]),
-    ("spine2", [0.0, 0.0, 0.035]),
-    ("spine3", [0.0, -0.02, 0.05]),
+    ("pelvis", [0.0, -0.0102, 0.0627]),
+    ("left_hip", [-0.0514, -0.0215, 0.0077]),
+    ("spine1", [0.0, 0.0024, 0.0289]),
+    ("spine2", [0.0, 0.0018, 0.0324]),
+    ("spine3", [0.0, -0.0184, 0.0468]),
     ("neck", [0.0, -0.04, 0.015]),
-    ("left_collar", [0.03, 0.0, 0.03]),
+    ("left_collar", [0.0305, 0.0006, 0.0285]),
 ];
 
 /// The mean body's size in the sense of [`size`], which the offsets were measured at [m].
-const MEAN_SIZE: f64 = 1.5369;
+const MEAN_SIZE: f64 = 1.5361;
 
 /// Heads whose mean is a joint, left side; `.L` becomes `.R` on the right.
 const HEADS: [(&str, &[(&str, f64)]); 16] = [
