@@ -49,7 +49,7 @@ impl H264Encoder {
             .background_detection(false)
             .scene_change_detect(true)
             .usage_type(UsageType::CameraVideoRealTime)
-            .complexity(Complexity::Medium)
+            .complexity(Complexity::Low)
             .max_frame_rate(EncoderRate::from_hz(frames_per_second.clamp(1.0, 60.0) as f32))
             .intra_frame_period(IntraFramePeriod::from_num_frames(interval))
             .num_threads(1)
