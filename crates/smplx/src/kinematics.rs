@@ -1,7 +1,7 @@
 //! The chain of joints: from rest positions and joint rotations to posed joints and the transforms that skin.
 
-use crate::affine::{AFFINE_IDENTITY, Affine, affine, compose, linear};
-use crate::rotation::{Mat3, Quat, apply, matrix_from_quat, rodrigues};
+use crate::affine::{AFFINE_IDENTITY, Affine};
+use crate::rotation::{Mat3, Quat, matrix_from_quat, rodrigues};
 use crate::skeleton::N_JOINTS;
 
 /// The 55 joint rotations, each relative to the joint's parent.
@@ -56,21 +56,33 @@ pub fn pose_joints(
     rotations: &[Mat3; N_JOINTS],
     translation: [f32; 3],
 ) -> PosedJoints {
-    let mut world = [AFFINE_IDENTITY; N_JOINTS];
+    // In double precision: the chain is up to ten products long, and there are only 55 of them.
+    let mut world = [[[0.0_f64; 4]; 3]; N_JOINTS];
     let mut posed = PosedJoints::default();
     for j in 0..N_JOINTS {
+        let rotation = rotations[j].map(|row| row.map(f64::from));
         world[j] = match parents[j] {
-            None => affine(&rotations[j], rest[j]),
+            None => std::array::from_fn(|i| {
+                [rotation[i][0], rotation[i][1], rotation[i][2], f64::from(rest[j][i])]
+            }),
             Some(parent) => {
                 let parent = usize::from(parent);
-                let bone = std::array::from_fn(|i| rest[j][i] - rest[parent][i]);
-                compose(&world[parent], &affine(&rotations[j], bone))
+                let bone: [f64; 3] =
+                    std::array::from_fn(|i| f64::from(rest[j][i]) - f64::from(rest[parent][i]));
+                let above = world[parent];
+                std::array::from_fn(|i| {
+                    let column = |c: usize| (0..3).map(|k| above[i][k] * rotation[k][c]).sum();
+                    let shift: f64 = (0..3).map(|k| above[i][k] * bone[k]).sum();
+                    [column(0), column(1), column(2), shift + above[i][3]]
+                })
             }
         };
-        let at = [world[j][0][3], world[j][1][3], world[j][2][3]];
-        let turned = apply(&linear(&world[j]), rest[j]);
-        posed.transforms[j] = affine(&linear(&world[j]), std::array::from_fn(|i| at[i] - turned[i]));
-        posed.positions[j] = std::array::from_fn(|i| at[i] + translation[i]);
+        let at = &world[j];
+        posed.transforms[j] = std::array::from_fn(|i| {
+            let turned: f64 = (0..3).map(|k| at[i][k] * f64::from(rest[j][k])).sum();
+            [at[i][0], at[i][1], at[i][2], at[i][3] - turned].map(|x| x as f32)
+        });
+        posed.positions[j] = std::array::from_fn(|i| at[i][3] as f32 + translation[i]);
     }
     posed
 }

@@ -19,22 +19,20 @@ pub const QUAT_IDENTITY: Quat = [1.0, 0.0, 0.0, 0.0];
 /// Where that sum is exactly zero the reference returns NaN; this returns the identity.
 #[must_use]
 pub fn rodrigues(v: [f32; 3]) -> Mat3 {
-    let shifted = v.map(|x| x + 1e-8);
-    let angle = dot(shifted, shifted).sqrt();
+    let shifted = v.map(|x| f64::from(x + 1e-8));
+    let angle = shifted.iter().map(|x| x * x).sum::<f64>().sqrt();
     if angle == 0.0 {
         return IDENTITY;
     }
-    let [x, y, z] = v.map(|c| c / angle);
+    let [x, y, z] = v.map(|c| f64::from(c) / angle);
     let (s, c) = angle.sin_cos();
     let k = [[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]];
-    let kk = mul(&k, &k);
-    let mut m = IDENTITY;
-    for i in 0..3 {
-        for j in 0..3 {
-            m[i][j] += s * k[i][j] + (1.0 - c) * kk[i][j];
-        }
-    }
-    m
+    std::array::from_fn(|i| {
+        std::array::from_fn(|j| {
+            let kk: f64 = (0..3).map(|n| k[i][n] * k[n][j]).sum();
+            (f64::from(IDENTITY[i][j]) + s * k[i][j] + (1.0 - c) * kk) as f32
+        })
+    })
 }
 
 /// Axis-angle to quaternion, exact near zero.
