@@ -10,6 +10,7 @@ mod raster;
 use std::error::Error;
 use std::path::PathBuf;
 
+use image::{Rgb, RgbImage};
 use raster::Raster;
 use smplx::{BodyModel, Frame, JOINT_NAMES, N_JOINTS, Rotations};
 
@@ -68,13 +69,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             pose[j] = degrees.map(f32::to_radians);
         }
         if name == "fists" {
-            for (j, p) in pose.iter_mut().enumerate().skip(25).filter(|(j, _)| j % 15 < 7 || j % 15 >= 10) {
+            for (j, p) in
+                pose.iter_mut().enumerate().skip(25).filter(|(j, _)| !JOINT_NAMES[*j].contains("thumb"))
+            {
                 *p = [0.0, 0.0, if j < 40 { -1.2 } else { 1.2 }];
             }
         }
         let posed = model.forward(&Frame { rotations: Rotations::AxisAngle(&pose), ..Frame::REST })?.vertices;
         for (view, turn) in [("front", 0.0), ("left", -60.0), ("back", 180.0)] {
-            let picture = render(&model, &posed, [0.0, -0.35, 0.0], 2.1, [turn, 0.0]);
+            let picture = render(&model, &posed, [0.0, -0.1, 0.0], 1.2, [turn, 0.0]);
             picture.save(out.join(format!("{name}_{view}.png")))?;
         }
         if name == "fists" {
@@ -107,7 +110,7 @@ fn render(
     centre: [f32; 3],
     height: f32,
     turn: [f32; 2],
-) -> image::RgbImage {
+) -> RgbImage {
     const SIZE: u32 = 640;
     let scale = SIZE as f32 / height;
     let [(sy, cy), (sx, cx)] = turn.map(|d| d.to_radians().sin_cos());
@@ -124,5 +127,9 @@ fn render(
         turned.iter().map(|p| [middle + scale * p[0], middle - scale * p[1], -p[2]]).collect();
     let mut raster = Raster::new(SIZE, SIZE);
     raster.mesh(model.faces(), &pixels, &turned, [0.0, 0.0, 1.0]);
-    raster.picture()
+    RgbImage::from_fn(SIZE, SIZE, |x, y| {
+        let pixel = y as usize * raster.width + x as usize;
+        let grey = if raster.depth[pixel].is_finite() { (raster.shade[pixel] * 235.0) as u8 } else { 255 };
+        Rgb([grey; 3])
+    })
 }

@@ -68,7 +68,7 @@ fn silhouette(model: &BodyModel, frame: &MotionFrame, camera: Camera) -> Result<
         .collect::<Result<_, _>>()?;
     let mut raster = Raster::new(camera.size_px[0], camera.size_px[1]);
     raster.mesh(model.faces(), &pixels, &posed.vertices, [0.0, 0.0, -1.0]);
-    Ok(raster.mask())
+    Ok(raster.depth.iter().map(|d| d.is_finite()).collect())
 }
 
 fn overlap(ours: &[bool], theirs: &[bool]) -> (usize, usize) {

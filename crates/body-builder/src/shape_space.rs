@@ -82,10 +82,10 @@ fn draw(random: &mut Random, mean: &Proportions) -> Proportions {
     let mut around = |x: f64, deviation: f64, low: f64| (x + deviation * random.normal()).clamp(low, 1.0);
     p.macros.muscle = around(mean.macros.muscle, 0.2, 0.0);
     p.macros.weight = around(mean.macros.weight, 0.2, 0.0);
-    p.macros.height = around(mean.macros.height, 0.2, 0.0);
+    p.macros.height = around(mean.macros.height, 0.08, 0.0);
     p.macros.proportions = around(mean.macros.proportions, 0.2, 0.0);
     for m in &mut p.measures[..Measure::SAMPLED] {
-        *m = around(*m, 0.35, -1.0);
+        *m = around(*m, 0.2, -1.0);
     }
     p.macros.gender = random.uniform();
     p.macros.age = 0.5 + 0.5 * random.uniform();

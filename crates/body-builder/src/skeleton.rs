@@ -142,8 +142,8 @@ pub fn size(rig: &Rig, heads: &[Point]) -> f64 {
 
 /// Offsets of joints from their bone heads [m on the mean body], left side; x is mirrored for the right.
 ///
-/// Chosen so that joint distances match SMPL-X's published mean proportions: its pelvis lies lower and further forward
-/// than MakeHuman's, its hips closer together, its spine and neck further forward in the body.
+/// SMPL-X's pelvis lies lower and further forward than MakeHuman's, its hips closer together, its spine and neck further
+/// forward in the body. Fitted together with the [proportions](crate::proportions), from the same prototype.
 pub const OFFSETS: [(&str, [f64; 3]); 7] = [
     ("pelvis", [0.0, -0.0102, 0.0627]),
     ("left_hip", [-0.0514, -0.0215, 0.0077]),

@@ -1,13 +1,15 @@
 //! A small z-buffer renderer for looking at bodies: grey, lit from the camera. Not fast, not the project's renderer.
 
-use image::{Rgb, RgbImage};
-
 /// A picture in the making.
 pub struct Raster {
-    width: usize,
-    height: usize,
-    depth: Vec<f32>,
-    shade: Vec<f32>,
+    /// Size in pixels.
+    pub width: usize,
+    /// Size in pixels.
+    pub height: usize,
+    /// Depth of the nearest surface, row by row; infinite where there is none.
+    pub depth: Vec<f32>,
+    /// Brightness of the nearest surface, 0..=1.
+    pub shade: Vec<f32>,
 }
 
 impl Raster {
@@ -57,20 +59,6 @@ impl Raster {
             let cosine = (n[0] * toward[0] + n[1] * toward[1] + n[2] * toward[2]) / length;
             self.triangle(face.map(|v| pixels[v as usize]), 0.25 + 0.75 * cosine.abs());
         }
-    }
-
-    /// Which pixels are covered, row by row.
-    pub fn mask(&self) -> Vec<bool> {
-        self.depth.iter().map(|d| d.is_finite()).collect()
-    }
-
-    /// The picture on white.
-    pub fn picture(&self) -> RgbImage {
-        RgbImage::from_fn(self.width as u32, self.height as u32, |x, y| {
-            let pixel = y as usize * self.width + x as usize;
-            let grey = if self.depth[pixel].is_finite() { (self.shade[pixel] * 235.0) as u8 } else { 255 };
-            Rgb([grey; 3])
-        })
     }
 }
 
