@@ -4,8 +4,8 @@ use crate::slices;
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 use kernels::{Heads, Precision};
 
-/// Scores held at once, in elements: 2²⁶, a quarter of a GiB in f32, and far from where 32-bit indices end.
-const SCORE_BUDGET: usize = 1 << 26;
+/// Scores held at once, in elements: 2²⁸, a GiB in f32, and far from where 32-bit indices end.
+const SCORE_BUDGET: usize = 1 << 28;
 
 /// `softmax(scale · q kᵀ + bias) v`, head by head.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +98,7 @@ impl<'a> Attention<'a> {
         }
     }
 
-    /// The candle operations, over as many queries at a time as the budget allows.
+    /// The candle operations, over as many heads and queries at a time as the budget allows.
     fn with_candle(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (b, lq, d) = q.dims3()?;
         let lk = k.dims()[1];
@@ -111,23 +111,59 @@ impl<'a> Attention<'a> {
         let heads = |x: &Tensor| x.to_dtype(dtype)?.reshape((b, (), n, head))?.transpose(1, 2)?.contiguous();
         let keys = heads(k)?.transpose(2, 3)?; // [B, N, K, Lk]
         let values = heads(v)?; // [B, N, Lk, K]
-        let rows = (self.score_budget / (b * n * lk)).clamp(1, lq);
+        let (group, rows) = split(self.score_budget / (b * lk), n, lq);
         let mut parts = Vec::with_capacity(lq.div_ceil(rows));
         for start in (0..lq).step_by(rows) {
             let len = rows.min(lq - start);
             let queries = (heads(&q.narrow(1, start, len)?)? * scale)?; // [B, N, rows, K]
-            let mut scores = queries.matmul(&keys)?.to_dtype(DType::F32)?; // [B, N, rows, Lk]
-            if let Some(bias) = self.bias {
-                scores = scores.broadcast_add(&bias.narrow(1, start, len)?)?;
+            let mut groups = Vec::with_capacity(n.div_ceil(group));
+            for first in (0..n).step_by(group) {
+                let count = group.min(n - first);
+                let of = |x: &Tensor| x.narrow(1, first, count);
+                let mut scores = of(&queries)?.matmul(&of(&keys)?)?.to_dtype(DType::F32)?; // [B, n, rows, Lk]
+                if let Some(bias) = self.bias {
+                    let bias = if bias.dims()[0] == 1 { bias.clone() } else { bias.narrow(0, first, count)? };
+                    scores = scores.broadcast_add(&bias.narrow(1, start, len)?)?;
+                }
+                let share = if scores.track_op() {
+                    candle_nn::ops::softmax(&scores, D::Minus1)?
+                } else {
+                    candle_nn::ops::softmax_last_dim(&scores)?
+                };
+                drop(scores);
+                groups.push(share.to_dtype(dtype)?.matmul(&of(&values)?)?.to_dtype(DType::F32)?); // [B, n, rows, K]
             }
-            let share = if scores.track_op() {
-                candle_nn::ops::softmax(&scores, D::Minus1)?
-            } else {
-                candle_nn::ops::softmax_last_dim(&scores)?
-            };
-            let out = share.to_dtype(dtype)?.matmul(&values)?.to_dtype(DType::F32)?; // [B, N, rows, K]
+            let out = Tensor::cat(&groups, 1)?; // [B, N, rows, K]
             parts.push(out.transpose(1, 2)?.reshape((b, len, d))?); // [B, rows, N·K]
         }
         if parts.len() == 1 { Ok(parts.remove(0)) } else { Tensor::cat(&parts, 1) }
+    }
+}
+
+/// How many heads and queries fit at a time into so many rows of scores: rather few heads than few queries, since a
+/// product of few rows wastes a device.
+fn split(rows: usize, n_heads: usize, queries: usize) -> (usize, usize) {
+    const GOOD_ROWS: usize = 1024;
+    let per_head = queries.min(GOOD_ROWS);
+    let group = (rows / per_head).clamp(1, n_heads);
+    (group, (rows / group).clamp(1, queries))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn scores_stay_within_the_budget() {
+        for (budget, lk, n, lq) in
+            [(1 << 26, 75_600, 40, 75_600), (1 << 28, 75_600, 40, 75_600), (100, 7, 3, 9)]
+        {
+            let (group, rows) = split(budget / lk, n, lq);
+            assert!(group * rows * lk <= budget && group >= 1 && rows >= 1, "{group} heads, {rows} queries");
+        }
+        assert_eq!(split(1 << 20, 12, 100), (12, 100));
+        assert_eq!(split((1 << 28) / 75_600, 40, 75_600), (3, 1183));
+        // Even a budget smaller than one row of scores is served, row by row.
+        assert_eq!(split(0, 4, 10), (1, 1));
     }
 }

@@ -1,10 +1,10 @@
 //! `y = x Wᵀ + b`, with the weights in f32, in bf16 or in the blocks of a quantised file.
 
-use crate::{Activation, Weights, add_gated, slices};
+use crate::{Activation, Weights, add_gated, quantize, slices};
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use half::bf16;
-use kernels::{Gate, PackedBf16, PackedF32, Precision, Weight};
+use kernels::{Gate, PackedBf16, PackedF32, Weight};
 use std::sync::Arc;
 
 /// From this many rows on, quantised blocks are widened once for the whole product instead of row by row.
@@ -222,9 +222,7 @@ impl Linear {
         match &self.weight {
             Matrix::PackedF32(w) => finish(kernels::Linear::new(Weight::PackedF32(w), n, k)),
             Matrix::PackedBf16(w) => finish(kernels::Linear::new(Weight::PackedBf16(w), n, k)),
-            Matrix::Quantized(w) => slices::read::<f32, _>(&w.dequantize(&Device::Cpu)?, |w| {
-                finish(kernels::Linear::new(Weight::F32(w), n, k).precision(Precision::Bf16))
-            }),
+            Matrix::Quantized(w) => finish(kernels::Linear::new(Weight::Bf16(&quantize::widen(w)?), n, k)),
             Matrix::Dense(_) => bail!("weights of a training run aren't packed"),
         }
     }

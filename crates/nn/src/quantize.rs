@@ -1,9 +1,33 @@
-//! A source of weights that quantises large matrices on the way.
+//! Quantised matrices: a source that makes them on the way, and their widening for products of many rows.
 
 use crate::WeightSource;
 use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{DType, Device, Result, Shape, Tensor};
+use candle_core::{CpuStorage, DType, Device, Result, Shape, Tensor, bail};
+use half::bf16;
+use rayon::prelude::*;
+use std::borrow::Cow;
 use std::sync::Arc;
+
+/// Elements that a task widens: a whole number of blocks of every format.
+const ELEMENTS_PER_TASK: usize = 1 << 16;
+
+/// All elements in bf16, whose rounding is finer than any of the formats' steps.
+pub(crate) fn widen(matrix: &QTensor) -> Result<Vec<bf16>> {
+    let dtype = matrix.dtype();
+    let data = matrix.data()?;
+    let bytes_per_task = ELEMENTS_PER_TASK / dtype.block_size() * dtype.type_size();
+    let mut out = vec![bf16::ZERO; matrix.shape().elem_count()];
+    out.par_chunks_mut(ELEMENTS_PER_TASK).zip(data.par_chunks(bytes_per_task)).try_for_each(
+        |(out, blocks)| match dtype.from_data(Cow::Borrowed(blocks)).dequantize(out.len())? {
+            CpuStorage::F32(values) => {
+                out.iter_mut().zip(values).for_each(|(o, v)| *o = bf16::from_f32(v));
+                Ok(())
+            }
+            _ => bail!("blocks of {dtype:?} don't widen to f32"),
+        },
+    )?;
+    Ok(out)
+}
 
 /// Wraps another source and hands its matrices out in quantised blocks.
 ///

@@ -4,6 +4,7 @@ use crate::WeightSource;
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use half::bf16;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A source that has every tensor one asks for: values that depend only on the seed, the name and the place in the
@@ -31,10 +32,10 @@ impl WeightSource for RandomWeights {
         };
         let n = shape.elem_count();
         let tensor = if dtype == DType::BF16 {
-            let values: Vec<bf16> = (0..n).map(|i| bf16::from_f32(value(i))).collect();
+            let values: Vec<bf16> = (0..n).into_par_iter().map(|i| bf16::from_f32(value(i))).collect();
             Tensor::from_vec(values, shape, device)?
         } else {
-            Tensor::from_vec((0..n).map(value).collect::<Vec<f32>>(), shape, device)?
+            Tensor::from_vec((0..n).into_par_iter().map(value).collect::<Vec<f32>>(), shape, device)?
         };
         tensor.to_dtype(dtype)
     }

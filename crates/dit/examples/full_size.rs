@@ -1,0 +1,70 @@
+//! One step of the full 14B image-to-video shape on a small latent, its blocks streamed: time and peak memory.
+//!
+//! `cargo run --release -p dit --example full_size -- bf16` (or `q8_0`, `q4_k`, `f32`). The weights are made up as the
+//! blocks are asked for, which takes a while; a checkpoint's would be read instead.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device, Tensor};
+use dit::plan::{Job, Storage, plan};
+use dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
+use nn::{QuantizeOnLoad, RandomWeights, WeightSource, Weights};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+fn main() -> dit::Result<()> {
+    let kind = std::env::args().nth(1).unwrap_or_else(|| "bf16".to_owned());
+    let random: Arc<dyn WeightSource> = Arc::new(RandomWeights::default());
+    let quantized = |dtype| -> (Arc<dyn WeightSource>, _, _) {
+        (Arc::new(QuantizeOnLoad::new(random.clone(), dtype)), DType::BF16, Storage::Quantized(dtype))
+    };
+    let (blocks, dtype, storage) = match kind.as_str() {
+        "f32" => (random.clone(), DType::F32, Storage::Dense(DType::F32)),
+        "q8_0" => quantized(GgmlDType::Q8_0),
+        "q4_k" => quantized(GgmlDType::Q4K),
+        _ => (random.clone(), DType::BF16, Storage::Dense(DType::BF16)),
+    };
+    let device = Device::Cpu;
+    let config = Config::i2v_14b_720p();
+    let streaming = Streaming { in_flight: 2, keep: 0 };
+    let latent = [2, 8, 8];
+    let job = Job { latent, steps: 1, branches: 2, storage, streaming: Some(streaming) };
+    let estimate = plan(&config, &job)?;
+    println!(
+        "{kind}: {} tokens, {:.2} TFLOP a step; expected: weights {:.2} GB, activations {:.3} GB",
+        estimate.tokens,
+        estimate.step_flops / 1e12,
+        estimate.weight_bytes as f64 / 1e9,
+        estimate.activation_bytes as f64 / 1e9
+    );
+
+    let ends = Weights::new(random, dtype, &device);
+    let blocks = Streamed::new(&config, &Weights::new(blocks, dtype, &device).pp("blocks"), streaming)?;
+    let model = WanModel::with_blocks(&config, &ends, Box::new(blocks))?;
+    let [t, h, w] = latent;
+    let x = Tensor::randn(0_f32, 1.0, (1, 16, t, h, w), &device)?;
+    let y = Tensor::randn(0_f32, 1.0, (1, 20, t, h, w), &device)?;
+    let prompt =
+        pad_context(&Tensor::randn(0_f32, 1.0, (1, 30, config.text_dim), &device)?, config.text_len)?;
+    let image = Tensor::randn(0_f32, 1.0, (1, config.image_tokens, config.image_dim), &device)?;
+    let conditions =
+        Conditions { context: &prompt, clip_feature: Some(&image), y: Some(&y), add_condition: None };
+    let branch = model.branch(&conditions)?;
+    let start = Instant::now();
+    let mut progress = |block: usize, of: usize| {
+        println!("  {block:>2} of {of} blocks, {:>6.1} s, peak {}", start.elapsed().as_secs_f64(), peak());
+        ControlFlow::Continue(())
+    };
+    let both = model.forward_all(&x, 900.0, &[&branch, &branch], &mut progress)?;
+    let mean = both[0].abs()?.mean_all()?.to_scalar::<f32>()?;
+    println!("prediction {:?}, mean size {mean:.3}, peak {}", both[0].dims(), peak());
+    Ok(())
+}
+
+/// Largest resident memory of this process so far, where the system tells it.
+fn peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.map_or_else(|| "unknown".to_owned(), |kib| kib.trim().to_owned())
+}
