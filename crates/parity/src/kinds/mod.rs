@@ -27,6 +27,8 @@ mod condition_embed;
 #[cfg(feature = "models")]
 mod dit;
 #[cfg(feature = "models")]
+mod lora;
+#[cfg(feature = "models")]
 mod noise;
 #[cfg(feature = "models")]
 mod scheduler;
@@ -63,6 +65,8 @@ pub const KINDS: &[(&str, Run)] = &[
     ("dit", dit::run),
     #[cfg(feature = "models")]
     ("dit_t2v", dit::run),
+    #[cfg(feature = "models")]
+    ("lora", lora::run),
     #[cfg(feature = "models")]
     ("noise", noise::run),
     #[cfg(feature = "models")]

@@ -1,0 +1,2 @@
+//! The `anicrafter` command.
+fn main() {}

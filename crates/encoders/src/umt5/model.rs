@@ -1,0 +1,353 @@
+//! The UMT5 encoder.
+
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use nn::{Activation, Attention, Linear, RmsNorm, Weights};
+use serde::{Deserialize, Serialize};
+
+/// The encoder's hyperparameters, named as in the reference's constructor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Size of the vocabulary.
+    pub vocab: usize,
+    /// Width.
+    pub dim: usize,
+    /// Width of queries, keys and values of all heads together.
+    pub dim_attn: usize,
+    /// Width inside the feed-forward layer.
+    pub dim_ffn: usize,
+    /// Number of heads.
+    pub num_heads: usize,
+    /// Number of blocks.
+    pub num_layers: usize,
+    /// Number of relative-position buckets, both directions together.
+    pub num_buckets: usize,
+    /// One position table for all blocks (T5) or one for each (UMT5).
+    pub shared_pos: bool,
+}
+
+impl Config {
+    /// UMT5-XXL, the text encoder of Wan 2.1.
+    #[must_use]
+    pub fn umt5_xxl() -> Self {
+        Self {
+            vocab: 256_384,
+            dim: 4096,
+            dim_attn: 4096,
+            dim_ffn: 10_240,
+            num_heads: 64,
+            num_layers: 24,
+            num_buckets: 32,
+            shared_pos: false,
+        }
+    }
+
+    /// Checks that the numbers describe a model.
+    ///
+    /// # Errors
+    /// When they don't.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |why: String| Err(Error::Config { model: "UMT5", why });
+        if self.num_heads == 0 || !self.dim_attn.is_multiple_of(self.num_heads) {
+            return fail(format!(
+                "dim_attn {} isn't a multiple of num_heads {}",
+                self.dim_attn, self.num_heads
+            ));
+        }
+        if self.num_buckets < 4 || !self.num_buckets.is_multiple_of(4) {
+            return fail(format!("num_buckets must be a multiple of 4, got {}", self.num_buckets));
+        }
+        if self.vocab == 0 || self.dim == 0 || self.dim_ffn == 0 || self.num_layers == 0 {
+            return fail("a dimension is 0".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Sees intermediate results by the reference's names: `block0`, `block0.attn`, `block0.ffn`, `block0.pos_bias`.
+pub type Trace<'a> = dyn FnMut(&str, &Tensor) + 'a;
+
+/// The encoder.
+#[derive(Debug)]
+pub struct TextEncoder {
+    token_embedding: Tensor,
+    pos_embedding: Option<RelativePosition>,
+    blocks: Vec<Block>,
+    norm: RmsNorm,
+    vocab: usize,
+    dim: usize,
+}
+
+const EPS: f64 = 1e-6;
+
+impl TextEncoder {
+    /// Reads the encoder's weights: keys as in `models_t5_umt5-xxl-enc-bf16.pth`.
+    ///
+    /// # Errors
+    /// When the configuration is impossible, or a tensor is missing or has another shape.
+    pub fn new(config: &Config, weights: &Weights) -> Result<Self> {
+        config.validate()?;
+        let pos_embedding = config
+            .shared_pos
+            .then(|| RelativePosition::load(config, &weights.pp("pos_embedding")))
+            .transpose()?;
+        let blocks = (0..config.num_layers)
+            .map(|i| Block::load(config, &weights.pp("blocks").pp(i)))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            token_embedding: weights.pp("token_embedding").get((config.vocab, config.dim), "weight")?,
+            pos_embedding,
+            blocks,
+            norm: RmsNorm::load(&weights.pp("norm"), config.dim, EPS)?,
+            vocab: config.vocab,
+            dim: config.dim,
+        })
+    }
+
+    /// Encodes a prompt into the context that the video model takes: `[1, context_len, D]`, rows after the prompt zero.
+    ///
+    /// Only the real tokens are run: padding is masked out of the attention and its rows are zeroed in the end, so it
+    /// can't change anything.
+    ///
+    /// # Errors
+    /// When there are more ids than rows, or an id lies outside the vocabulary.
+    pub fn encode(&self, ids: &[u32], context_len: usize) -> Result<Tensor> {
+        if ids.len() > context_len || ids.is_empty() {
+            return Err(Error::TooManyTokens { got: ids.len(), room: context_len });
+        }
+        let encoded = self.forward(ids, ids.len())?;
+        Ok(encoded.pad_with_zeros(1, 0, context_len - ids.len())?)
+    }
+
+    /// Runs the encoder over `ids` of which the first `valid` are real and the others padding.
+    ///
+    /// # Shapes
+    /// L ids → `[1, L, D]` in f32.
+    ///
+    /// # Errors
+    /// When an id lies outside the vocabulary.
+    pub fn forward(&self, ids: &[u32], valid: usize) -> Result<Tensor> {
+        self.forward_traced(ids, valid, &mut |_, _| ())
+    }
+
+    /// As [`TextEncoder::forward`], showing intermediate results to `trace`.
+    ///
+    /// # Errors
+    /// When an id lies outside the vocabulary.
+    pub fn forward_traced(&self, ids: &[u32], valid: usize, trace: &mut Trace<'_>) -> Result<Tensor> {
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.vocab) {
+            return Err(Error::TokenOutOfRange { id, vocab: self.vocab });
+        }
+        let device = self.token_embedding.device();
+        let index = Tensor::new(ids, device)?;
+        let rows = self.token_embedding.index_select(&index, 0)?.to_dtype(DType::F32)?;
+        let mut x = rows.reshape((1, ids.len(), self.dim))?;
+        let shared = match &self.pos_embedding {
+            Some(position) => Some(position.bias(ids.len(), valid)?),
+            None => None,
+        };
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block
+                .forward(&x, valid, shared.as_ref(), &mut |name, t| trace(&format!("block{i}.{name}"), t))?;
+            trace(&format!("block{i}"), &x);
+        }
+        Ok(self.norm.forward(&x)?)
+    }
+}
+
+#[derive(Debug)]
+struct Block {
+    norm1: RmsNorm,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    o: Linear,
+    norm2: RmsNorm,
+    gate: Linear,
+    fc1: Linear,
+    fc2: Linear,
+    pos_embedding: Option<RelativePosition>,
+    n_heads: usize,
+}
+
+impl Block {
+    fn load(config: &Config, weights: &Weights) -> Result<Self> {
+        let (d, inner, wide) = (config.dim, config.dim_attn, config.dim_ffn);
+        let attn = weights.pp("attn");
+        let ffn = weights.pp("ffn");
+        let linear = |at: Weights, d_in, d_out| Linear::load_without_bias(&at, d_in, d_out);
+        let own_position =
+            (!config.shared_pos).then(|| RelativePosition::load(config, &weights.pp("pos_embedding")));
+        Ok(Self {
+            norm1: RmsNorm::load(&weights.pp("norm1"), d, EPS)?,
+            q: linear(attn.pp("q"), d, inner)?,
+            k: linear(attn.pp("k"), d, inner)?,
+            v: linear(attn.pp("v"), d, inner)?,
+            o: linear(attn.pp("o"), inner, d)?,
+            norm2: RmsNorm::load(&weights.pp("norm2"), d, EPS)?,
+            gate: linear(ffn.pp("gate").pp(0), d, wide)?,
+            fc1: linear(ffn.pp("fc1"), d, wide)?,
+            fc2: linear(ffn.pp("fc2"), wide, d)?,
+            pos_embedding: own_position.transpose()?,
+            n_heads: config.num_heads,
+        })
+    }
+
+    fn forward(
+        &self,
+        x: &Tensor,
+        valid: usize,
+        shared: Option<&Tensor>,
+        trace: &mut Trace<'_>,
+    ) -> Result<Tensor> {
+        let bias = match (&self.pos_embedding, shared) {
+            (Some(own), _) => {
+                trace("pos_bias", &own.position(x.dim(1)?)?.unsqueeze(0)?);
+                Some(own.bias(x.dim(1)?, valid)?)
+            }
+            (None, shared) => shared.cloned(),
+        };
+        let h = self.norm1.forward(x)?;
+        let (q, k, v) = (self.q.forward(&h)?, self.k.forward(&h)?, self.v.forward(&h)?);
+        // T5 doesn't scale its scores.
+        let attention = Attention { scale: Some(1.0), bias: bias.as_ref(), ..Attention::new(self.n_heads) };
+        let attended = self.o.forward(&attention.forward(&q, &k, &v)?)?;
+        trace("attn", &attended);
+        let x = (x + attended)?;
+
+        let h = self.norm2.forward(&x)?;
+        let gate = self.gate.forward_act(&h, Activation::GeluTanh)?;
+        let wide = (self.fc1.forward(&h)? * gate)?;
+        let narrow = self.fc2.forward(&wide)?;
+        trace("ffn", &narrow);
+        Ok((x + narrow)?)
+    }
+}
+
+/// A learned bias for each head and each bucket of relative distance.
+#[derive(Debug)]
+struct RelativePosition {
+    /// `[buckets, N]`
+    embedding: Tensor,
+    n_buckets: usize,
+}
+
+impl RelativePosition {
+    fn load(config: &Config, weights: &Weights) -> Result<Self> {
+        let shape = (config.num_buckets, config.num_heads);
+        let embedding = weights.pp("embedding").get_f32(shape, "weight")?;
+        Ok(Self { embedding, n_buckets: config.num_buckets })
+    }
+
+    /// The bias `[N, L, L]`, without a mask.
+    fn position(&self, len: usize) -> Result<Tensor> {
+        let buckets: Vec<u32> = (0..len)
+            .flat_map(|query| (0..len).map(move |key| (query, key)))
+            .map(|(query, key)| bucket(key as i64 - query as i64, self.n_buckets) as u32)
+            .collect();
+        let index = Tensor::from_vec(buckets, len * len, self.embedding.device())?;
+        let rows = self.embedding.index_select(&index, 0)?; // [L·L, N]
+        Ok(rows.t()?.contiguous()?.reshape(((), len, len))?) // [N, L, L]
+    }
+
+    /// The bias with the columns of padding at the lowest finite value.
+    fn bias(&self, len: usize, valid: usize) -> Result<Tensor> {
+        let bias = self.position(len)?;
+        if valid >= len {
+            return Ok(bias);
+        }
+        let heads = bias.dim(0)?;
+        let masked =
+            Tensor::full(f32::MIN, (heads, len, len - valid), &Device::Cpu)?.to_device(bias.device())?;
+        Ok(Tensor::cat(&[&bias.narrow(2, 0, valid)?, &masked], 2)?)
+    }
+}
+
+/// The distance beyond which all keys share a bucket.
+const MAX_DISTANCE: f32 = 128.0;
+
+/// The bucket of a distance: one half for keys before the query, one for keys after it; exact up to a quarter of the
+/// buckets, logarithmic beyond, in f32 as the reference computes it.
+fn bucket(distance: i64, n_buckets: usize) -> usize {
+    let half = n_buckets / 2;
+    let exact = half / 2;
+    let offset = if distance > 0 { half } else { 0 };
+    let distance = distance.unsigned_abs() as usize;
+    if distance < exact {
+        return offset + distance;
+    }
+    let ratio = (distance as f32 / exact as f32).ln() / (MAX_DISTANCE / exact as f32).ln();
+    offset + (exact + (ratio * (half - exact) as f32) as usize).min(half - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn near_distances_are_exact_and_far_ones_share_the_last_bucket() {
+        assert_eq!(bucket(0, 32), 0);
+        assert_eq!(bucket(-7, 32), 7);
+        assert_eq!(bucket(7, 32), 23);
+        assert_eq!(bucket(-8, 32), 8);
+        assert_eq!(bucket(-127, 32), 15);
+        assert_eq!(bucket(-5000, 32), 15);
+        assert_eq!(bucket(5000, 32), 31);
+    }
+
+    fn tiny() -> TextEncoder {
+        let config = Config {
+            vocab: 11,
+            dim: 8,
+            dim_attn: 8,
+            dim_ffn: 16,
+            num_heads: 2,
+            num_layers: 2,
+            num_buckets: 8,
+            shared_pos: false,
+        };
+        let mut tensors = HashMap::new();
+        let mut add = |name: String, shape: &[usize]| {
+            let n: usize = shape.iter().product();
+            let seed = tensors.len();
+            let data: Vec<f32> =
+                (0..n).map(|i| (((i * 37 + seed * 101) % 97) as f32 / 97.0 - 0.5) * 0.8).collect();
+            tensors.insert(name, Tensor::from_vec(data, shape, &Device::Cpu).unwrap());
+        };
+        add("token_embedding.weight".into(), &[11, 8]);
+        add("norm.weight".into(), &[8]);
+        for i in 0..2 {
+            for name in ["q", "k", "v", "o"] {
+                add(format!("blocks.{i}.attn.{name}.weight"), &[8, 8]);
+            }
+            add(format!("blocks.{i}.norm1.weight"), &[8]);
+            add(format!("blocks.{i}.norm2.weight"), &[8]);
+            add(format!("blocks.{i}.ffn.gate.0.weight"), &[16, 8]);
+            add(format!("blocks.{i}.ffn.fc1.weight"), &[16, 8]);
+            add(format!("blocks.{i}.ffn.fc2.weight"), &[8, 16]);
+            add(format!("blocks.{i}.pos_embedding.embedding.weight"), &[8, 2]);
+        }
+        TextEncoder::new(&config, &Weights::from_tensors(tensors, DType::F32, &Device::Cpu)).unwrap()
+    }
+
+    #[test]
+    fn padding_changes_nothing() {
+        let model = tiny();
+        let short = model.encode(&[3, 9, 1], 6).unwrap();
+        assert_eq!(short.dims(), [1, 6, 8]);
+        let padded = model.forward(&[3, 9, 1, 0, 0, 0], 3).unwrap();
+        let a = short.narrow(1, 0, 3).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let b = padded.narrow(1, 0, 3).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} {b:?}");
+        let tail = short.narrow(1, 3, 3).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(tail.iter().all(|&x| x == 0.0));
+    }
+
+    #[test]
+    fn bad_tokens_are_errors() {
+        let model = tiny();
+        assert!(matches!(model.encode(&[11], 6), Err(Error::TokenOutOfRange { id: 11, vocab: 11 })));
+        assert!(matches!(model.encode(&[1; 7], 6), Err(Error::TooManyTokens { got: 7, room: 6 })));
+    }
+}

@@ -1,0 +1,33 @@
+//! Between the plain arrays of a case and candle's tensors.
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+use nn::Weights;
+use std::collections::HashMap;
+use testkit::{Array, Case};
+
+/// An array as a tensor on the CPU.
+pub(super) fn from_array(array: Array<f32>) -> Result<Tensor> {
+    Ok(Tensor::from_vec(array.data, array.shape, &Device::Cpu)?)
+}
+
+/// A tensor's elements in row-major order.
+pub(super) fn to_f32(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+}
+
+/// All weights of a case whose names start with `prefix`, without it, in f32 (stored BF16 widens exactly).
+pub(super) fn weights(case: &Case, prefix: &str) -> Result<Weights> {
+    weights_as(case, prefix, DType::F32)
+}
+
+/// As [`weights`], handed out in `dtype`.
+pub(super) fn weights_as(case: &Case, prefix: &str, dtype: DType) -> Result<Weights> {
+    let mut tensors = HashMap::new();
+    for name in case.weights.names() {
+        if let Some(rest) = name.strip_prefix(prefix) {
+            tensors.insert(rest.to_owned(), from_array(case.weights.f32(name)?)?);
+        }
+    }
+    Ok(Weights::from_tensors(tensors, dtype, &Device::Cpu))
+}

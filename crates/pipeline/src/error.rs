@@ -1,0 +1,117 @@
+//! What can go wrong in a job.
+
+use crate::Stage;
+use std::path::PathBuf;
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in a job.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller asked the run to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A setting that can't be honoured.
+    #[error("{option}: {why}")]
+    Option {
+        /// The setting's name, as in a job file.
+        option: &'static str,
+        /// What is wrong with it and what would be right.
+        why: String,
+    },
+    /// A job file that can't be understood.
+    #[error("the job can't be read or written: {0}")]
+    Settings(String),
+    /// A file or folder that can't be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// A file whose content isn't what its name promises.
+    #[error("{}: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An input is missing that the job needs.
+    #[error("{stage}: {what}", stage = stage.name())]
+    Missing {
+        /// The stage that needs it.
+        stage: Stage,
+        /// What is missing and how to give it.
+        what: String,
+    },
+    /// Guidance needs a negative branch.
+    #[error("a guidance scale of {cfg_scale} needs a negative prompt's context; a scale of 1 needs none")]
+    NegativeMissing {
+        /// The scale.
+        cfg_scale: f64,
+    },
+    /// There is no step-cache polynomial for this model.
+    #[error(
+        "there is no step-cache polynomial for {name:?}: take one of Wan2.1-T2V-1.3B, Wan2.1-T2V-14B, Wan2.1-I2V-14B-480P, Wan2.1-I2V-14B-720P"
+    )]
+    TeaCacheModel {
+        /// The name.
+        name: String,
+    },
+    /// Two videos that should match don't.
+    #[error("{what}: {a} and {b} don't match")]
+    Mismatch {
+        /// What doesn't match.
+        what: &'static str,
+        /// The first one's.
+        a: String,
+        /// The second one's.
+        b: String,
+    },
+    /// Body or motion.
+    #[error(transparent)]
+    Body(#[from] smplx::Error),
+    /// Avatar or rendering.
+    #[error(transparent)]
+    Render(#[from] avatar_render::Error),
+    /// Masks or compositing.
+    #[error(transparent)]
+    Mask(#[from] bg_mask::Error),
+    /// Video in or out.
+    #[error(transparent)]
+    Media(#[from] media::Error),
+    /// Weight files.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    /// The diffusion transformer.
+    #[error(transparent)]
+    Dit(dit::Error),
+    /// The VAE.
+    #[error(transparent)]
+    Vae(#[from] vae::Error),
+    /// The encoders.
+    #[error(transparent)]
+    Encoder(#[from] encoders::Error),
+    /// The sampler.
+    #[error(transparent)]
+    Sampler(#[from] sampler::Error),
+    /// A tensor operation.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// A broken promise of this crate.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+impl From<dit::Error> for Error {
+    fn from(error: dit::Error) -> Self {
+        match error {
+            dit::Error::Cancelled { .. } => Self::Cancelled,
+            other => Self::Dit(other),
+        }
+    }
+}

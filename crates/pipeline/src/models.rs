@@ -1,0 +1,426 @@
+//! From settings to loaded models. Each is opened when its stage needs it and dropped afterwards.
+
+use crate::job::{Dtype, Models, Preset};
+use crate::{Error, Result};
+use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device, Shape, Tensor};
+use checkpoint::{Alpha, Checkpoint, Lora, Manifest, Model};
+use dit::{ConditionEmbedders, Streamed, Streaming, WanModel};
+use encoders::clip_vision::ImageEncoder;
+use encoders::umt5::{TextEncoder, Tokenizer};
+use nn::{QuantizeOnLoad, WeightSource, Weights};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Rows of text context that the transformer is given.
+pub const CONTEXT_ROWS: usize = 512;
+
+/// Parts of the published CLIP file that a picture doesn't need: the text tower, the head and the last block.
+const CLIP_UNUSED: [&str; 5] =
+    ["textual.", "log_scale", "visual.head", "visual.post_norm.", "visual.transformer.31."];
+
+/// The embedded small models: the same architecture, narrow and shallow.
+const DEMO_TOKENIZER: &[u8] = include_bytes!("../data/demo_tokenizer.json");
+
+/// The models of a job, by settings; nothing is read before it is asked for.
+#[derive(Clone, Debug)]
+pub struct ModelSet {
+    settings: Models,
+    device: Device,
+    dit: Value,
+    vae: vae::Config,
+    text: Value,
+    image: Value,
+}
+
+impl ModelSet {
+    /// Resolves the device and the configurations.
+    ///
+    /// # Errors
+    /// When the device can't be opened.
+    pub fn new(settings: &Models) -> Result<Self> {
+        let device = open_device(&settings.device)?;
+        let settings = settings.clone();
+        Ok(match settings.preset {
+            Preset::AniCrafter => Self {
+                dit: checkpoint::preset("wan2.1-i2v-14b-720p")?,
+                vae: vae::Config::wan_2_1(),
+                text: checkpoint::preset("umt5-xxl")?,
+                image: checkpoint::preset("clip-vit-h-14")?,
+                settings,
+                device,
+            },
+            Preset::Demo => Self {
+                dit: json!({
+                    "dim": 192, "in_dim": 36, "ffn_dim": 768, "out_dim": 16, "text_dim": 64, "freq_dim": 64, "eps": 1e-6,
+                    "patch_size": [1, 2, 2], "num_heads": 6, "num_layers": 6, "has_image_input": true, "image_dim": 64,
+                    "image_tokens": 65,
+                }),
+                vae: vae::Config::small(16),
+                text: json!({
+                    "vocab": 128, "dim": 64, "dim_attn": 64, "dim_ffn": 128, "num_heads": 4, "num_layers": 2,
+                    "num_buckets": 32, "shared_pos": false,
+                }),
+                image: json!({
+                    "embed_dim": 32, "image_size": 112, "patch_size": 14, "vision_dim": 64, "vision_mlp_ratio": 4,
+                    "vision_heads": 4, "vision_layers": 3,
+                }),
+                settings,
+                device,
+            },
+        })
+    }
+
+    /// Have these weights seen data? The embedded ones may not have.
+    #[must_use]
+    pub fn is_trained(&self) -> bool {
+        self.settings.preset != Preset::Demo
+    }
+
+    /// The device that models run on.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The VAE's configuration.
+    #[must_use]
+    pub fn vae_config(&self) -> &vae::Config {
+        &self.vae
+    }
+
+    /// The transformer's hyperparameters, named as in the reference.
+    #[must_use]
+    pub fn dit_config(&self) -> &Value {
+        &self.dit
+    }
+
+    /// Does the VAE run in bf16?
+    fn half_type(&self) -> DType {
+        if self.settings.dtype == Dtype::F32 { DType::F32 } else { DType::BF16 }
+    }
+
+    /// The tokenizer and the text encoder.
+    ///
+    /// # Errors
+    /// When a file is missing or doesn't fit.
+    pub fn text(&self) -> Result<(Tokenizer, TextEncoder)> {
+        let config = from_value(&self.text)?;
+        let Some(folder) = self.wan()? else {
+            let manifest = Manifest::of(Model::T5, &self.text)?;
+            let encoder = TextEncoder::new(&config, &self.untrained(&manifest, 1, DType::F32))?;
+            return Ok((Tokenizer::from_json(DEMO_TOKENIZER)?, encoder));
+        };
+        let tokenizer = find_tokenizer(folder)?;
+        let file = folder.join("models_t5_umt5-xxl-enc-bf16.pth");
+        let weights = Arc::new(Checkpoint::open_model(Model::T5, &[file])?);
+        let encoder = TextEncoder::new(&config, &Weights::new(weights.clone(), DType::BF16, &self.device))?;
+        weights.report().strict()?;
+        Ok((tokenizer, encoder))
+    }
+
+    /// The image encoder.
+    ///
+    /// # Errors
+    /// When the file is missing or doesn't fit.
+    pub fn image(&self) -> Result<ImageEncoder> {
+        let config = from_value(&self.image)?;
+        let Some(folder) = self.wan()? else {
+            let manifest = Manifest::of(Model::Clip, &self.image)?;
+            return Ok(ImageEncoder::new(&config, &self.untrained(&manifest, 2, DType::F32).pp("visual"))?);
+        };
+        let file = folder.join("models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth");
+        let weights = Arc::new(Checkpoint::open_model(Model::Clip, &[file])?);
+        let cursor = Weights::new(weights.clone(), DType::F32, &self.device);
+        let encoder = ImageEncoder::new(&config, &cursor.pp("visual"))?;
+        weights.report().allow_unused(&CLIP_UNUSED).strict()?;
+        Ok(encoder)
+    }
+
+    /// The VAE, or the half of it that a stage needs.
+    ///
+    /// # Errors
+    /// When the file is missing or doesn't fit.
+    pub fn vae(&self, halves: vae::Halves) -> Result<vae::Vae> {
+        let Some(folder) = self.wan()? else {
+            let weights = vae::random_weights(&self.vae, 3, &self.device)?;
+            return Ok(vae::Vae::load_with(&self.vae, &weights, halves, vae::Backend::Auto)?);
+        };
+        let file = folder.join("Wan2.1_VAE.pth");
+        let source = Checkpoint::open_model(Model::Vae, &[file])?;
+        source.compare(&Manifest::of(Model::Vae, &checkpoint::preset("wan2.1-vae")?)?).strict()?;
+        let weights = Weights::new(Arc::new(source), self.half_type(), &self.device);
+        Ok(vae::Vae::load_with(&self.vae, &weights, halves, vae::Backend::Auto)?)
+    }
+
+    /// The condition embedders, always in f32.
+    ///
+    /// # Errors
+    /// When the files are missing or don't fit.
+    pub fn embedders(&self) -> Result<ConditionEmbedders> {
+        let config: dit::Config = from_value(&self.dit)?;
+        let manifest = Manifest::embedders(&self.dit)?;
+        let Some(files) = self.anicrafter()? else {
+            return Ok(ConditionEmbedders::load(&config, &self.untrained(&manifest, 4, DType::F32))?);
+        };
+        let all = Checkpoint::open(&files)?;
+        let stack = |name: &str| -> Result<dit::ConditionEmbedder> {
+            let source = Arc::new(all.module(name)?);
+            let stack = dit::ConditionEmbedder::load(
+                config.dim,
+                &Weights::new(source.clone(), DType::F32, &self.device),
+            )?;
+            source.report().strict()?;
+            Ok(stack)
+        };
+        Ok(ConditionEmbedders { blend: stack("blend_embedding")?, smplx: stack("smplx_embedding")? })
+    }
+
+    /// The diffusion transformer with its LoRAs, held, streamed or quantised as the settings say.
+    ///
+    /// # Errors
+    /// When a file is missing or doesn't fit, a LoRA has unknown targets, or the memory budget is smaller than a block.
+    pub fn transformer(&self) -> Result<WanModel> {
+        let config: dit::Config = from_value(&self.dit)?;
+        let manifest = Manifest::of(Model::Dit, &self.dit)?;
+        let Some(folder) = self.wan()? else {
+            let weights = self.untrained(&manifest, 5, self.half_type());
+            return Ok(WanModel::load(&config, &weights)?);
+        };
+        let files =
+            if self.settings.dit.is_empty() { transformer_files(folder) } else { self.settings.dit.clone() };
+        let mut source = Checkpoint::open_model(Model::Dit, &files)?;
+        source.compare(&manifest).strict()?;
+        if let Some(files) = self.anicrafter()? {
+            source = source.with_lora(&Lora::open(&files, Alpha::Ignore)?, 1.0)?;
+        }
+        for lora in &self.settings.lora {
+            source = source.with_lora(&Lora::open(&[&lora.path], Alpha::FromFile)?, lora.strength)?;
+        }
+        let source: Arc<dyn WeightSource> = Arc::new(source);
+        let blocks: Arc<dyn WeightSource> = match self.settings.dtype {
+            Dtype::F32 | Dtype::Bf16 => source.clone(),
+            Dtype::Q8 => Arc::new(QuantizeOnLoad::new(source.clone(), GgmlDType::Q8_0)),
+            Dtype::Q4 => Arc::new(QuantizeOnLoad::new(source.clone(), GgmlDType::Q4K)),
+        };
+        let weights = Weights::new(source, self.half_type(), &self.device);
+        let blocks = Weights::new(blocks, self.half_type(), &self.device).pp("blocks");
+        let streaming = match self.settings.memory_gib {
+            Some(gib) => {
+                let budget = (gib * 1024.0 * 1024.0 * 1024.0) as u64;
+                Streaming::for_budget(budget, self.block_bytes(&manifest), config.num_layers)?
+            }
+            None => Streaming { in_flight: 1, keep: config.num_layers },
+        };
+        let provider = Streamed::new(&config, &blocks, streaming)?;
+        Ok(WanModel::with_blocks(&config, &weights, Box::new(provider))?)
+    }
+
+    /// Bytes that one block takes in memory.
+    fn block_bytes(&self, manifest: &Manifest) -> u64 {
+        let parameters = |shape: &Vec<usize>| shape.iter().map(|&d| d as u64).product::<u64>();
+        let block: u64 = manifest
+            .tensors
+            .iter()
+            .filter(|(n, _)| n.starts_with("blocks.0."))
+            .map(|(_, s)| parameters(s))
+            .sum();
+        match self.settings.dtype {
+            Dtype::F32 => block * 4,
+            Dtype::Bf16 => block * 2,
+            // 34 bytes for 32 numbers, 144 for 256.
+            Dtype::Q8 => block * 34 / 32,
+            Dtype::Q4 => block * 144 / 256,
+        }
+    }
+
+    /// The folder of the real weights; `None` for the embedded ones.
+    fn wan(&self) -> Result<Option<&Path>> {
+        match (self.settings.preset, &self.settings.wan) {
+            (Preset::Demo, _) => Ok(None),
+            (Preset::AniCrafter, Some(folder)) => Ok(Some(folder)),
+            (Preset::AniCrafter, None) => Err(Error::Option {
+                option: "models.wan",
+                why: "the folder of the real weights is needed".to_owned(),
+            }),
+        }
+    }
+
+    /// AniCrafter's two files that count: the last two shards, as the reference's script names them.
+    fn anicrafter(&self) -> Result<Option<Vec<PathBuf>>> {
+        match (self.settings.preset, &self.settings.anicrafter) {
+            (Preset::Demo, _) => Ok(None),
+            (Preset::AniCrafter, Some(path)) if path.is_file() => Ok(Some(vec![path.clone()])),
+            (Preset::AniCrafter, Some(folder)) => {
+                Ok(Some([10, 11].map(|n| folder.join(format!("model-{n:05}-of-00011.safetensors"))).to_vec()))
+            }
+            (Preset::AniCrafter, None) => Err(Error::Option {
+                option: "models.anicrafter",
+                why: "the folder of AniCrafter's files is needed".to_owned(),
+            }),
+        }
+    }
+
+    /// Random weights of the right names and shapes.
+    fn untrained(&self, manifest: &Manifest, seed: u64, dtype: DType) -> Weights {
+        Weights::new(Arc::new(Untrained { manifest: manifest.tensors.clone(), seed }), dtype, &self.device)
+    }
+}
+
+fn from_value<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T> {
+    serde_json::from_value(value.clone()).map_err(|e| Error::Settings(e.to_string()))
+}
+
+/// All seven shards through their index, or the one file.
+fn transformer_files(folder: &Path) -> Vec<PathBuf> {
+    let index = folder.join("diffusion_pytorch_model.safetensors.index.json");
+    if index.is_file() {
+        return vec![index];
+    }
+    (1..=7).map(|n| folder.join(format!("diffusion_pytorch_model-{n:05}-of-00007.safetensors"))).collect()
+}
+
+fn find_tokenizer(folder: &Path) -> Result<Tokenizer> {
+    let at = folder.join("google").join("umt5-xxl");
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source });
+    let json = at.join("tokenizer.json");
+    if json.is_file() {
+        return Ok(Tokenizer::from_json(&read(&json)?)?);
+    }
+    Ok(Tokenizer::from_sentencepiece(&read(&at.join("spiece.model"))?)?)
+}
+
+/// `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
+///
+/// # Errors
+/// When the name is unknown, the build has no support for it, or there is no such device.
+pub fn open_device(name: &str) -> Result<Device> {
+    let refuse = |why: String| Error::Option { option: "models.device", why };
+    let failed = |e: candle_core::Error| refuse(format!("{name} can't be opened: {e}"));
+    match name {
+        "cpu" => Ok(Device::Cpu),
+        "auto" if candle_core::utils::cuda_is_available() => Device::new_cuda(0).or(Ok(Device::Cpu)),
+        "auto" if candle_core::utils::metal_is_available() => Device::new_metal(0).or(Ok(Device::Cpu)),
+        "auto" => Ok(Device::Cpu),
+        "metal" if candle_core::utils::metal_is_available() => Device::new_metal(0).map_err(failed),
+        "metal" => Err(refuse("this build has no Metal support: build with the feature `metal`".to_owned())),
+        _ => {
+            let index = match name.strip_prefix("cuda") {
+                Some("") => Some(0),
+                Some(rest) => rest.strip_prefix(':').and_then(|n| n.parse().ok()),
+                None => None,
+            };
+            let index =
+                index.ok_or_else(|| refuse(format!("{name:?} is none of auto, cpu, cuda:N, metal")))?;
+            if !candle_core::utils::cuda_is_available() {
+                return Err(refuse(
+                    "this build has no CUDA support: build with the feature `cuda`".to_owned(),
+                ));
+            }
+            Device::new_cuda(index).map_err(failed)
+        }
+    }
+}
+
+/// Weights that have seen no data: drawn from a seed and the tensor's name.
+struct Untrained {
+    manifest: BTreeMap<String, Vec<usize>>,
+    seed: u64,
+}
+
+impl WeightSource for Untrained {
+    fn dense(&self, name: &str, shape: &Shape, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        let Some(expected) = self.manifest.get(name) else {
+            return Err(candle_core::Error::CannotFindTensor { path: name.to_owned() }.bt());
+        };
+        if expected.as_slice() != shape.dims() {
+            let (expected, got) = (expected.as_slice().into(), shape.clone());
+            return Err(candle_core::Error::UnexpectedShape { msg: name.to_owned(), expected, got }.bt());
+        }
+        let n = shape.elem_count();
+        let values = if name.ends_with("norm.weight") || name.contains("norm") && name.ends_with("weight") {
+            vec![1.0; n]
+        } else if name.ends_with("bias") {
+            vec![0.0; n]
+        } else {
+            let fan_in = shape.dims().iter().skip(1).product::<usize>().max(1);
+            let scale = 1.0 / (fan_in as f32).sqrt();
+            // FNV-1a over the name, so that every tensor has its own numbers.
+            let seed = name
+                .bytes()
+                .fold(self.seed ^ 0xcbf2_9ce4, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0193));
+            sampler::noise::randn(seed, n).into_iter().map(|x| x * scale).collect()
+        };
+        Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
+    }
+
+    fn quantized(
+        &self,
+        _: &str,
+        _: (usize, usize),
+        _: &Device,
+    ) -> candle_core::Result<Option<Arc<candle_core::quantized::QTensor>>> {
+        Ok(None)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.manifest.contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_by_name() {
+        assert!(matches!(open_device("cpu"), Ok(Device::Cpu)));
+        assert!(open_device("auto").is_ok());
+        for name in ["gpu", "cuda:x", "", "cuda9"] {
+            assert!(
+                matches!(open_device(name), Err(Error::Option { option: "models.device", .. })),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_embedded_models_load() {
+        let set =
+            ModelSet::new(&Models { preset: Preset::Demo, dtype: Dtype::F32, ..Models::default() }).unwrap();
+        assert!(!set.is_trained());
+        let (tokenizer, text) = set.text().unwrap();
+        let ids = tokenizer.tokenize("human in a scene", 64).unwrap().ids;
+        assert_eq!(text.encode(&ids, 64).unwrap().dims(), [1, 64, 64]);
+        set.image().unwrap();
+        set.vae(vae::Halves::Both).unwrap();
+        set.embedders().unwrap();
+        set.transformer().unwrap();
+    }
+
+    #[test]
+    fn missing_real_files_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Models {
+            preset: Preset::AniCrafter,
+            wan: Some(dir.path().into()),
+            anicrafter: Some(dir.path().into()),
+            device: "cpu".to_owned(),
+            ..Models::default()
+        };
+        let set = ModelSet::new(&settings).unwrap();
+        for error in [
+            set.text().err(),
+            set.image().err(),
+            set.vae(vae::Halves::Both).err(),
+            set.embedders().err(),
+            set.transformer().err(),
+        ] {
+            let message = error.map(|e| e.to_string()).unwrap_or_default();
+            assert!(message.contains(&dir.path().display().to_string()), "{message:?} names no file");
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The work folder: finished stages of a job, each under the fingerprint of everything it depends on.
+//!
+//! A stage writes into a folder whose name ends in `.part` and is renamed when it is whole, so what carries a final name
+//! is complete, whatever killed the run before. A changed setting changes the fingerprint of the stages that depend on
+//! it and of nothing else.
+
+use crate::{Error, Result, Stage};
+use candle_core::{Device, Tensor};
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Changes when a stage's result changes for the same inputs.
+const FORMAT: u32 = 1;
+
+/// A hash of everything that a result depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// The fingerprint of settings and of the fingerprints they build on.
+    ///
+    /// # Errors
+    /// When the settings can't be serialised.
+    pub fn of(settings: &impl Serialize) -> Result<Self> {
+        let json = serde_json::to_vec(&(FORMAT, settings)).map_err(|e| Error::Settings(e.to_string()))?;
+        let digest = Sha256::digest(&json);
+        Ok(Self(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()))
+    }
+
+    /// The fingerprint of a file or folder: names, sizes and times of change, not contents.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub fn of_path(path: &Path) -> Result<Self> {
+        let mut entries = Vec::new();
+        visit(path, &mut entries)?;
+        entries.sort();
+        Self::of(&entries)
+    }
+
+    /// The hexadecimal form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+type Entry = (PathBuf, u64, Option<(u64, u32)>);
+
+fn visit(path: &Path, entries: &mut Vec<Entry>) -> Result<()> {
+    let fail = |source| Error::Io { path: path.to_owned(), source };
+    let meta = std::fs::metadata(path).map_err(fail)?;
+    if meta.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(fail)? {
+            visit(&entry.map_err(fail)?.path(), entries)?;
+        }
+        return Ok(());
+    }
+    let changed = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    let full = path.canonicalize().map_err(fail)?;
+    entries.push((full, meta.len(), changed.map(|t| (t.as_secs(), t.subsec_nanos()))));
+    Ok(())
+}
+
+/// The work folder of a job.
+#[derive(Clone, Debug)]
+pub struct WorkDir {
+    root: PathBuf,
+}
+
+impl WorkDir {
+    /// Opens the folder and makes it if it isn't there.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        std::fs::create_dir_all(&root).map_err(|source| Error::Io { path: root.clone(), source })?;
+        Ok(Self { root })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The slot of a stage's result for a window of the video.
+    #[must_use]
+    pub fn slot(&self, stage: Stage, window: usize, fingerprint: &Fingerprint) -> Slot {
+        let name = format!("{window:03}-{}-{}", stage.name(), fingerprint.as_str());
+        Slot { path: self.root.join(name) }
+    }
+
+    /// Throws away every result of `stage` and of the stages after it.
+    ///
+    /// # Errors
+    /// When a folder can't be removed.
+    pub fn forget_from(&self, stage: Stage) -> Result<()> {
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { path, source }
+        };
+        for entry in std::fs::read_dir(&self.root).map_err(fail(&self.root))? {
+            let path = entry.map_err(fail(&self.root))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let of = name.split('-').nth(1).and_then(Stage::from_name);
+            if of.is_some_and(|of| of >= stage) {
+                std::fs::remove_dir_all(&path).map_err(fail(&path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where one stage's result lies, or will lie.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    path: PathBuf,
+}
+
+impl Slot {
+    /// The finished result's folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Is the result complete?
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// The folder to work in: what an interrupted run left there is still there.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn begin(&self) -> Result<PathBuf> {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".part");
+        let part = PathBuf::from(name);
+        std::fs::create_dir_all(&part).map_err(|source| Error::Io { path: part.clone(), source })?;
+        Ok(part)
+    }
+
+    /// Declares what lies in the folder of [`Slot::begin`] complete.
+    ///
+    /// # Errors
+    /// When it can't be renamed.
+    pub fn commit(&self, part: &Path) -> Result<()> {
+        std::fs::rename(part, &self.path).map_err(|source| Error::Io { path: self.path.clone(), source })
+    }
+}
+
+/// Writes a file under a temporary name and renames it when it is whole and on disk.
+///
+/// # Errors
+/// When writing fails: a full disk, say. The old file is then still there.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fail = |source| Error::Io { path: path.to_owned(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
+    file.as_file().sync_all().map_err(fail)?;
+    file.persist(path).map_err(|e| fail(e.error))?;
+    Ok(())
+}
+
+/// Saves named tensors as `.safetensors`.
+///
+/// # Errors
+/// When writing fails.
+pub fn save_tensors(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<()> {
+    let map: HashMap<String, Tensor> = tensors
+        .iter()
+        .map(|(name, t)| Ok(((*name).to_owned(), t.to_device(&Device::Cpu)?.contiguous()?)))
+        .collect::<Result<_>>()?;
+    let bytes = safetensors::serialize(&map, None).map_err(|e| Error::Settings(e.to_string()))?;
+    write_atomically(path, &bytes)
+}
+
+/// Loads what [`save_tensors`] wrote.
+///
+/// # Errors
+/// When the file is missing or damaged.
+pub fn load_tensors(path: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    Ok(candle_core::safetensors::load_buffer(&bytes, device)?)
+}
+
+/// One tensor out of a loaded map.
+///
+/// # Errors
+/// When it isn't there.
+pub fn take(tensors: &mut HashMap<String, Tensor>, name: &'static str, path: &Path) -> Result<Tensor> {
+    tensors
+        .remove(name)
+        .ok_or_else(|| Error::Damaged { path: path.to_owned(), why: format!("tensor {name:?} is missing") })
+}
+
+/// Frames on disk, uncompressed: 8-bit RGB, one after the other, read one at a time.
+#[derive(Debug)]
+pub struct FrameFile {
+    path: PathBuf,
+    file: std::fs::File,
+    width: u32,
+    height: u32,
+    frames: usize,
+}
+
+impl FrameFile {
+    /// Opens a file of frames of a known size.
+    ///
+    /// # Errors
+    /// When it can't be opened or isn't a whole number of frames long.
+    pub fn open(path: &Path, width: u32, height: u32) -> Result<Self> {
+        let fail = |source| Error::Io { path: path.to_owned(), source };
+        let file = std::fs::File::open(path).map_err(fail)?;
+        let len = file.metadata().map_err(fail)?.len();
+        let frame = frame_bytes(width, height);
+        if frame == 0 || len % frame != 0 {
+            let why = format!("{len} bytes aren't a whole number of {width}×{height} frames");
+            return Err(Error::Damaged { path: path.to_owned(), why });
+        }
+        Ok(Self { path: path.to_owned(), file, width, height, frames: (len / frame) as usize })
+    }
+
+    /// Number of frames.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frames
+    }
+
+    /// Is there no frame?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
+    /// Width and height in pixels.
+    #[must_use]
+    pub fn dimensions(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// Reads frame `index`.
+    ///
+    /// # Errors
+    /// When there is no such frame or reading fails.
+    pub fn frame(&mut self, index: usize) -> Result<RgbImage> {
+        use std::io::{Read, Seek, SeekFrom};
+        let fail = |source| Error::Io { path: self.path.clone(), source };
+        if index >= self.frames {
+            let why = format!("frame {index} of {} was asked for", self.frames);
+            return Err(Error::Damaged { path: self.path.clone(), why });
+        }
+        let n = frame_bytes(self.width, self.height);
+        self.file.seek(SeekFrom::Start(index as u64 * n)).map_err(fail)?;
+        let mut bytes = vec![0; n as usize];
+        self.file.read_exact(&mut bytes).map_err(fail)?;
+        RgbImage::from_raw(self.width, self.height, bytes).ok_or(Error::Internal("a frame of the wrong size"))
+    }
+
+    /// Reads all frames.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn all(&mut self) -> Result<Vec<RgbImage>> {
+        (0..self.frames).map(|index| self.frame(index)).collect()
+    }
+}
+
+fn frame_bytes(width: u32, height: u32) -> u64 {
+    u64::from(width) * u64::from(height) * 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_finished_only_after_its_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = WorkDir::open(dir.path().join("w")).unwrap();
+        let key = Fingerprint::of(&("a", 1)).unwrap();
+        let slot = work.slot(Stage::Condition, 2, &key);
+        let part = slot.begin().unwrap();
+        std::fs::write(part.join("x"), b"1").unwrap();
+        assert!(!slot.is_finished());
+        // Another run finds what the first one left.
+        assert!(slot.begin().unwrap().join("x").exists());
+        slot.commit(&part).unwrap();
+        assert!(slot.is_finished() && slot.path().join("x").exists());
+        assert!(!work.slot(Stage::Condition, 2, &Fingerprint::of(&("a", 2)).unwrap()).is_finished());
+    }
+
+    #[test]
+    fn forgetting_spares_the_stages_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = WorkDir::open(dir.path()).unwrap();
+        let key = Fingerprint::of(&0).unwrap();
+        for stage in Stage::ALL {
+            let slot = work.slot(stage, 0, &key);
+            slot.commit(&slot.begin().unwrap()).unwrap();
+        }
+        work.forget_from(Stage::Condition).unwrap();
+        let left: Vec<bool> = Stage::ALL.iter().map(|s| work.slot(*s, 0, &key).is_finished()).collect();
+        assert_eq!(left, [true, true, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_changed_file_changes_its_fingerprint() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, b"a").unwrap();
+        let before = Fingerprint::of_path(dir.path()).unwrap();
+        std::fs::write(&path, b"ab").unwrap();
+        assert_ne!(before, Fingerprint::of_path(dir.path()).unwrap());
+        assert!(matches!(Fingerprint::of_path(&dir.path().join("none")), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn frames_come_back_and_cut_files_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v.rgb");
+        std::fs::write(&path, [7u8; 2 * 3 * 3 * 2]).unwrap();
+        let mut file = FrameFile::open(&path, 3, 2).unwrap();
+        assert_eq!((file.len(), file.frame(1).unwrap().get_pixel(2, 1).0), (2, [7; 3]));
+        assert!(matches!(file.frame(2), Err(Error::Damaged { .. })));
+        std::fs::write(&path, [7u8; 19]).unwrap();
+        assert!(matches!(FrameFile::open(&path, 3, 2), Err(Error::Damaged { .. })));
+    }
+}

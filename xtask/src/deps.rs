@@ -1,0 +1,161 @@
+//! Which crate may depend on which. The table is the architecture; `cargo metadata` says whether the code keeps to it.
+
+use crate::shell::command;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Every crate of the workspace with the crates of the workspace that it may build on.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("tensorfile", &[]),
+    ("kernels", &[]),
+    ("bg-mask", &[]),
+    ("media", &[]),
+    ("smplx", &["tensorfile"]),
+    ("avatar-render", &["smplx", "tensorfile"]),
+    ("sampler", &[]),
+    ("nn", &["kernels"]),
+    ("vae", &["nn", "kernels"]),
+    ("dit", &["nn"]),
+    ("encoders", &["nn"]),
+    ("checkpoint", &["nn", "tensorfile"]),
+    ("mocap", &["smplx", "tensorfile", "bg-mask"]),
+    (
+        "pipeline",
+        &[
+            "avatar-render",
+            "bg-mask",
+            "checkpoint",
+            "dit",
+            "encoders",
+            "media",
+            "mocap",
+            "nn",
+            "sampler",
+            "smplx",
+            "vae",
+        ],
+    ),
+    ("cli", &["avatar-render", "checkpoint", "dit", "media", "pipeline", "smplx", "bg-mask", "mocap"]),
+];
+
+/// Crates that nothing may depend on (outside of tests): tools and tests of the workspace itself.
+const LEAVES: &[&str] = &["benches", "body-builder", "demo-builder", "parity", "testkit", "xtask"];
+
+/// Light crates with what must not be below them.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    ("smplx", &["candle-core", "wgpu"]),
+    ("bg-mask", &["candle-core", "wgpu"]),
+    ("avatar-render", &["candle-core", "wgpu"]),
+    ("media", &["candle-core", "wgpu"]),
+    ("tensorfile", &["candle-core", "wgpu"]),
+    ("kernels", &["candle-core", "wgpu"]),
+];
+
+pub(crate) fn check() -> Result<()> {
+    let output =
+        command("metadata").args(["--format-version", "1", "--locked"]).output().context("cargo metadata")?;
+    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let mut wrong = edges(&metadata)?;
+    wrong.extend(heavy(&metadata)?);
+    if !wrong.is_empty() {
+        bail!("dependencies that the architecture doesn't have:\n  {}", wrong.join("\n  "));
+    }
+    Ok(())
+}
+
+/// The workspace's packages: id → (name, metadata).
+fn members(metadata: &Value) -> Result<BTreeMap<&str, (&str, &Value)>> {
+    let ids: BTreeSet<&str> = metadata["workspace_members"]
+        .as_array()
+        .context("workspace_members")?
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let packages = metadata["packages"].as_array().context("packages")?;
+    Ok(packages
+        .iter()
+        .filter_map(|p| Some((p["id"].as_str()?, (p["name"].as_str()?, p))))
+        .filter(|(id, _)| ids.contains(id))
+        .collect())
+}
+
+fn edges(metadata: &Value) -> Result<Vec<String>> {
+    let members = members(metadata)?;
+    let names: BTreeSet<&str> = members.values().map(|(name, _)| *name).collect();
+    let mut wrong = Vec::new();
+    for (name, package) in members.values() {
+        if LEAVES.contains(name) {
+            continue;
+        }
+        let Some((_, allowed)) = ALLOWED.iter().find(|(known, _)| known == name) else {
+            wrong.push(format!("{name} isn't in the table of xtask/src/deps.rs"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let to = dependency["name"].as_str().unwrap_or_default();
+            let for_tests = dependency["kind"] == "dev";
+            if names.contains(to) && !for_tests && !allowed.contains(&to) {
+                wrong.push(format!("{name} → {to}"));
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+/// Walks the resolved graph without development dependencies and without optional ones that no default feature brings.
+fn heavy(metadata: &Value) -> Result<Vec<String>> {
+    let members = members(metadata)?;
+    let mut wrong = Vec::new();
+    for (light, forbidden) in FORBIDDEN {
+        if !members.values().any(|(name, _)| name == light) {
+            continue;
+        }
+        let output = command("tree")
+            .args(["-p", light, "-e", "normal,build", "--prefix", "none", "--format", "{p}", "--locked"])
+            .output()
+            .context("cargo tree")?;
+        ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+        let tree = String::from_utf8_lossy(&output.stdout).into_owned();
+        for name in tree.lines().filter_map(|line| line.split(' ').next()) {
+            if forbidden.contains(&name) {
+                wrong.push(format!("{light} → … → {name}"));
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn metadata(from: &str, to: &str, kind: Value) -> Value {
+        json!({
+            "workspace_members": ["1", "2"],
+            "packages": [
+                {"id": "1", "name": from, "dependencies": [{"name": to, "kind": kind}]},
+                {"id": "2", "name": to, "dependencies": []},
+            ],
+        })
+    }
+
+    #[test]
+    fn an_arrow_upwards_is_found() {
+        assert_eq!(edges(&metadata("nn", "dit", Value::Null)).unwrap(), ["nn → dit"]);
+        assert_eq!(edges(&metadata("vae", "dit", Value::Null)).unwrap(), ["vae → dit"]);
+    }
+
+    #[test]
+    fn allowed_and_test_only_arrows_pass() {
+        assert!(edges(&metadata("dit", "nn", Value::Null)).unwrap().is_empty());
+        assert!(edges(&metadata("smplx", "testkit", json!("dev"))).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_unknown_crate_is_found() {
+        assert_eq!(edges(&metadata("surprise", "nn", Value::Null)).unwrap().len(), 1);
+    }
+}
