@@ -39,7 +39,7 @@ const KEPT: [(&str, Part); 6] = [
 /// The base mesh with its helpers, and the selection that becomes the body.
 #[derive(Debug)]
 pub struct BaseMesh {
-    /// All vertices [m], helpers included; y up, z forward, x to the body's left.
+    /// All vertices, in metres, helpers included; y up, z forward, x to the body's left.
     pub vertices: Vec<Point>,
     /// Vertices of each group, ascending.
     pub groups: BTreeMap<String, Vec<usize>>,

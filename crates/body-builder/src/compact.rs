@@ -31,11 +31,11 @@ use crate::skin::SLOTS;
 /// Version of the format.
 pub const VERSION: u32 = 1;
 
-/// Step of the shape columns [m].
+/// Step of the shape columns, in metres.
 const SHAPE_STEP: f64 = 2e-5;
-/// Step of the expressions and pose correctives [m].
+/// Step of the expressions and pose correctives, in metres.
 const FINE_STEP: f64 = 2e-5;
-/// Offsets of expressions below this are left out [m].
+/// Offsets of expressions below this are left out, in metres.
 const SMALLEST: f64 = 1e-4;
 
 /// Writes the compact file.

@@ -16,10 +16,10 @@ use crate::rig::Rig;
 use crate::skeleton::{self, JOINTS, PARENTS};
 use crate::skin::{self, STEPS, VertexWeights};
 
-/// Offsets below this are left out [m].
+/// Offsets below this are left out, in metres.
 const SMALLEST: f64 = 3e-4;
 
-/// Offsets above this are cut: they come from vertices where blending is nearly singular [m].
+/// Offsets above this are cut: they come from vertices where blending is nearly singular, in metres.
 const LARGEST: f64 = 0.012;
 
 /// Columns whose entry of E is below this share of |E| are left out.
@@ -30,7 +30,7 @@ const SMALLEST_ENTRY: f64 = 0.05;
 pub struct PoseColumn {
     /// Number among the 486 columns: (joint - 1) * 9 + entry of R - I, row by row.
     pub column: usize,
-    /// Vertices, ascending, and their offsets [m].
+    /// Vertices, ascending, and their offsets, in metres.
     pub offsets: Vec<(usize, Point)>,
 }
 

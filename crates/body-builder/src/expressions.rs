@@ -22,7 +22,7 @@ pub const UNITS: [(&str, &[&str]); COLUMNS] = [
     ("upper lip up", &["mouthUpperUpLeft", "mouthUpperUpRight"]),
 ];
 
-/// Vertex offsets of each column on the rest body [m].
+/// Vertex offsets of each column on the rest body, in metres.
 ///
 /// # Errors
 /// A face unit is missing in the wheel or damaged.

@@ -49,5 +49,5 @@ pub use body::{Body, build};
 pub use error::Error;
 pub use wheel::Wheel;
 
-/// A point or offset [m].
+/// A point or offset, in metres.
 pub type Point = nalgebra::Vector3<f64>;

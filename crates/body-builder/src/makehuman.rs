@@ -28,15 +28,15 @@ pub struct MakeHuman {
 /// A body in SMPL-X's rest pose and frame.
 #[derive(Clone, Debug)]
 pub struct RestBody {
-    /// The body's vertices [m].
+    /// The body's vertices, in metres.
     pub vertices: Vec<Point>,
-    /// The 55 joints [m].
+    /// The 55 joints, in metres.
     pub joints: Vec<Point>,
     /// Motion of each bone from MakeHuman's A-pose (scaled and placed alike) to the rest pose.
     pub motions: Vec<Rigid>,
-    /// The body's vertices as MakeHuman sculpted them, scaled and placed alike [m].
+    /// The body's vertices as MakeHuman sculpted them, scaled and placed alike, in metres.
     pub sculpted: Vec<Point>,
-    /// Heads and tails of the rig's bones in the rest pose [m].
+    /// Heads and tails of the rig's bones in the rest pose, in metres.
     pub bones: Vec<[Point; 2]>,
 }
 
@@ -55,7 +55,7 @@ impl MakeHuman {
         Ok(Self { mesh, rig, joint_of_bone, morphs, reposer, rules })
     }
 
-    /// All vertices (helpers included) of a body in MakeHuman's A-pose [m].
+    /// All vertices (helpers included) of a body in MakeHuman's A-pose, in metres.
     #[must_use]
     pub fn sculpt(&self, macros: &Macro, measures: &[f64; Measure::COUNT]) -> Vec<Point> {
         let mut vertices = self.mesh.vertices.clone();
@@ -97,7 +97,7 @@ impl MakeHuman {
         }
     }
 
-    /// Sum of face unit targets as offsets of the rest body's vertices [m].
+    /// Sum of face unit targets as offsets of the rest body's vertices, in metres.
     ///
     /// # Errors
     /// An entry of the wheel is missing or damaged.

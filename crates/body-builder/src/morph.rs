@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::measures::Measure;
 use crate::wheel::{MAKEHUMAN, Wheel};
 
-/// Offsets of one target [m].
+/// Offsets of one target, in metres.
 #[derive(Clone, Debug, Default)]
 pub struct Morph(pub Vec<(usize, Point)>);
 

@@ -24,7 +24,7 @@ pub struct Proportions {
     pub measures: [f64; Measure::COUNT],
     /// Size of the body relative to MakeHuman's metres.
     pub scale: f64,
-    /// Where the pelvis joint lies in SMPL-X's frame [m].
+    /// Where the pelvis joint lies in SMPL-X's frame, in metres.
     pub pelvis: Point,
     /// Rest angles of the joints.
     pub rest: RestAngles,
@@ -66,7 +66,7 @@ pub fn mirror_angle(a: Point) -> Point {
     Point::new(a.x, -a.y, -a.z)
 }
 
-/// The pelvis joint of SMPL-X's mean body lies this far below the origin of its frame [m].
+/// The pelvis joint of SMPL-X's mean body lies this far below the origin of its frame, in metres.
 pub const PELVIS: [f64; 3] = [0.0, -0.3432, -0.0014];
 
 /// MakeHuman's average adult is smaller than SMPL-X's.
@@ -106,7 +106,7 @@ const MEASURES: [(Measure, f64); 26] = [
     (Measure::WristGirth, -0.06),
 ];
 
-/// Rest angles of the joints of the middle and the left, axis times angle [degrees].
+/// Rest angles of the joints of the middle and the left, axis times angle, in degrees.
 const REST_ANGLES_DEGREES: [(&str, [f64; 3]); 28] = [
     ("left_hip", [-0.5, -2.7, -2.8]),
     ("spine1", [-1.8, 0.0, 0.0]),

@@ -20,7 +20,7 @@ use crate::skeleton::{self, JOINTS};
 pub struct Rigid {
     /// The rotation.
     pub rotation: Rotation3<f64>,
-    /// The translation [m].
+    /// The translation, in metres.
     pub translation: Point,
 }
 
@@ -32,7 +32,7 @@ impl Rigid {
     }
 }
 
-/// Extra rotation of each SMPL-X joint in the rest pose, as axis times angle [rad].
+/// Extra rotation of each SMPL-X joint in the rest pose, as axis times angle, in radians.
 pub type RestAngles = [Point; JOINTS];
 
 /// Bones that a direction is asked of: bone, the bone whose head it should point at (or its own tail).
@@ -68,9 +68,9 @@ pub struct Reposer {
 /// A body in the rest pose, before it is placed in SMPL-X's frame.
 #[derive(Clone, Debug)]
 pub struct Reposed {
-    /// Vertices of the body (helpers dropped) [m].
+    /// Vertices of the body (helpers dropped), in metres.
     pub vertices: Vec<Point>,
-    /// Heads of the rig's bones [m].
+    /// Heads of the rig's bones, in metres.
     pub heads: Vec<Point>,
     /// Motion of each bone from the A-pose to here.
     pub motions: Vec<Rigid>,

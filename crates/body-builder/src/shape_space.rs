@@ -26,9 +26,9 @@ const SEED: u64 = 20_261_122;
 /// The shape space.
 #[derive(Clone, Debug)]
 pub struct ShapeSpace {
-    /// Vertex offsets of each column [m].
+    /// Vertex offsets of each column, in metres.
     pub vertices: Vec<Vec<Point>>,
-    /// Joint offsets of each column [m].
+    /// Joint offsets of each column, in metres.
     pub joints: Vec<Vec<Point>>,
     /// Share of the samples' variance that the columns hold.
     pub variance_held: f64,

@@ -133,14 +133,14 @@ impl JointRule {
     }
 }
 
-/// Height of the eyes above the ankles, which the offsets scale with [m].
+/// Height of the eyes above the ankles, which the offsets scale with, in metres.
 #[must_use]
 pub fn size(rig: &Rig, heads: &[Point]) -> f64 {
     let height = |name: &str| rig.bone(name).map_or(0.0, |b| heads[b].y);
     height("eye.L") - height("foot.L")
 }
 
-/// Offsets of joints from their bone heads [m on the mean body], left side; x is mirrored for the right.
+/// Offsets of joints from their bone heads, in metres on the mean body, left side; x is mirrored for the right.
 ///
 /// SMPL-X's pelvis lies lower and further forward than MakeHuman's, its hips closer together, its spine and neck further
 /// forward in the body. Fitted together with the [proportions](crate::proportions), from the same prototype.
@@ -154,7 +154,7 @@ pub const OFFSETS: [(&str, [f64; 3]); 7] = [
     ("left_collar", [0.0305, 0.0006, 0.0285]),
 ];
 
-/// The mean body's size in the sense of [`size`], which the offsets were measured at [m].
+/// The mean body's size in the sense of [`size`], which the offsets were measured at, in metres.
 const MEAN_SIZE: f64 = 1.5361;
 
 /// Heads whose mean is a joint, left side; `.L` becomes `.R` on the right.
