@@ -73,5 +73,14 @@ pub(crate) fn blocks(
     shape: (usize, usize),
     device: &Device,
 ) -> Result<QTensor> {
-    qtensor_from_ggml(dtype, view.bytes(), vec![shape.0, shape.1], device)
+    let bytes = view.bytes();
+    let dims = vec![shape.0, shape.1];
+    // candle reads the bytes as structs of f16 and smaller; a file may place them at odd addresses.
+    if bytes.as_ptr().addr().is_multiple_of(align_of::<u32>()) {
+        return qtensor_from_ggml(dtype, bytes, dims, device);
+    }
+    let mut aligned = vec![0_u32; bytes.len().div_ceil(size_of::<u32>())];
+    let copy = &mut bytemuck::cast_slice_mut::<u32, u8>(&mut aligned)[..bytes.len()];
+    copy.copy_from_slice(bytes);
+    qtensor_from_ggml(dtype, copy, dims, device)
 }
