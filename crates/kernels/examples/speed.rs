@@ -5,8 +5,8 @@
 use std::time::Instant;
 
 use kernels::{
-    Attention, Heads, Level, Linear, PackedBf16, PackedF32, Weight, attention, bf16, gelu_tanh, modulated_layer_norm,
-    Modulation, rms_norm_rope, set_level,
+    Attention, Heads, Level, Linear, Modulation, PackedBf16, PackedF32, Weight, attention, bf16, gelu_tanh,
+    modulated_layer_norm, rms_norm_rope, set_level,
 };
 
 fn best(runs: usize, mut f: impl FnMut()) -> f64 {
@@ -35,7 +35,9 @@ fn main() {
         set_level(level.expect("no such level")).expect("unsupported level");
     }
     println!("level {:?}, {} threads", kernels::level(), rayon::current_num_threads());
-    for (m, n, k) in [(1024, 5120, 5120), (1024, 13824, 5120), (1024, 5120, 13824), (512, 5120, 4096), (1, 5120, 5120)] {
+    for (m, n, k) in
+        [(1024, 5120, 5120), (1024, 13824, 5120), (1024, 5120, 13824), (512, 5120, 4096), (1, 5120, 5120)]
+    {
         let (x, w) = (data(m * k), data(n * k));
         let half: Vec<bf16> = w.iter().map(|w| bf16::from_f32(*w)).collect();
         let (packed, packed_half) = (PackedF32::new(&w, n, k), PackedBf16::new(&half, n, k));
@@ -51,13 +53,19 @@ fn main() {
             println!("linear {m}×{n}×{k} {name:12} {:8.2} ms {:7.1} GFLOP/s", s * 1e3, flop / s * 1e-9);
         }
     }
-    for (lq, lk, heads, dim) in [(1024, 1024, 40, 128), (4096, 4096, 8, 128), (1024, 512, 40, 128), (512, 512, 64, 64)] {
+    for (lq, lk, heads, dim) in
+        [(1024, 1024, 40, 128), (4096, 4096, 8, 128), (1024, 512, 40, 128), (512, 512, 64, 64)]
+    {
         let (q, k, v) = (data(lq * heads * dim), data(lk * heads * dim), data(lk * heads * dim));
         let mut out = vec![0.0; lq * heads * dim];
         let view = |x| Heads::new(x, heads, dim);
         let s = best(3, || attention(view(&q), view(&k), view(&v), &Attention::new(dim), &mut out));
         let flop = 4.0 * (lq * lk * heads * dim) as f64;
-        println!("attention {heads} heads {lq}×{lk}×{dim} {:8.2} ms {:7.1} GFLOP/s", s * 1e3, flop / s * 1e-9);
+        println!(
+            "attention {heads} heads {lq}×{lk}×{dim} {:8.2} ms {:7.1} GFLOP/s",
+            s * 1e3,
+            flop / s * 1e-9
+        );
     }
     let (l, d) = (1024, 5120);
     let (mut x, row) = (data(l * d), data(d));

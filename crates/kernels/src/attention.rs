@@ -132,3 +132,36 @@ pub fn attention(q: Heads<'_>, k: Heads<'_>, v: Heads<'_>, options: &Attention<'
         blocked::run(level, F32, [q, k, v], options, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Attention, Heads, blocked};
+    use crate::Level;
+    use crate::gemm::product::{Bf16Pairs, F32};
+
+    /// The path of bf16 products against that of `f32` products, at every level: odd numbers of keys, odd head dims.
+    #[test]
+    fn pairs_agree_with_single_products_at_every_level() {
+        let value = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
+        for (q_len, k_len, heads, dim) in [(1, 1, 1, 1), (20, 33, 2, 7), (50, 401, 1, 64), (100, 193, 2, 128)]
+        {
+            let data =
+                |len: usize, from: usize| (0..len * heads * dim).map(|i| value(i + from)).collect::<Vec<_>>();
+            let (q, k, v) = (data(q_len, 0), data(k_len, 5), data(k_len, 77));
+            let views = [&q, &k, &v].map(|x| Heads::new(x, heads, dim));
+            let options = Attention::new(dim);
+            for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
+                let (mut single, mut pairs) = (vec![0.0; q.len()], vec![f32::NAN; q.len()]);
+                blocked::run(level, F32, views, &options, &mut single);
+                blocked::run(level, Bf16Pairs, views, &options, &mut pairs);
+                for (i, (single, pairs)) in single.iter().zip(&pairs).enumerate() {
+                    // Weights and values are rounded to 2^-9 of themselves, scores by the same of their terms.
+                    assert!(
+                        (single - pairs).abs() < 0.02,
+                        "{i} at {level:?}: {single} in f32, {pairs} in pairs"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -9,6 +9,26 @@ use crate::simd::{Kernel, PANEL, Simd, dispatch, math};
 /// Elements that one task handles: large enough to hide the scheduler, small enough for the cache.
 const CHUNK: usize = 16 * 1024;
 
+/// Applies an expression to each vector of a slice; the last may be padded with zeros. A macro and not a function of a
+/// closure, since closures aren't compiled with the level's features unless they are inlined.
+macro_rules! map {
+    ($s:ident, $x:expr, $v:ident => $e:expr) => {{
+        let mut vectors = $x.chunks_exact_mut(S::LANES);
+        for x in &mut vectors {
+            let $v = $s.load(x);
+            $s.store($e, x);
+        }
+        let rest = vectors.into_remainder();
+        if !rest.is_empty() {
+            let mut padded = [0.0; PANEL];
+            padded[..rest.len()].copy_from_slice(rest);
+            let $v = $s.load(&padded);
+            $s.store($e, &mut padded);
+            rest.copy_from_slice(&padded[..rest.len()]);
+        }
+    }};
+}
+
 /// What is applied to the output of a matrix product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activation {
@@ -29,9 +49,9 @@ impl Activation {
     pub(crate) fn run<S: Simd>(self, s: S, x: &mut [f32]) {
         match self {
             Self::None => {}
-            Self::GeluTanh => map(s, x, |v| math::gelu_tanh(s, v)),
-            Self::GeluErf => map(s, x, |v| math::gelu_erf(s, v)),
-            Self::Silu => map(s, x, |v| math::silu(s, v)),
+            Self::GeluTanh => map!(s, x, v => math::gelu_tanh(s, v)),
+            Self::GeluErf => map!(s, x, v => math::gelu_erf(s, v)),
+            Self::Silu => map!(s, x, v => math::silu(s, v)),
         }
     }
 
@@ -42,23 +62,6 @@ impl Activation {
             x.par_chunks_mut(CHUNK)
                 .for_each(|x| dispatch(level, Activate { activation: self, x, factor: None }));
         }
-    }
-}
-
-/// Applies `f` to each vector of `x`; the last may be padded with zeros.
-#[inline(always)]
-fn map<S: Simd>(s: S, x: &mut [f32], f: impl Fn(S::V) -> S::V) {
-    let mut vectors = x.chunks_exact_mut(S::LANES);
-    for v in &mut vectors {
-        s.store(f(s.load(v)), v);
-    }
-    let rest = vectors.into_remainder();
-    if !rest.is_empty() {
-        let mut padded = [0.0; PANEL];
-        padded[..rest.len()].copy_from_slice(rest);
-        let v = f(s.load(&padded));
-        s.store(v, &mut padded);
-        rest.copy_from_slice(&padded[..rest.len()]);
     }
 }
 
@@ -170,7 +173,7 @@ impl Kernel for SoftmaxRow<'_> {
             return;
         }
         let minus = s.splat(-max);
-        map(s, row, |v| math::exp(s, s.add(v, minus)));
+        map!(s, row, v => math::exp(s, s.add(v, minus)));
         let inv = 1.0 / row.iter().sum::<f32>();
         row.iter_mut().for_each(|v| *v *= inv);
     }

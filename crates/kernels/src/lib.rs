@@ -24,6 +24,7 @@ mod elementwise;
 mod gemm;
 mod level;
 mod norm;
+mod quant;
 mod rope;
 mod scratch;
 mod shared;
@@ -38,6 +39,7 @@ pub use elementwise::{
 pub use gemm::{Gate, Linear, Mat, PackedBf16, PackedF32, Weight, matmul, matmul_batched};
 pub use level::{Level, Precision, UnsupportedLevel, detected_level, level, set_level};
 pub use norm::{Modulation, layer_norm, modulated_layer_norm, rms_norm};
+pub use quant::QuantKind;
 pub use rope::{rms_norm_rope, rope};
 
 pub use half::bf16;

@@ -46,8 +46,9 @@ pub(super) fn run<P: Product>(
 ) {
     let serial = q.heads.saturating_mul(q.len).saturating_mul(k.len).saturating_mul(q.dim) < SERIAL;
     let wanted = if serial { 1 } else { 4 * rayon::current_num_threads() };
-    let queries =
-        (q.len * q.heads).div_ceil(wanted).next_multiple_of(3 * PANEL).clamp(3 * PANEL, TASK_QUERIES);
+    // Equal ranges of at most TASK_QUERIES, more of them only to occupy the threads.
+    let per_head = q.len.div_ceil(TASK_QUERIES).max(wanted.div_ceil(q.heads));
+    let queries = q.len.div_ceil(per_head).next_multiple_of(3 * PANEL);
     let per_head = q.len.div_ceil(queries);
     let out = SharedOut::new(out);
     let task = |i: usize| {
@@ -249,10 +250,18 @@ impl Softmax<'_> {
             let factor = if unscaled { scale } else { s.splat(1.0) };
             let minus = s.sub(s.splat(0.0), floor);
             let mut total = s.splat(0.0);
-            for row in scores.chunks_mut(ld).take(keys) {
-                let p = math::exp2(s, s.fma(s.load(&row[lane..]), factor, minus));
-                total = s.add(total, p);
-                s.store(p, &mut row[lane..]);
+            if let Some(p_panel) = P::as_f32(p_panel) {
+                for (row, p_row) in scores.chunks(ld).zip(p_panel.chunks_exact_mut(PANEL)).take(keys) {
+                    let p = math::exp2(s, s.fma(s.load(&row[lane..]), factor, minus));
+                    total = s.add(total, p);
+                    s.store(p, &mut p_row[lane..]);
+                }
+            } else {
+                for row in scores.chunks_mut(ld).take(keys) {
+                    let p = math::exp2(s, s.fma(s.load(&row[lane..]), factor, minus));
+                    total = s.add(total, p);
+                    s.store(p, &mut row[lane..]);
+                }
             }
             let correction = math::exp2(s, s.sub(old, floor));
             s.store(new, &mut max[lane..]);
@@ -263,17 +272,14 @@ impl Softmax<'_> {
                 }
             }
         }
-        let mut steps = [0.0; 2 * PANEL];
-        let unit_len = 2 / P::STEPS * PANEL;
-        for (pair, dst) in p_panel.chunks_mut(unit_len).take(keys.div_ceil(2)).enumerate() {
+        if P::as_f32(p_panel).is_some() {
+            return;
+        }
+        let nothing = [0.0; PANEL];
+        for (pair, dst) in p_panel.chunks_exact_mut(PANEL).take(keys.div_ceil(2)).enumerate() {
             let at = 2 * pair * ld;
-            steps[..PANEL].copy_from_slice(&scores[at..at + PANEL]);
-            if 2 * pair + 1 < keys {
-                steps[PANEL..].copy_from_slice(&scores[at + ld..at + ld + PANEL]);
-            } else {
-                steps[PANEL..].fill(0.0);
-            }
-            product.store_steps(s, &steps, dst);
+            let odd = if 2 * pair + 1 < keys { &scores[at + ld..at + ld + PANEL] } else { &nothing };
+            product.store_pair(s, &scores[at..at + PANEL], odd, dst);
         }
     }
 }

@@ -38,7 +38,7 @@ const CHUNK_BYTES: usize = 32 << 20;
 /// Multiplications below which threads cost more than they bring.
 pub(super) const SERIAL: usize = 1 << 16;
 /// Rows up to which a row-major weight is read as it is.
-const SKINNY_ROWS: usize = 4;
+pub(super) const SKINNY_ROWS: usize = 4;
 
 /// `a · b` through the epilogue into `out` `[M, N]`.
 pub(super) fn product(
@@ -71,7 +71,8 @@ impl Kernel for TileShape {
     }
 }
 
-fn blocked<P: Product>(
+/// The product at a level, whatever its sizes.
+pub(super) fn blocked<P: Product>(
     level: Level,
     product: P,
     a: Mat<'_>,

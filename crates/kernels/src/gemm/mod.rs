@@ -12,7 +12,7 @@ use half::bf16;
 use self::epilogue::{Combine, Epilogue};
 pub use self::packed::{PackedBf16, PackedF32};
 use self::source::Source;
-use crate::{Activation, Precision};
+use crate::{Activation, Precision, QuantKind};
 
 /// The weight of a [`Linear`], `[N, K]` row-major as PyTorch stores it.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub enum Weight<'a> {
     PackedF32(&'a PackedF32),
     /// Packed once, bf16.
     PackedBf16(&'a PackedBf16),
+    /// Rows of quantised blocks as a GGUF file holds them, dequantised as they are read.
+    Quantized(QuantKind, &'a [u8]),
 }
 
 /// Factor of what a product adds to its output.
@@ -59,8 +61,8 @@ pub struct Linear<'a> {
 }
 
 impl<'a> Linear<'a> {
-    /// A layer of `k` inputs and `n` outputs, without bias or activation, [`Precision::Bf16`] for bf16 weights and
-    /// [`Precision::F32`] for `f32` weights.
+    /// A layer of `k` inputs and `n` outputs, without bias or activation, [`Precision::F32`] for `f32` weights and
+    /// [`Precision::Bf16`] for others.
     ///
     /// # Panics
     /// If the weight isn't `[n, k]`.
@@ -71,6 +73,9 @@ impl<'a> Linear<'a> {
             Weight::Bf16(w) => (w.len() == n * k, Precision::Bf16),
             Weight::PackedF32(w) => (w.shape() == [n, k], Precision::F32),
             Weight::PackedBf16(w) => (w.shape() == [n, k], Precision::Bf16),
+            Weight::Quantized(kind, bytes) => {
+                (kind.row_bytes(k).is_some_and(|row| row * n == bytes.len()), Precision::Bf16)
+            }
         };
         assert!(fits, "the weight isn't [{n}, {k}]");
         Self { weight, n, k, bias: None, activation: Activation::None, precision }
@@ -148,6 +153,7 @@ impl<'a> Linear<'a> {
             Weight::Bf16(w) => Source::RowsBf16 { w, n, k },
             Weight::PackedF32(w) => Source::Panels { panels: w.panels(), k },
             Weight::PackedBf16(w) => Source::PanelsBf16 { panels: w.panels(), k },
+            Weight::Quantized(kind, bytes) => Source::Quantized { kind, bytes, n, k },
         };
         let epilogue = Epilogue { bias: self.bias, activation: self.activation, combine };
         driver::product(Mat::new(x, m, k), source, n, self.precision, &epilogue, out);
@@ -240,4 +246,50 @@ pub fn matmul_batched(
     out.par_chunks_mut(size).enumerate().for_each(|(i, out)| {
         matmul(Mat { data: &a.data[i * a_stride..], ..a }, Mat { data: &b.data[i * b_stride..], ..b }, out);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+
+    use super::product::Bf16Pairs;
+    use super::{Combine, Epilogue, Mat, PackedBf16, Source, driver};
+    use crate::elementwise::widen;
+    use crate::{Activation, Level};
+
+    /// The path of bf16 products, at every level: packing of pairs, odd K, edges. (Only [`Level::Avx512Bf16`] multiplies
+    /// in bf16; the others multiply the same rounded values in `f32`.)
+    #[test]
+    fn pairs_match_the_sum_of_rounded_factors_at_every_level() {
+        let value = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
+        for [m, n, k] in [[1, 1, 1], [5, 16, 3], [7, 33, 130], [30, 70, 515], [3, 20, 1026]] {
+            let a: Vec<f32> = (0..m * k).map(value).collect();
+            let w: Vec<bf16> = (0..n * k).map(|i| bf16::from_f32(value(i * 3 + 1))).collect();
+            let wide: Vec<f32> = w.iter().map(|w| widen(*w)).collect();
+            let packed = PackedBf16::new(&w, n, k);
+            let sources = [
+                Source::RowsBf16 { w: &w, n, k },
+                Source::PanelsBf16 { panels: packed.panels(), k },
+                Source::Rows { w: &wide, n, k },
+                Source::Strided(Mat::new(&wide, n, k).t()),
+            ];
+            let epilogue = Epilogue { bias: None, activation: Activation::None, combine: Combine::Store };
+            for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
+                for source in sources {
+                    let mut out = vec![f32::NAN; m * n];
+                    driver::blocked(level, Bf16Pairs, Mat::new(&a, m, k), source, n, &epilogue, &mut out);
+                    for (at, got) in out.iter().enumerate() {
+                        let want: f64 = (0..k)
+                            .map(|p| {
+                                let x = bf16::from_f32(a[at / n * k + p]).to_f64();
+                                x * f64::from(wide[at % n * k + p])
+                            })
+                            .sum();
+                        let error = (f64::from(*got) - want).abs();
+                        assert!(error < 1e-4, "{m}×{n}×{k}[{at}] at {level:?}: got {got}, want {want}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::Mat;
 use super::source::Source;
 use crate::scratch::Element;
-use crate::simd::{PANEL, Simd, Tile};
+use crate::simd::{Simd, Tile};
 
 /// How factors are multiplied. A *unit* is what one step of a tile consumes: one step of K, or a pair of them.
 pub(crate) trait Product: Copy + Send + Sync + 'static {
@@ -36,8 +36,11 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     /// the last are 0. `a` has contiguous rows.
     fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [Self::T]);
 
-    /// Converts steps `[2, 16]` into the units of one panel that hold them.
-    fn store_steps<S: Simd>(self, s: S, steps: &[f32], dst: &mut [Self::T]);
+    /// Units as steps, where a unit is one.
+    fn as_f32(units: &mut [Self::T]) -> Option<&mut [f32]>;
+
+    /// Makes the units of one panel that hold two steps, where a unit is two.
+    fn store_pair<S: Simd>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [Self::T]);
 
     fn tile<S: Simd>(self, s: S, tile: Tile<'_, Self::T>, c: &mut [f32]);
 }
@@ -94,9 +97,13 @@ impl Product for F32 {
     }
 
     #[inline(always)]
-    fn store_steps<S: Simd>(self, _: S, steps: &[f32], dst: &mut [f32]) {
-        let n = steps.len().min(dst.len());
-        dst[..n].copy_from_slice(&steps[..n]);
+    fn as_f32(units: &mut [f32]) -> Option<&mut [f32]> {
+        Some(units)
+    }
+
+    #[inline(always)]
+    fn store_pair<S: Simd>(self, _: S, _: &[f32], _: &[f32], _: &mut [f32]) {
+        unreachable!("a unit is one step");
     }
 
     #[inline(always)]
@@ -165,8 +172,12 @@ impl Product for Bf16Pairs {
     }
 
     #[inline(always)]
-    fn store_steps<S: Simd>(self, s: S, steps: &[f32], dst: &mut [u32]) {
-        let (even, odd) = steps.split_at(PANEL);
+    fn as_f32(_: &mut [u32]) -> Option<&mut [f32]> {
+        None
+    }
+
+    #[inline(always)]
+    fn store_pair<S: Simd>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [u32]) {
         s.pack_pairs(even, odd, dst);
     }
 

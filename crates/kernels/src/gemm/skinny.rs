@@ -7,7 +7,9 @@ use rayon::prelude::*;
 use super::Mat;
 use super::epilogue::Epilogue;
 use super::source::Source;
+use crate::QuantKind;
 use crate::level::Level;
+use crate::scratch::Scratch;
 use crate::shared::SharedOut;
 use crate::simd::{Kernel, Simd, dispatch};
 
@@ -34,7 +36,7 @@ pub(super) fn product(
     epilogue: &Epilogue<'_>,
     out: &mut [f32],
 ) -> bool {
-    if !matches!(b, Source::Rows { .. } | Source::RowsBf16 { .. }) {
+    if !matches!(b, Source::Rows { .. } | Source::RowsBf16 { .. } | Source::Quantized { .. }) {
         return false;
     }
     let out = SharedOut::new(out);
@@ -56,6 +58,10 @@ impl Kernel for Columns<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if let Source::Quantized { kind, bytes, k, .. } = *self.b {
+            self.quantized(s, kind, bytes, k);
+            return;
+        }
         for row in 0..self.a.rows {
             let x = &self.a.data[row * self.a.row_stride..][..self.a.cols];
             let mut acc = [0.0; COLS];
@@ -67,6 +73,27 @@ impl Kernel for Columns<'_> {
                     _ => unreachable!("checked by the caller"),
                 };
             }
+            // SAFETY: tasks have disjoint columns, and this task makes one piece at a time.
+            let out = unsafe { self.out.piece(row * self.n + self.col0, self.len) };
+            self.epilogue.write(s, row, self.col0, self.n, &mut acc[..self.len], out);
+        }
+    }
+}
+
+impl Columns<'_> {
+    /// Dequantises each column of the weight once for all rows.
+    #[inline(always)]
+    fn quantized<S: Simd>(self, s: S, kind: QuantKind, bytes: &[u8], k: usize) {
+        let row_bytes = k / kind.block_len() * kind.block_bytes();
+        let mut weight = Scratch::<f32>::new(k);
+        let mut acc = [[0.0; COLS]; super::driver::SKINNY_ROWS];
+        for j in 0..self.len {
+            kind.dequantize(&bytes[(self.col0 + j) * row_bytes..][..row_bytes], &mut weight);
+            for (row, acc) in acc[..self.a.rows].iter_mut().enumerate() {
+                acc[j] = dot(s, &self.a.data[row * self.a.row_stride..][..k], &weight);
+            }
+        }
+        for (row, acc) in acc[..self.a.rows].iter_mut().enumerate() {
             // SAFETY: tasks have disjoint columns, and this task makes one piece at a time.
             let out = unsafe { self.out.piece(row * self.n + self.col0, self.len) };
             self.epilogue.write(s, row, self.col0, self.n, &mut acc[..self.len], out);

@@ -3,7 +3,9 @@
 use half::bf16;
 
 use super::Mat;
+use crate::QuantKind;
 use crate::elementwise::widen;
+use crate::scratch::Scratch;
 use crate::simd::portable::pair;
 use crate::simd::{PANEL, Simd};
 
@@ -18,12 +20,15 @@ pub(crate) enum Source<'a> {
     Panels { panels: &'a [f32], k: usize },
     /// Panels `[k/2, 16]` of bf16 pairs.
     PanelsBf16 { panels: &'a [u32], k: usize },
+    /// The transpose of `n` rows of quantised blocks.
+    Quantized { kind: QuantKind, bytes: &'a [u8], n: usize, k: usize },
     /// Any strides.
     Strided(Mat<'a>),
 }
 
-/// K steps that one call of a transposition handles, so that its temporary stays in the first-level cache.
-const STEP: usize = 128;
+/// K steps that one call of a transposition handles, so that its temporary stays in the first-level cache; whole blocks
+/// of every quantised format.
+const STEP: usize = 256;
 
 impl<'a> Source<'a> {
     /// Whole panels of `f32`, if it has them: the slice from step `k0` of a panel on, and the panel stride.
@@ -92,6 +97,23 @@ impl<'a> Source<'a> {
                 } else {
                     unreachable!("K blocks start at an even step");
                 }
+            }
+            Self::Quantized { kind, bytes, n, k } => {
+                // Blocks of K start and end at whole quantised blocks: their sizes are powers of two, at most 256.
+                let (len, block_bytes) = (kind.block_len(), kind.block_bytes());
+                let (row_bytes, part) = (k / len * block_bytes, kc / len * block_bytes);
+                let mut rows = Scratch::<f32>::new(PANEL * kc);
+                for (j, row) in rows.chunks_exact_mut(kc).enumerate() {
+                    if col0 + j < n {
+                        kind.dequantize(
+                            &bytes[(col0 + j) * row_bytes + k0 / len * block_bytes..][..part],
+                            row,
+                        );
+                    } else {
+                        row.fill(0.0);
+                    }
+                }
+                s.transpose16(bytemuck::cast_slice(&rows), kc, kc, bytemuck::cast_slice_mut(dst));
             }
             Self::Strided(b) if b.col_stride == 1 && col0 + PANEL <= b.cols => {
                 for (p, dst) in dst[..kc * PANEL].chunks_exact_mut(PANEL).enumerate() {

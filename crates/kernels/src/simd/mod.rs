@@ -72,10 +72,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `c (+)= a · b` for a tile of `tile.rows × tile.panels` ([`crate::tile`]).
     fn tile(self, tile: Tile<'_, f32>, c: &mut [f32]);
 
-    /// [`Simd::tile`] of bf16 pairs, at [`Level::Avx512Bf16`] only.
-    fn tile_bf16(self, _tile: Tile<'_, u32>, _c: &mut [f32]) {
-        unreachable!("this level has no bf16 products");
-    }
+    /// [`Simd::tile`] of bf16 pairs: with bf16 products at [`Level::Avx512Bf16`], elsewhere the same by `f32` products,
+    /// which only tests use.
+    fn tile_bf16(self, tile: Tile<'_, u32>, c: &mut [f32]);
 
     /// Transposes 16 rows of `k` 32-bit words that lie `stride` apart into `[k, 16]`.
     fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
@@ -140,6 +139,14 @@ macro_rules! impl_tile {
         fn tile(self, tile: crate::simd::Tile<'_, f32>, c: &mut [f32]) {
             match (tile.rows, tile.panels) {
                 $(($mr, $np) => crate::tile::tile_f32::<Self, $mr, $np, $vp>(self, tile, c),)+
+                other => unreachable!("no tile of {other:?}"),
+            }
+        }
+
+        #[inline(always)]
+        fn tile_bf16(self, tile: crate::simd::Tile<'_, u32>, c: &mut [f32]) {
+            match (tile.rows, tile.panels) {
+                $(($mr, $np) => crate::tile::tile_pairs::<Self, $mr, $np>(self, tile, c),)+
                 other => unreachable!("no tile of {other:?}"),
             }
         }

@@ -1,5 +1,6 @@
 //! 128-bit vectors of 64-bit Arm.
 #![expect(unsafe_code, reason = "Arm intrinsics; a `Neon` value proves that the CPU has them")]
+#![allow(unused_unsafe, reason = "calls are safe where NEON belongs to the baseline")]
 
 use std::arch::aarch64::*;
 
@@ -29,10 +30,7 @@ impl Neon {
             kernel.run(s)
         }
         // SAFETY: `checked` saw the feature.
-        #[allow(unused_unsafe, reason = "safe where NEON belongs to the baseline")]
-        unsafe {
-            inner(self, kernel)
-        }
+        unsafe { inner(self, kernel) }
     }
 }
 
@@ -41,7 +39,6 @@ macro_rules! neon {
     ($e:expr) => {
         // SAFETY: a value of `Neon` exists, so the CPU has NEON (`Neon::checked`); memory operands are slices whose
         // length the caller of this macro has just checked.
-        #[allow(unused_unsafe, reason = "safe where NEON belongs to the baseline")]
         unsafe {
             $e
         }
@@ -73,7 +70,7 @@ impl Simd for Neon {
     #[inline(always)]
     fn load_bf16(self, src: &[bf16]) -> float32x4_t {
         let src = &src[..4];
-        neon!(vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(src.as_ptr().cast()))))
+        neon!(vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(vld1_u16(src.as_ptr().cast())))))
     }
     #[inline(always)]
     fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
