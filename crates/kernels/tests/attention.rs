@@ -167,7 +167,7 @@ fn bytes_do_not_depend_on_the_number_of_threads() {
         let run = |threads: usize| {
             let mut out = vec![0.0; q.len()];
             let view = |x| Heads::new(x, heads, dim);
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             pool.install(|| attention(view(&q), view(&k), view(&v), &Attention::new(dim), &mut out));
             out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
         };

@@ -149,7 +149,7 @@ fn bytes_do_not_depend_on_the_number_of_threads() {
         at_each_level(|level| {
             let run = |threads: usize| {
                 let mut out = vec![0.0; m * n];
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
                 pool.install(|| Linear::new(Weight::Bf16(&w), n, k).forward(&x, &mut out));
                 out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
             };

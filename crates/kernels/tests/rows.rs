@@ -142,7 +142,7 @@ fn softmax() {
 
 #[test]
 fn bf16_conversion_rounds_to_nearest_even_and_keeps_nan() {
-    let x = [1.0, 1.003_906_25, 1.011_718_75, -2.5e38, f32::INFINITY, f32::NAN, -0.0];
+    let x = [1.0, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, -2.5e38, f32::INFINITY, f32::NAN, -0.0];
     let mut half = [bf16::ZERO; 7];
     bf16_from_f32(&x, &mut half);
     let mut back = [0.0; 7];

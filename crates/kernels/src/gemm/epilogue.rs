@@ -51,7 +51,7 @@ impl Epilogue<'_> {
         match gate {
             Gate::One => out.iter_mut().zip(acc).for_each(|(o, a)| *o += *a),
             Gate::Row(gate) => {
-                out.iter_mut().zip(acc).zip(&gate[col0..]).for_each(|((o, a), g)| *o += g * *a)
+                out.iter_mut().zip(acc).zip(&gate[col0..]).for_each(|((o, a), g)| *o += g * *a);
             }
             Gate::Full(gate) => {
                 out.iter_mut().zip(acc).zip(&gate[full(gate)]).for_each(|((o, a), g)| *o += g * *a);

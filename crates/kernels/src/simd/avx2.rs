@@ -1,5 +1,6 @@
 //! AVX2 with fused multiply-add.
 #![expect(unsafe_code, reason = "x86 intrinsics; an `Avx2` value proves that the CPU has them")]
+#![allow(clippy::wildcard_imports, reason = "dozens of intrinsics whose names say where they are from")]
 
 use std::arch::x86_64::*;
 
@@ -203,9 +204,9 @@ pub(crate) fn transpose16(s: Avx2, src: &[u32], stride: usize, k: usize, dst: &m
                 *row = s.load(bytemuck::cast_slice(&src_all[at..at + 8]));
             }
             let columns = avx2!(transpose8(rows));
-            for i in 0..8 {
+            for (i, column) in columns.into_iter().enumerate() {
                 let at = (j + i) * PANEL + half;
-                s.store(columns[i], bytemuck::cast_slice_mut(&mut dst[at..at + 8]));
+                s.store(column, bytemuck::cast_slice_mut(&mut dst[at..at + 8]));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! AVX-512, and AVX-512 with bf16 products.
 #![expect(unsafe_code, reason = "x86 intrinsics; a token proves that the CPU has them")]
+#![allow(clippy::wildcard_imports, reason = "dozens of intrinsics whose names say where they are from")]
 
 use std::arch::x86_64::*;
 

@@ -17,7 +17,7 @@ pub(crate) fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
     let r = s.sub(clamped, n);
     // Taylor series of 2^r for |r| ≤ 1/2: the first term left out is below 1.3e-7.
     let mut p = s.splat(1.540_353e-4);
-    for c in [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 2.402_265_1e-1, 6.931_472e-1, 1.0] {
+    for c in [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 2.402_265e-1, 6.931_472e-1, 1.0] {
         p = s.fma(p, r, s.splat(c));
     }
     let power = s.shl23(s.add(n, s.splat(ROUND + 127.0)));
@@ -58,7 +58,7 @@ pub(crate) fn silu<S: Simd>(s: S, x: S::V) -> S::V {
 pub(crate) fn gelu_tanh<S: Simd>(s: S, x: S::V) -> S::V {
     // 2 · sqrt(2 / π) and that times 0.044715.
     let cubic = s.mul(s.mul(x, x), x);
-    let y = s.fma(cubic, s.splat(0.071_354_814), s.mul(x, s.splat(1.595_769_1)));
+    let y = s.fma(cubic, s.splat(0.071_354_814), s.mul(x, s.splat(1.595_769_2)));
     times_sigmoid(s, x, y)
 }
 

@@ -1,6 +1,7 @@
 //! 128-bit vectors of 64-bit Arm.
 #![expect(unsafe_code, reason = "Arm intrinsics; a `Neon` value proves that the CPU has them")]
 #![allow(unused_unsafe, reason = "calls are safe where NEON belongs to the baseline")]
+#![allow(clippy::wildcard_imports, reason = "dozens of intrinsics whose names say where they are from")]
 
 use std::arch::aarch64::*;
 

@@ -11,10 +11,10 @@ static LEVEL: Mutex<()> = Mutex::new(());
 pub fn at_each_level(mut test: impl FnMut(Level)) {
     let _guard = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
-        set_level(level).unwrap();
+        set_level(level).expect("the level is supported");
         test(level);
     }
-    set_level(detected_level()).unwrap();
+    set_level(detected_level()).expect("a detected level is supported");
 }
 
 /// Reproducible numbers (xorshift64*).
