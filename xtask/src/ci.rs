@@ -36,7 +36,7 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
     steps.push((
         "documentation",
         Box::new(|| {
-            run(command("doc").args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+            shell::run(command("doc").args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
         }),
     ));
     for (package, feature) in FEATURES {

@@ -55,6 +55,8 @@ enum Task {
 fn main() -> Result<()> {
     match Args::parse().task {
         Task::RunDemo { rest } => {
+            let scene = shell::root().join("assets").join("demo").into_os_string();
+            let rest = [OsString::from("--scene"), scene].into_iter().chain(rest).collect();
             shell::cargo(["run", "--release", "--package", "cli", "--bin", "anicrafter", "--", "demo"], rest)
         }
         Task::Test { rest } => shell::cargo(["test", "--workspace"], rest),

@@ -1,2 +1,105 @@
 //! The `anicrafter` command.
-fn main() {}
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
+
+mod animate;
+mod avatar;
+mod body;
+mod composite;
+mod demo;
+mod eval;
+mod models;
+mod progress;
+mod settings;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Animates a character in a scene: an avatar, a motion and a background video become a video.
+#[derive(Parser)]
+#[command(name = "anicrafter", version, after_help = EXAMPLES)]
+struct Cli {
+    /// Threads for everything that runs on the processor; all cores where it isn't given.
+    #[arg(long, global = true)]
+    threads: Option<usize>,
+    /// How progress is shown.
+    #[arg(long, global = true, value_enum, default_value_t = progress::Style::Auto)]
+    progress: progress::Style,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  anicrafter demo
+  anicrafter composite --avatar a_gaussian.pth --scene scene_000000 -o condition.mp4
+  anicrafter animate --avatar a_gaussian.pth --character a.png --scene scene_000000 \\
+      --preset anicrafter --wan Wan2.1-I2V-14B-720P --anicrafter AniCrafter -o out.mp4
+  anicrafter animate --job job.toml --dry-run";
+
+#[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "parsed once")]
+enum Command {
+    /// Runs the whole job on the embedded default.
+    Demo(demo::Args),
+    /// Animates an avatar in a scene, from files to video.
+    Animate(animate::Args),
+    /// Makes the avatar-background video only: what the diffusion is conditioned on.
+    Composite(composite::Args),
+    /// Compares two videos: PSNR, SSIM, colour, flicker, seams. No weights are needed.
+    Eval(eval::Args),
+    /// Looks at avatars, converts them, turns them round.
+    Avatar(avatar::Args),
+    /// Exports the body, at rest or in motion.
+    Body(body::Args),
+    /// Looks at weights: is an installation complete, and what would a job need?
+    Models(models::Args),
+    /// Prints a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(threads) = cli.threads {
+        if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
+            eprintln!("error: {threads} threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let result = match cli.command {
+        Command::Demo(args) => demo::run(&args, cli.progress),
+        Command::Animate(args) => animate::run(args, cli.progress),
+        Command::Composite(args) => composite::run(args, cli.progress),
+        Command::Eval(args) => eval::run(&args),
+        Command::Avatar(args) => avatar::run(&args),
+        Command::Body(args) => body::run(&args),
+        Command::Models(args) => models::run(args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "anicrafter", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref().is_some_and(|e| matches!(e, pipeline::Error::Cancelled)) => {
+            eprintln!("cancelled; what is finished stays in the work folder");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -29,10 +29,15 @@ pub(super) fn run(case: &Case, checker: &mut Checker<'_>) -> Result<()> {
         let alpha = run["lora_alpha"].as_f64().with_context(|| format!("run {name}: no lora_alpha"))?;
         let dit = Checkpoint::open(&[case.dir.join("weights.safetensors")])?.with_lora(&lora, alpha)?;
         // The reference changes these tensors and no others.
-        let expected: Option<Vec<&str>> = run["changed"].as_array().map(|c| c.iter().filter_map(|v| v.as_str()).collect());
+        let expected: Option<Vec<&str>> =
+            run["changed"].as_array().map(|c| c.iter().filter_map(|v| v.as_str()).collect());
         let mut expected = expected.with_context(|| format!("run {name}: no list of changed tensors"))?;
         expected.sort_unstable();
-        ensure!(dit.patched() == expected || alpha == 0.0, "run {name} changes {:?}, not {expected:?}", dit.patched());
+        ensure!(
+            dit.patched() == expected || alpha == 0.0,
+            "run {name} changes {:?}, not {expected:?}",
+            dit.patched()
+        );
         for target in expected {
             compare(checker, &format!("{name}.{target}"), &dit, target, dtype)?;
         }
@@ -45,7 +50,13 @@ pub(super) fn run(case: &Case, checker: &mut Checker<'_>) -> Result<()> {
     Ok(())
 }
 
-fn compare(checker: &mut Checker<'_>, output: &str, from: &Checkpoint, tensor: &str, dtype: DType) -> Result<()> {
+fn compare(
+    checker: &mut Checker<'_>,
+    output: &str,
+    from: &Checkpoint,
+    tensor: &str,
+    dtype: DType,
+) -> Result<()> {
     let shape = from.info(tensor).with_context(|| format!("no tensor {tensor:?}"))?.shape;
     let values = from.dense(tensor, &shape.as_slice().into(), dtype, &Device::Cpu)?;
     let values = values.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;

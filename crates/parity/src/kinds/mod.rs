@@ -24,6 +24,8 @@ mod pictures;
 mod clip;
 #[cfg(feature = "models")]
 mod condition_embed;
+#[cfg(feature = "whole")]
+mod denoise;
 #[cfg(feature = "models")]
 mod dit;
 #[cfg(feature = "models")]
@@ -61,6 +63,8 @@ pub const KINDS: &[(&str, Run)] = &[
     ("clip", clip::run),
     #[cfg(feature = "models")]
     ("condition_embed", condition_embed::run),
+    #[cfg(feature = "whole")]
+    ("denoise", denoise::run),
     #[cfg(feature = "models")]
     ("dit", dit::run),
     #[cfg(feature = "models")]

@@ -1,0 +1,111 @@
+//! `anicrafter avatar`.
+
+use anyhow::{Context, Result};
+use avatar_render::{Avatar, Camera, Frame, Renderer, RendererChoice, SplatOptions};
+use clap::Subcommand;
+use image::RgbImage;
+use media::{FrameRate, VideoWriter, WriteOptions};
+use std::path::PathBuf;
+
+/// Looks at avatars.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Says what is in an avatar file.
+    Info {
+        /// The avatar.
+        avatar: PathBuf,
+    },
+    /// Converts an avatar: to `.ply` for splat viewers, or to `.safetensors` with everything in it.
+    Convert {
+        /// The avatar.
+        avatar: PathBuf,
+        /// The new file.
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+    /// Films an avatar from all sides in its neutral pose.
+    Turntable {
+        /// The avatar.
+        avatar: PathBuf,
+        /// The video, or a folder for pictures.
+        #[arg(short, long)]
+        output: PathBuf,
+        /// Side of the square picture in pixels.
+        #[arg(long, default_value_t = 512)]
+        size: usize,
+        /// Frames of one turn.
+        #[arg(long, default_value_t = 72)]
+        frames: usize,
+        /// What renders it.
+        #[arg(long, default_value = "auto")]
+        renderer: RendererChoice,
+    },
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.command {
+        Command::Info { avatar } => {
+            let a = Avatar::open(avatar)?;
+            println!("{}", avatar.display());
+            println!("  Gaussians     {}", a.gaussians.len());
+            let (low, high) = bounds(&a.gaussians.means);
+            println!("  box           {low:.3?} to {high:.3?} m");
+            match &a.lhm {
+                Some(body) => {
+                    println!("  body data     yes: {} joint transforms", body.neutral_to_zero.len());
+                    println!("  betas         {:.3?}", body.betas);
+                    println!("  body ratio    {:.3}   has face {}", body.body_ratio, body.has_face);
+                }
+                None => println!("  body data     no: it can be looked at, but not animated"),
+            }
+            Ok(())
+        }
+        Command::Convert { avatar, output } => {
+            Avatar::open(avatar)?.save(output)?;
+            println!("wrote {}", output.display());
+            Ok(())
+        }
+        Command::Turntable { avatar, output, size, frames, renderer } => {
+            let a = Avatar::open(avatar)?;
+            let (low, high) = bounds(&a.gaussians.means);
+            let centre: [f32; 3] = std::array::from_fn(|k| (low[k] + high[k]) / 2.0);
+            let radius = (0..3).map(|k| (high[k] - low[k]).powi(2)).sum::<f32>().sqrt() / 2.0;
+            let mut renderer = Renderer::new(*renderer)?;
+            let mut frame = Frame::new();
+            let mut writer = VideoWriter::create(output, WriteOptions::new(FrameRate::whole(24)))?;
+            let options = SplatOptions { background: [1.0; 3], ..SplatOptions::default() };
+            for i in 0..*frames {
+                let angle = std::f32::consts::TAU * i as f32 / *frames as f32;
+                let distance = 3.0 * radius;
+                let (sin, cos) = angle.sin_cos();
+                // The avatar's y points up and the camera's down; the camera goes round the vertical axis.
+                let rows = [[cos, 0.0, -sin], [0.0, -1.0, 0.0], [-sin, 0.0, -cos]];
+                let view = rows
+                    .map(|r| [r[0], r[1], r[2], -(r[0] * centre[0] + r[1] * centre[1] + r[2] * centre[2])]);
+                let view = [view[0], view[1], [view[2][0], view[2][1], view[2][2], view[2][3] + distance]];
+                let half = *size as f32 / 2.0;
+                let camera = Camera::pinhole([*size, *size], [*size as f32 * 1.4; 2], [half; 2], &view)?;
+                renderer.splat(&a.gaussians, &camera, &options, &mut frame)?;
+                let side = u32::try_from(*size)?;
+                writer.push(
+                    &RgbImage::from_raw(side, side, frame.to_rgb8()).context("a frame of the wrong size")?,
+                )?;
+            }
+            writer.finish()?;
+            println!("wrote {}", output.display());
+            Ok(())
+        }
+    }
+}
+
+fn bounds(points: &[[f32; 3]]) -> ([f32; 3], [f32; 3]) {
+    points.iter().fold(([f32::INFINITY; 3], [f32::NEG_INFINITY; 3]), |(low, high), p| {
+        (std::array::from_fn(|k| low[k].min(p[k])), std::array::from_fn(|k| high[k].max(p[k])))
+    })
+}

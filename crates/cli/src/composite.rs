@@ -1,0 +1,100 @@
+//! `anicrafter composite`.
+
+use crate::progress::{Display, Style, cancel_on_ctrl_c};
+use crate::settings::{InputArgs, VideoArgs};
+use anyhow::Result;
+use avatar_render::RendererChoice;
+use media::{VideoWriter, WriteOptions};
+use pipeline::composite::Compositor;
+use pipeline::{Blend, Context, Event, Job, Observer, Preset, Stage};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Makes the avatar-background video.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    video: VideoArgs,
+    /// The condition video.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Also writes the body on black.
+    #[arg(long)]
+    mesh: Option<PathBuf>,
+    /// Also writes the person mask.
+    #[arg(long)]
+    mask: Option<PathBuf>,
+    /// What renders the avatar.
+    #[arg(long, default_value = "auto")]
+    renderer: RendererChoice,
+}
+
+/// Frames that wait for the encoder.
+const ENCODE_BEHIND: usize = 4;
+
+pub(crate) fn run(args: Args, style: Style) -> Result<()> {
+    let mut job = Job::new(Preset::Demo);
+    // Without a size the video is as large as the background.
+    let sized = args.video.size.is_some();
+    // A video for people, not for the reference's weights, is blended correctly unless asked otherwise.
+    job.video.blend = Blend::Over;
+    args.input.apply(&mut job)?;
+    args.video.apply(&mut job);
+    if !sized {
+        let info = media::VideoReader::open(&job.input.background)?.info().clone();
+        (job.video.width, job.video.height) = (info.width / 2 * 2, info.height / 2 * 2);
+    }
+    let cancel = cancel_on_ctrl_c();
+    let display = Display::new(style);
+    let context = Context::new(&display, &cancel);
+    let start = Instant::now();
+    let mut compositor = Compositor::open(&job, args.renderer)?;
+    let total = compositor.len();
+    display.event(&Event::Started { stage: Stage::Composite, window: 0, total });
+    let rate = pipeline::frame_rate(compositor.fps())?;
+    let open = |path: &PathBuf| -> Result<_> {
+        Ok(VideoWriter::create(path, WriteOptions::new(rate))?.in_background(ENCODE_BEHIND))
+    };
+    let video = open(&args.output)?;
+    let mut mesh = args.mesh.as_ref().map(&open).transpose()?;
+    let mut mask = args.mask.as_ref().map(&open).transpose()?;
+    let mut done = 0;
+    while let Some(frame) = compositor.next_frame()? {
+        video.push(frame.blend)?;
+        if let Some(mesh) = &mut mesh {
+            mesh.push(frame.mesh)?;
+        }
+        if let Some(mask) = &mut mask {
+            let gray = frame.mask;
+            mask.push(image::RgbImage::from_fn(gray.width(), gray.height(), |x, y| {
+                image::Rgb([gray.get_pixel(x, y)[0]; 3])
+            }))?;
+        }
+        done += 1;
+        context.advance(Stage::Composite, done as f64, total)?;
+    }
+    video.finish()?;
+    for writer in [mesh, mask].into_iter().flatten() {
+        writer.finish()?;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    display.event(&Event::Finished {
+        stage: Stage::Composite,
+        seconds,
+        cached: false,
+        peak_bytes: pipeline::peak_memory(),
+    });
+    for path in [Some(&args.output), args.mesh.as_ref(), args.mask.as_ref()].into_iter().flatten() {
+        display.event(&Event::Wrote { path: path.clone() });
+    }
+    if style != Style::Json && style != Style::None {
+        eprintln!(
+            "{done} frames, {:.1} frames a second, rendered by {}",
+            done as f64 / seconds,
+            compositor.renderer()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! `anicrafter demo`: the whole job on the embedded default.
+
+use crate::animate::run_job;
+use crate::progress::{Style, cancel_on_ctrl_c};
+use anyhow::{Result, bail};
+use avatar_render::RendererChoice;
+use pipeline::{Actor, Job, Preset};
+use std::path::PathBuf;
+
+/// Runs the whole job on the embedded default: video, panels and report.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The demo scene's folder: avatar.safetensors, motion.json, background.mp4, character.png.
+    #[arg(long, default_value = "assets/demo")]
+    scene: PathBuf,
+    /// Where the results go.
+    #[arg(long, default_value = "out/demo")]
+    output: PathBuf,
+    /// Frames of the demo.
+    #[arg(long, default_value_t = 32)]
+    frames: usize,
+    /// Denoising steps.
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Seed of the noise.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// What renders the avatar.
+    #[arg(long, default_value = "auto")]
+    renderer: RendererChoice,
+}
+
+/// What the reader must know.
+const UNTRAINED: &str = "The embedded diffusion weights are untrained: this run shows that every stage works, not what \
+                         AniCrafter's pictures look like. Where the person is, the result is noise; the condition video \
+                         is what trained weights would restore.";
+
+pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
+    if !args.scene.join("avatar.safetensors").is_file() {
+        bail!(
+            "{} isn't the demo scene: run it from the project's folder, through `cargo xtask run-demo`, or name the folder with --scene",
+            args.scene.display()
+        );
+    }
+    let mut job = Job::new(Preset::Demo);
+    job.input.actors =
+        vec![Actor { avatar: args.scene.join("avatar.safetensors"), motion: args.scene.join("motion.json") }];
+    job.input.background = args.scene.join("background.mp4");
+    job.input.character = Some(args.scene.join("character.png"));
+    job.input.end = Some(args.frames);
+    job.sampling.seed = args.seed;
+    if let Some(steps) = args.steps {
+        job.sampling.steps = steps;
+    }
+    job.output.video = args.output.join("demo.mp4");
+    job.output.work = Some(args.output.join("work"));
+    job.output.panels = true;
+    job.output.report = true;
+    let cancel = cancel_on_ctrl_c();
+    if style != Style::Json && style != Style::None {
+        eprintln!("{UNTRAINED}\n");
+    }
+    let outcome = run_job(&job, args.renderer, style, &cancel, Some(UNTRAINED))?;
+    if style == Style::Json || style == Style::None {
+        return Ok(());
+    }
+    let total: f64 = outcome.stages.iter().map(|s| s.seconds).sum();
+    println!("\n{:<24}{:>10}{:>8}{:>12}", "stage", "seconds", "share", "peak MiB");
+    for stage in &outcome.stages {
+        println!(
+            "{:<24}{:>10.2}{:>7.0}%{:>12}",
+            stage.name,
+            stage.seconds,
+            100.0 * stage.seconds / total.max(1e-9),
+            stage.peak_bytes >> 20
+        );
+    }
+    println!("{:<24}{total:>10.2}", "total");
+    let video = &job.output.video;
+    println!(
+        "\nvideo   {}\npanels  {}\nreport  {}",
+        video.display(),
+        pipeline::beside(video, "panels").display(),
+        video.with_extension("html").display()
+    );
+    Ok(())
+}

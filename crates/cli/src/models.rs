@@ -1,0 +1,117 @@
+//! `anicrafter models`: is an installation complete, and what would a job need?
+
+use crate::settings::{ModelArgs, SamplingArgs, VideoArgs};
+use anyhow::{Result, bail};
+use candle_core::DType;
+use candle_core::quantized::GgmlDType;
+use clap::Subcommand;
+use dit::plan::{Job as DitJob, Storage, plan};
+use pipeline::models::ModelSet;
+use pipeline::{Dtype, Job, Preset};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Looks at weights.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Names what is missing or wrong in a folder of downloaded weights.
+    Check {
+        /// The folder; its subfolders are looked through too.
+        folder: PathBuf,
+    },
+    /// Says what a job would need before anything runs: memory, reading, arithmetic.
+    Plan {
+        #[command(flatten)]
+        video: VideoArgs,
+        #[command(flatten)]
+        models: ModelArgs,
+        #[command(flatten)]
+        sampling: SamplingArgs,
+    },
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    match args.command {
+        Command::Check { folder } => {
+            let installation = checkpoint::check_installation(&folder)?;
+            print!("{installation}");
+            if !installation.is_complete() {
+                bail!("{} isn't a complete installation", folder.display());
+            }
+            Ok(())
+        }
+        Command::Plan { video, models, sampling } => {
+            let mut job = Job::new(models.preset.map_or(Preset::AniCrafter, Preset::from));
+            video.apply(&mut job);
+            models.apply(&mut job);
+            sampling.apply(&mut job);
+            print!("{}", plan_text(&job)?);
+            Ok(())
+        }
+    }
+}
+
+/// The plan of a job, as text.
+pub(crate) fn plan_text(job: &Job) -> Result<String> {
+    let set = ModelSet::new(&job.models)?;
+    let config: dit::Config = serde_json::from_value(set.dit_config().clone())?;
+    let vae = set.vae_config();
+    let (factor, w, h) = (vae.spatial_factor(), job.video.width as usize, job.video.height as usize);
+    let latent = [vae.latent_frames(job.video.window), h / factor, w / factor];
+    let storage = match job.models.dtype {
+        Dtype::F32 => Storage::Dense(DType::F32),
+        Dtype::Bf16 => Storage::Dense(DType::BF16),
+        Dtype::Q8 => Storage::Quantized(GgmlDType::Q8_0),
+        Dtype::Q4 => Storage::Quantized(GgmlDType::Q4K),
+    };
+    let branches = if job.sampling.cfg_scale == 1.0 { 1 } else { 2 };
+    let whole = DitJob { latent, steps: job.sampling.steps, branches, storage, streaming: None };
+    let resident = plan(&config, &whole)?;
+    let streaming = job
+        .models
+        .memory_gib
+        .map(|gib| dit::Streaming::for_budget((gib * GIB) as u64, resident.block_bytes, config.num_layers))
+        .transpose()?;
+    let p = plan(&config, &DitJob { streaming, ..whole })?;
+    let gib = |bytes: u64| bytes as f64 / GIB;
+    let mut out = String::new();
+    // Writing to a string can't fail.
+    let _ = writeln!(out, "video        {w} × {h}, windows of {} frames", job.video.window);
+    let _ = writeln!(out, "latents      {} × {} × {}, {} tokens", latent[0], latent[1], latent[2], p.tokens);
+    let _ = writeln!(out, "steps        {} × {branches} branches", job.sampling.steps);
+    let _ =
+        writeln!(out, "transformer  {:.2} G parameters, {:?}", p.parameters as f64 / 1e9, job.models.dtype);
+    let _ = writeln!(
+        out,
+        "  weights    {:.2} GiB in memory ({:.2} GiB a block, {:.2} GiB besides)",
+        gib(p.weight_bytes),
+        gib(p.block_bytes),
+        gib(p.other_bytes)
+    );
+    let _ = writeln!(out, "  activations {:.2} GiB at the peak", gib(p.activation_bytes));
+    let _ = writeln!(out, "  read       {:.1} GiB from disk over the job", gib(p.read_bytes));
+    let _ = writeln!(
+        out,
+        "  arithmetic {:.2} TFLOP a step, {:.1} TFLOP in all",
+        p.step_flops / 1e12,
+        p.total_flops / 1e12
+    );
+    let frames = job.video.window as f64 * f64::from(job.video.width) * f64::from(job.video.height);
+    let _ =
+        writeln!(out, "condition    {:.2} GiB of frames in the work folder a window", 12.0 * frames / GIB);
+    if job.models.preset == Preset::AniCrafter {
+        let _ = writeln!(out, "text encoder 10.6 GiB while it runs; saved embeddings need none");
+    }
+    for advice in job.advice() {
+        let _ = writeln!(out, "note: {advice}");
+    }
+    Ok(out)
+}
+
+const GIB: f64 = 1024.0 * 1024.0 * 1024.0;

@@ -1,0 +1,110 @@
+//! Progress on a terminal, as lines, or as JSON events.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use pipeline::{CancelToken, Event, Observer};
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Style {
+    /// A bar on a terminal, lines elsewhere.
+    Auto,
+    /// One line a stage.
+    Plain,
+    /// One JSON object a line on standard output.
+    Json,
+    /// Nothing but errors.
+    None,
+}
+
+/// Shows events.
+pub(crate) struct Display {
+    style: Style,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+/// Steps of a bar: fractions of a unit show as well.
+const RESOLUTION: f64 = 1000.0;
+
+impl Display {
+    pub(crate) fn new(style: Style) -> Self {
+        let style = match style {
+            Style::Auto if !std::io::stderr().is_terminal() => Style::Plain,
+            other => other,
+        };
+        Self { style, bar: Mutex::new(None) }
+    }
+
+    fn start(&self, label: String, total: usize) {
+        let template = "{msg:24} [{bar:36}] {percent:>3}% {elapsed} (about {eta} left)";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new((total.max(1) as f64 * RESOLUTION) as u64)
+            .with_style(style.progress_chars("=> "));
+        bar.set_message(label);
+        let mut current = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = current.replace(bar) {
+            old.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Display {
+    fn event(&self, event: &Event) {
+        if self.style == Style::None {
+            return;
+        }
+        if self.style == Style::Json {
+            if let Ok(line) = serde_json::to_string(event) {
+                println!("{line}");
+            }
+            return;
+        }
+        let bars = self.style == Style::Auto;
+        match event {
+            Event::Started { stage, window, total } if bars => {
+                let label = if *window == 0 {
+                    stage.name().to_owned()
+                } else {
+                    format!("{} (window {})", stage.name(), window + 1)
+                };
+                self.start(label, *total);
+            }
+            Event::Advanced { done, .. } if bars => {
+                if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+                    bar.set_position((done * RESOLUTION) as u64);
+                }
+            }
+            Event::Finished { stage, seconds, cached, peak_bytes } => {
+                if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    bar.finish_and_clear();
+                }
+                let from = if *cached { "  (from the work folder)" } else { "" };
+                let memory =
+                    if *peak_bytes > 0 { format!("  peak {} MiB", peak_bytes >> 20) } else { String::new() };
+                eprintln!("{:<10} {seconds:>8.2} s{memory}{from}", stage.name());
+            }
+            Event::Warning { message } => eprintln!("note: {message}"),
+            Event::Preview { step, path } => eprintln!("preview after step {step}: {}", path.display()),
+            Event::Wrote { path } => eprintln!("wrote {}", path.display()),
+            _ => {}
+        }
+    }
+}
+
+/// A token that Ctrl-C cancels; a second Ctrl-C ends the program at once.
+pub(crate) fn cancel_on_ctrl_c() -> CancelToken {
+    let token = CancelToken::new();
+    let shared = token.clone();
+    let installed = ctrlc::set_handler(move || {
+        if shared.is_cancelled() {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step; press Ctrl-C again to stop at once");
+        shared.cancel();
+    });
+    if let Err(error) = installed {
+        eprintln!("note: Ctrl-C will stop at once: {error}");
+    }
+    token
+}

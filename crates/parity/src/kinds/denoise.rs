@@ -1,0 +1,178 @@
+//! `denoise`: the whole generation, from frames and embeddings to frames.
+
+use super::pictures;
+use super::tensor::{from_array, to_f32, weights, weights_as};
+use anyhow::{Context, Result};
+use bg_mask::{Scaling, from_planes, to_planes};
+use candle_core::{DType, Device, Tensor};
+use dit::{ConditionEmbedders, Conditions, Rounding, WanModel};
+use pipeline::conditions::{Clip, assemble_y, round};
+use pipeline::denoise::{Sampling, SolverName, Start, Step, TeaCacheSettings, Watch, denoise};
+use serde_json::Value;
+use testkit::{Case, Checker};
+use vae::{Tiles, Vae};
+
+pub(super) fn run(case: &Case, check: &mut Checker<'_>) -> Result<()> {
+    for (name, run) in case.named_runs()? {
+        one(case, check, name, run).with_context(|| format!("run {name}"))?;
+    }
+    Ok(())
+}
+
+fn one(case: &Case, check: &mut Checker<'_>, name: &str, run: &Value) -> Result<()> {
+    let config = case.config();
+    let inputs = run["inputs"].as_str().context("inputs")?;
+    let half = run["dtype"] == "bf16";
+    let (dtype, rounding) = if half { (DType::BF16, Rounding::Bf16) } else { (DType::F32, Rounding::None) };
+    let dit_config: dit::Config = serde_json::from_value(config["dit"].clone()).context("dit config")?;
+    let vae_config: vae::Config = serde_json::from_value(config["vae"].clone()).context("vae config")?;
+    let model = WanModel::load(&dit_config, &weights_as(case, "dit.", dtype)?)?;
+    let vae = Vae::load(&vae_config, &weights_as(case, "vae.", dtype)?)?;
+    let embedders = ConditionEmbedders::load(&dit_config, &weights(case, "")?)?;
+
+    let reference = pictures::rgb_image(case.input_u8(inputs, "ref_u8")?)?;
+    let blend = pictures::rgb_images(case.input_u8(inputs, "blend_u8")?)?;
+    let mesh = pictures::rgb_images(case.input_u8(inputs, "smplx_u8")?)?;
+    let clip = Clip { reference: &reference, blend: &blend, mesh: &mesh };
+    let [f, h, w] = clip.size()?;
+    let mut expect = |tensor: &str, value: &Tensor| -> Result<()> {
+        let tensor = format!("{name}.{tensor}");
+        if check.expects(&tensor) {
+            check.f32(&tensor, value.dims(), &to_f32(value)?);
+        }
+        Ok(())
+    };
+
+    let picture = to_planes(&reference, Scaling::PreprocessImage);
+    expect("clip_input", &Tensor::from_vec(picture, (1, 3, h, w), &Device::Cpu)?)?;
+    let mask = clip.latent_mask()?;
+    expect("smplx_mask_blurred", &mask.unsqueeze(0)?)?;
+    let tokens = clip.tokens(&embedders, rounding, &Device::Cpu)?;
+    expect("condition", &tokens)?;
+    let tiles = tiles(run)?;
+    let video = round(&clip.blend_tensor(&Device::Cpu)?, rounding)?;
+    let latents = match &tiles {
+        Some(tiles) => vae.encode_tiled(&video, tiles, &mut ())?,
+        None => vae.encode(&video, &mut ())?,
+    };
+    let latents = round(&latents, rounding)?;
+    expect("combine_blend_latents", &latents)?;
+    let y = assemble_y(&mask, &latents, rounding)?;
+    expect("y", &y)?;
+
+    let sampling = sampling(config, run, half)?;
+    let context = |tensor: &str| -> Result<Tensor> {
+        Ok(round(&from_array(case.input_f32(inputs, tensor)?)?, rounding)?)
+    };
+    let (positive, negative) = (context("context_posi")?, context("context_nega")?);
+    let feature = context("clip_feature")?;
+    let with = |context, add_condition| Conditions {
+        context,
+        clip_feature: Some(&feature),
+        y: Some(&y),
+        add_condition,
+    };
+    let noise = round(&from_array(case.input_f32(inputs, "noise")?)?, rounding)?;
+    let mut steps = Steps::default();
+    let start = Start { latents: noise, step: 0 };
+    let result = denoise(
+        &model,
+        &with(&positive, Some(&tokens)),
+        Some(&with(&negative, None)),
+        start,
+        &sampling,
+        &mut steps,
+    )?;
+
+    expect("latents", &result)?;
+    expect("latents_steps", &Tensor::stack(&steps.latents, 0)?)?;
+    expect("noise_pred_steps", &Tensor::stack(&steps.velocity, 0)?)?;
+    expect("pred_posi_steps", &Tensor::stack(&steps.positive, 0)?)?;
+    if !steps.negative.is_empty() {
+        expect("pred_nega_steps", &Tensor::stack(&steps.negative, 0)?)?;
+    }
+    let n = steps.timesteps.len();
+    expect("model_timesteps", &Tensor::from_vec(steps.timesteps.clone(), (n, 1), &Device::Cpu)?)?;
+    for (b, branch) in ["posi", "nega"].into_iter().enumerate() {
+        let calc: Vec<i64> = steps.cache.iter().filter_map(|c| c.get(b)).map(|c| i64::from(c.0)).collect();
+        let accumulated: Vec<f64> = steps.cache.iter().filter_map(|c| c.get(b)).map(|c| c.1).collect();
+        let (calc_name, sum_name) = (format!("{name}.calc_{branch}"), format!("{name}.accumulated_{branch}"));
+        if check.expects(&calc_name) {
+            check.i64(&calc_name, &[calc.len()], &calc);
+        }
+        if check.expects(&sum_name) {
+            check.f64(&sum_name, &[accumulated.len()], &accumulated);
+        }
+    }
+
+    let decoded = match &tiles {
+        Some(tiles) => vae.decode_tiled(&result, tiles, &mut ())?,
+        None => vae.decode(&result, &mut ())?,
+    };
+    let decoded_name = format!("{name}.decoded");
+    if check.expects(&decoded_name) {
+        check.f32(&decoded_name, decoded.dims(), &to_f32(&decoded)?);
+    }
+    let frames_name = format!("{name}.frames_u8");
+    if check.expects(&frames_name) {
+        let mut bytes = Vec::with_capacity(f * h * w * 3);
+        for i in 0..f {
+            let planes = to_f32(&decoded.get(0)?.narrow(1, i, 1)?)?;
+            bytes.extend_from_slice(from_planes(&planes, w as u32, h as u32)?.as_raw());
+        }
+        check.u8(&frames_name, &[f, h, w, 3], &bytes);
+    }
+    Ok(())
+}
+
+fn tiles(run: &Value) -> Result<Option<Tiles>> {
+    if run["tiled"] != true {
+        return Ok(None);
+    }
+    let pair = |key: &str| -> Result<[usize; 2]> {
+        serde_json::from_value(run[key].clone()).context(key.to_owned())
+    };
+    Ok(Some(Tiles { size: pair("tile_size")?, stride: pair("tile_stride")? }))
+}
+
+fn sampling(config: &Value, run: &Value, half: bool) -> Result<Sampling> {
+    let tea_cache = run["tea_cache_l1_thresh"].as_f64().map(|threshold| TeaCacheSettings {
+        threshold,
+        model: run["tea_cache_model_id"].as_str().unwrap_or_default().to_owned(),
+    });
+    Ok(Sampling {
+        steps: run["num_inference_steps"].as_u64().context("num_inference_steps")? as usize,
+        cfg_scale: run["cfg_scale"].as_f64().context("cfg_scale")?,
+        shift: config["sigma_shift"].as_f64().context("sigma_shift")?,
+        seed: 0,
+        solver: SolverName::Euler,
+        tea_cache,
+        bf16_timestep: half || run["round_timestep_bf16"] == true,
+        bf16_latents: half,
+    })
+}
+
+/// Keeps what every step computed.
+#[derive(Default)]
+struct Steps {
+    timesteps: Vec<f32>,
+    positive: Vec<Tensor>,
+    negative: Vec<Tensor>,
+    velocity: Vec<Tensor>,
+    latents: Vec<Tensor>,
+    cache: Vec<Vec<(bool, f64)>>,
+}
+
+impl Watch for Steps {
+    fn step(&mut self, step: &Step<'_>) -> pipeline::Result<()> {
+        // The model is told the timestep once for each branch.
+        let branches = 1 + usize::from(step.negative.is_some());
+        self.timesteps.extend(vec![step.timestep as f32; branches]);
+        self.positive.push(step.positive.clone());
+        self.negative.extend(step.negative.cloned());
+        self.velocity.push(step.velocity.clone());
+        self.latents.push(step.latents.clone());
+        self.cache.push(step.cache.to_vec());
+        Ok(())
+    }
+}
