@@ -70,6 +70,9 @@ fn every_weight_kind_matches_the_sum() {
     }
 }
 
+/// A function of a number.
+type Function = fn(f64) -> f64;
+
 #[test]
 fn epilogues_follow_their_formula() {
     let mut random = Random::new(2);
@@ -77,7 +80,7 @@ fn epilogues_follow_their_formula() {
         let (x, w, bias) = (random.vec(m * k), random.vec(n * k), random.vec(n));
         let (row, full, residual) = (random.vec(n), random.vec(m * n), random.vec(m * n));
         let product = linear(&x, &w, m, n, k);
-        let functions: [(Activation, fn(f64) -> f64); 3] = [
+        let functions: [(Activation, Function); 3] = [
             (Activation::None, |x| x),
             (Activation::GeluTanh, |x| {
                 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh())
