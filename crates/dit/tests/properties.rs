@@ -1,4 +1,5 @@
 //! What must hold for any weights: no files, no reference.
+#![expect(clippy::unwrap_used, reason = "tests, helpers included")]
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor, Var};

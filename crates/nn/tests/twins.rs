@@ -1,5 +1,6 @@
 //! Every layer has two forms: the CPU kernels, and candle's operations for other devices and training. A variable
 //! forces the second form on the CPU, so both can be compared here.
+#![expect(clippy::unwrap_used, reason = "tests, helpers included")]
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Result, Tensor, Var};
