@@ -11,6 +11,9 @@ pub(crate) struct Args {
     /// Leaves the tests out: for a caller that has just run `cargo xtask test`.
     #[arg(long)]
     skip_tests: bool,
+    /// Also builds every crate from its packed form, which compiles most dependencies once more.
+    #[arg(long)]
+    verify_packages: bool,
 }
 
 /// Features that build on any machine, beyond the default ones. `cuda` and `metal` need a toolkit.
@@ -58,7 +61,14 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
     }
     steps.push((
         "packages",
-        Box::new(|| shell::run(command("package").args(["--workspace", "--allow-dirty", "--quiet"]))),
+        Box::new(|| {
+            let mut package = command("package");
+            package.args(["--workspace", "--allow-dirty", "--quiet"]);
+            if !args.verify_packages {
+                package.arg("--no-verify");
+            }
+            shell::run(&mut package)
+        }),
     ));
     steps
 }

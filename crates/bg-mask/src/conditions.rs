@@ -196,17 +196,17 @@ pub fn gaussian_blur(mask: &Planes, kernel_size: usize, sigma: f64) -> Result<Pl
     let mut data = vec![0.0; mask.data.len()];
     let n = (height * width).max(1);
     data.par_chunks_exact_mut(n).zip(mask.data.par_chunks_exact(n)).for_each(|(out, frame)| {
-        let mut wide = vec![0.0_f64; n];
-        for (wide, row) in wide.chunks_exact_mut(width).zip(frame.chunks_exact(width)) {
-            for (x, out) in wide.iter_mut().enumerate() {
-                let tap = |(k, w): (usize, &f64)| w * f64::from(row[mirror(x + k, half, width)]);
-                *out = kernel.iter().enumerate().map(tap).sum();
+        // The reference's convolution sums the square kernel in f32, row by row: the same order gives the same bits.
+        for (ky, wy) in kernel.iter().enumerate() {
+            for (kx, wx) in kernel.iter().enumerate() {
+                let weight = wy * wx;
+                for (y, out) in out.chunks_exact_mut(width).enumerate() {
+                    let row = &frame[mirror(y + ky, half, height) * width..][..width];
+                    for (x, out) in out.iter_mut().enumerate() {
+                        *out += weight * row[mirror(x + kx, half, width)];
+                    }
+                }
             }
-        }
-        for (i, out) in out.iter_mut().enumerate() {
-            let (y, x) = (i / width, i % width);
-            let tap = |(k, w): (usize, &f64)| w * wide[mirror(y + k, half, height) * width + x];
-            *out = kernel.iter().enumerate().map(tap).sum::<f64>() as f32;
         }
     });
     Ok(Planes { frames: mask.frames, height, width, data })
@@ -218,10 +218,11 @@ fn mirror(padded: usize, half: usize, n: usize) -> usize {
     if i < n { i } else { 2 * (n - 1) - i }
 }
 
-fn gaussian_kernel(size: usize, sigma: f64) -> Vec<f64> {
-    let middle = (size as f64 - 1.0) * 0.5;
-    let bell: Vec<f64> = (0..size).map(|i| (-0.5 * ((i as f64 - middle) / sigma).powi(2)).exp()).collect();
-    let sum: f64 = bell.iter().sum();
+fn gaussian_kernel(size: usize, sigma: f64) -> Vec<f32> {
+    let middle = (size as f32 - 1.0) * 0.5;
+    let bell: Vec<f32> =
+        (0..size).map(|i| (-0.5 * ((i as f32 - middle) / sigma as f32).powi(2)).exp()).collect();
+    let sum: f32 = bell.iter().sum();
     bell.into_iter().map(|x| x / sum).collect()
 }
 

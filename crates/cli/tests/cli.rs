@@ -1,0 +1,201 @@
+//! The binary, driven as a user would.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+fn anicrafter(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_anicrafter")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn succeeds(args: &[&str]) -> String {
+    let output = anicrafter(args);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn fails(args: &[&str]) -> String {
+    let output = anicrafter(args);
+    assert!(!output.status.success(), "{args:?} should fail");
+    let message = text(&output.stderr);
+    assert!(!message.contains("panicked"), "{args:?}: {message}");
+    message
+}
+
+fn scene() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo")
+}
+
+/// A tiny job over the demo scene: a few frames of a stamp-sized picture.
+fn tiny(out: &Path, more: &[&str]) -> Vec<String> {
+    let s = scene();
+    let path = |name: &str| s.join(name).display().to_string();
+    let mut args: Vec<String> = vec!["animate".into(), "--progress".into(), "plain".into()];
+    for (option, value) in [
+        ("--avatar", path("avatar.safetensors")),
+        ("--motion", path("motion.json")),
+        ("--background", path("background.mp4")),
+        ("--character", path("character.png")),
+        ("--size", "80x48".into()),
+        ("--window", "5".into()),
+        ("--overlap", "1".into()),
+        ("--end", "7".into()),
+        ("--steps", "2".into()),
+        ("--save-every", "1".into()),
+        ("--renderer", "cpu".into()),
+        ("--output", out.display().to_string()),
+    ] {
+        args.push(option.into());
+        args.push(value);
+    }
+    args.extend(more.iter().map(|s| (*s).to_owned()));
+    args
+}
+
+fn run(args: &[String]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_anicrafter")).args(args).output().unwrap()
+}
+
+#[test]
+fn every_subcommand_has_help() {
+    for sub in ["demo", "animate", "composite", "eval", "avatar", "body", "models", "completions"] {
+        assert!(succeeds(&[sub, "--help"]).contains("Usage"), "{sub}");
+    }
+    assert!(succeeds(&["--help"]).contains("Examples:"));
+    assert!(succeeds(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+    assert!(succeeds(&["completions", "bash"]).contains("anicrafter"));
+}
+
+#[test]
+fn bad_arguments_say_what_to_do() {
+    assert!(fails(&["animate"]).contains("background"));
+    assert!(fails(&["animate", "--size", "100"]).contains("WIDTHxHEIGHT"));
+    assert!(fails(&["animate", "--from", "nowhere"]).contains("composite"));
+    let refused = fails(&["animate", "--avatar", "a.ply", "--motion", "m", "--background", "b.mp4", "--size", "100x64"]);
+    assert!(refused.contains("multiple of 16"), "{refused}");
+    let several = fails(&["animate", "--avatar", "a.ply", "--avatar", "b.ply", "--motion", "m", "--background", "b.mp4"]);
+    assert!(several.contains("as many motions"), "{several}");
+    let real = fails(&["animate", "--preset", "anicrafter", "--avatar", "a.ply", "--motion", "m", "--background", "b.mp4"]);
+    assert!(real.contains("--wan"), "{real}");
+}
+
+#[test]
+fn missing_files_are_named() {
+    let missing = fails(&["animate", "--avatar", "none.ply", "--motion", "none", "--background", "none.mp4"]);
+    assert!(missing.contains("none.mp4"), "{missing}");
+    assert!(fails(&["eval", "a.mp4", "b.mp4"]).contains("a.mp4"));
+    assert!(fails(&["avatar", "info", "none.pth"]).contains("none.pth"));
+    assert!(fails(&["models", "check", "no-such-folder"]).contains("no-such-folder"));
+    assert!(fails(&["body", "-o", "x.txt"]).contains(".obj"));
+    assert!(fails(&["demo", "--scene", "no-such-folder"]).contains("no-such-folder"));
+}
+
+#[test]
+fn the_plan_of_the_real_model() {
+    let plan = succeeds(&["models", "plan"]);
+    assert!(plan.contains("75600 tokens"), "{plan}");
+    assert!(plan.contains("50 × 2 branches"), "{plan}");
+}
+
+#[test]
+fn body_and_avatar_tools() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    succeeds(&["body", "-o", &file("rest.obj")]);
+    assert!(std::fs::read_to_string(file("rest.obj")).unwrap().lines().filter(|l| l.starts_with("v ")).count() > 10_000);
+    let motion = scene().join("motion.json").display().to_string();
+    succeeds(&["body", "--motion", &motion, "-o", &file("walk.glb")]);
+    assert!(std::fs::read(file("walk.glb")).unwrap().starts_with(b"glTF"));
+    let avatar = scene().join("avatar.safetensors").display().to_string();
+    assert!(succeeds(&["avatar", "info", &avatar]).contains("body data     yes"));
+    succeeds(&["avatar", "convert", &avatar, "-o", &file("a.ply")]);
+    assert!(succeeds(&["avatar", "info", &file("a.ply")]).contains("body data     no"));
+}
+
+#[test]
+fn a_job_file_says_the_same_as_the_options() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = dir.path().join("job.toml").display().to_string();
+    let out = dir.path().join("o.mp4");
+    let write = run(&tiny(&out, &["--write-job", &job]));
+    assert!(write.status.success(), "{}", text(&write.stderr));
+    let plan = succeeds(&["animate", "--job", &job, "--dry-run"]);
+    assert!(plan.contains("80 × 48") && plan.contains("2 × 1 branches"), "{plan}");
+    assert!(!out.exists(), "a dry run wrote something");
+}
+
+#[test]
+fn a_run_resumes_and_repeats_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole.mp4");
+    let first = run(&tiny(&whole, &["--panels", "--report", "--threads", "1"]));
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let expected = std::fs::read(&whole).unwrap();
+    for name in ["whole_panels.mp4", "whole.html"] {
+        assert!(dir.path().join(name).is_file(), "{name} is missing");
+    }
+
+    // Again, from the work folder: nothing is computed, the bytes are the same.
+    let again = run(&tiny(&whole, &["--threads", "2"]));
+    assert!(text(&again.stderr).contains("from the work folder"), "{}", text(&again.stderr));
+    assert_eq!(std::fs::read(&whole).unwrap(), expected);
+
+    // Killed at several moments and started again, with another number of threads.
+    let killed = dir.path().join("killed.mp4");
+    for wait_ms in [40, 150, 400] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_anicrafter"))
+            .args(tiny(&killed, &["--threads", "2"]))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if killed.exists() {
+            assert_eq!(std::fs::read(&killed).unwrap(), expected, "a killed run left something that looks whole");
+        }
+    }
+    let last = run(&tiny(&killed, &["--threads", "2"]));
+    assert!(last.status.success(), "{}", text(&last.stderr));
+    assert_eq!(std::fs::read(&killed).unwrap(), expected);
+
+    // A changed seed renders nothing again.
+    let other = run(&tiny(&killed, &["--seed", "7"]));
+    let log = text(&other.stderr);
+    assert!(log.lines().any(|l| l.starts_with("composite") && l.contains("from the work folder")), "{log}");
+    assert!(log.lines().any(|l| l.starts_with("denoise") && !l.contains("from the work folder")), "{log}");
+
+    let table = succeeds(&["eval", &whole.display().to_string(), &whole.display().to_string()]);
+    assert!(table.contains("inf"), "{table}");
+}
+
+#[test]
+fn the_condition_video_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let s = |name: &str| scene().join(name).display().to_string();
+    succeeds(&[
+        "composite",
+        "--avatar",
+        &s("avatar.safetensors"),
+        "--motion",
+        &s("motion.json"),
+        "--background",
+        &s("background.mp4"),
+        "--end",
+        "3",
+        "--mesh",
+        &file("mesh.mp4"),
+        "--mask",
+        &file("mask.mp4"),
+        "-o",
+        &file("c.mp4"),
+    ]);
+    for name in ["c.mp4", "mesh.mp4", "mask.mp4"] {
+        assert!(std::fs::metadata(file(name)).unwrap().len() > 1000, "{name}");
+    }
+}
