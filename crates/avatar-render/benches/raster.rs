@@ -1,7 +1,9 @@
 //! One frame of a synthetic avatar the size of a real one: 40,000 Gaussians 2.5 m away, 1360×768, focal 1178 px. Guards
 //! the CPU rasterizers against slowing down.
 
-use avatar_render::{CpuIsa, Frame, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer, synthetic};
+use avatar_render::{
+    CpuIsa, Frame, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer, synthetic,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn raster(c: &mut Criterion) {

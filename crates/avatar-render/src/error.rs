@@ -107,7 +107,9 @@ pub enum Error {
         got: Vec<usize>,
     },
     /// An avatar without what LHM stores beside the Gaussians can't be posed by a body.
-    #[error("this avatar has no body data (query points and neutral transforms): it can be drawn but not posed")]
+    #[error(
+        "this avatar has no body data (query points and neutral transforms): it can be drawn but not posed"
+    )]
     NoBody,
     /// A triangle that names a vertex that doesn't exist.
     #[error("triangle {face} names vertex {vertex} of {vertices}")]

@@ -15,9 +15,7 @@ pub(crate) fn open(path: &Path) -> Result<Avatar> {
 
 pub(crate) fn parse(bytes: Vec<u8>, path: &Path) -> Result<Avatar> {
     let avatar = match bytes.get(..16).unwrap_or(&bytes) {
-        [b'p', b'l', b'y', b'\n' | b'\r', ..] => {
-            Avatar { gaussians: ply::read(&bytes)?, lhm: None }
-        }
+        [b'p', b'l', b'y', b'\n' | b'\r', ..] => Avatar { gaussians: ply::read(&bytes)?, lhm: None },
         // PyTorch's zip, or a pickle of protocol 2 and later.
         [b'P', b'K', ..] | [0x80, 2..=5, ..] => lhm::read(bytes)?,
         // A length of eight bytes, then a JSON object.
@@ -68,7 +66,5 @@ pub(crate) fn joint_transforms(
         return Err(Error::NotFinite { field: "joint transform", index: at / 16 });
     }
     let at = |joint: usize, row: usize, column: usize| data[16 * joint + 4 * row + column];
-    Ok(Box::new(std::array::from_fn(|j| {
-        std::array::from_fn(|r| std::array::from_fn(|c| at(j, r, c)))
-    })))
+    Ok(Box::new(std::array::from_fn(|j| std::array::from_fn(|r| std::array::from_fn(|c| at(j, r, c))))))
 }

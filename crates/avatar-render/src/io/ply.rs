@@ -64,7 +64,8 @@ fn header(bytes: &[u8]) -> Result<(Encoding, Vec<Element>, usize)> {
     let searched = &bytes[..bytes.len().min(MAX_HEADER)];
     let end = searched.windows(END.len()).position(|w| w == END);
     let end = end.ok_or_else(|| wrong("the header has no end"))?;
-    let line_end = bytes[end..].iter().position(|&b| b == b'\n').ok_or_else(|| wrong("the header has no end"))?;
+    let line_end =
+        bytes[end..].iter().position(|&b| b == b'\n').ok_or_else(|| wrong("the header has no end"))?;
     let text = std::str::from_utf8(&bytes[..end]).map_err(|_| wrong("the header isn't text"))?;
     let mut encoding = None;
     let mut elements: Vec<Element> = Vec::new();
@@ -239,9 +240,8 @@ impl Columns {
         Ok(Self {
             position: [need("x".into())?, need("y".into())?, need("z".into())?],
             dc: three("f_dc_")?,
-            degree: degree.ok_or_else(|| {
-                wrong(format!("{} properties f_rest_*, not 0, 9, 24 or 45", rest.len()))
-            })?,
+            degree: degree
+                .ok_or_else(|| wrong(format!("{} properties f_rest_*, not 0, 9, 24 or 45", rest.len())))?,
             rest,
             opacity: need("opacity".into())?,
             scale: three("scale_")?,

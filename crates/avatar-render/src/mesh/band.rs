@@ -106,12 +106,11 @@ impl Pixel {
     fn add(&mut self, t: &ScreenTriangle, at: [i64; 2], inverse_z: f32, options: &MeshOptions) {
         let shares = t.shares(at);
         // Attributes over z are linear on the image; normalising takes the z out again.
-        let normal: [f32; 3] = std::array::from_fn(|k| {
-            (0..3).map(|i| shares[i] * t.inverse_z[i] * t.normal[i][k]).sum()
-        });
+        let normal: [f32; 3] =
+            std::array::from_fn(|k| (0..3).map(|i| shares[i] * t.inverse_z[i] * t.normal[i][k]).sum());
         let mut normal = normalized(normal);
         // Both sides of a triangle are shown: the normal is turned to the viewer along the ray.
-        if options.normals && normal[2] > 0.0 && t.is_backward() {
+        if normal[2] > 0.0 && t.is_backward() {
             normal = normal.map(|x| -x);
         }
         for (sum, c) in self.color.iter_mut().zip(options.shade(normal)) {
@@ -240,8 +239,6 @@ impl MeshFrame {
         let n = ROWS * self.width;
         let mut normals = self.normals.chunks_mut(3 * n);
         let pairs = self.rgb8.chunks_mut(3 * n).zip(self.depth.chunks_mut(n));
-        pairs
-            .map(|(rgb8, depth)| Rows { rgb8, depth, normals: normals.next().unwrap_or_default() })
-            .collect()
+        pairs.map(|(rgb8, depth)| Rows { rgb8, depth, normals: normals.next().unwrap_or_default() }).collect()
     }
 }

@@ -4,30 +4,32 @@ use super::Mesh;
 use crate::Camera;
 
 /// Nothing nearer than this is drawn, in metres.
-pub(super) const NEAR: f32 = 0.01;
+const NEAR: f32 = 0.01;
 /// Positions are multiples of 1/256 of a sample, so that edge tests are exact and neighbours share their edges.
-pub(super) const SUBPIXEL: i64 = 256;
+pub(crate) const SUBPIXEL: i64 = 1 << SUBPIXEL_BITS;
+/// log2 of [`SUBPIXEL`].
+pub(crate) const SUBPIXEL_BITS: u32 = 8;
 /// Positions further out than this many samples are moved there.
 const FAR_OUT: f32 = (1 << 20) as f32;
 
 /// A corner in camera space.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Corner {
-    pub(super) position: [f32; 3],
-    pub(super) normal: [f32; 3],
+pub(crate) struct Corner {
+    pub(crate) position: [f32; 3],
+    pub(crate) normal: [f32; 3],
 }
 
 /// A triangle on the image, counter-clockwise or clockwise as it comes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ScreenTriangle {
+pub(crate) struct ScreenTriangle {
     /// Fixed-point sample positions; sample (i, j) sits at multiples of [`SUBPIXEL`].
-    pub(super) at: [[i64; 2]; 3],
-    pub(super) inverse_z: [f32; 3],
-    pub(super) normal: [[f32; 3]; 3],
+    pub(crate) at: [[i64; 2]; 3],
+    pub(crate) inverse_z: [f32; 3],
+    pub(crate) normal: [[f32; 3]; 3],
 }
 
 /// Area-weighted normals of the vertices, not normalised, into `out`.
-pub(crate) fn vertex_normals(mesh: &Mesh<'_>, out: &mut Vec<[f32; 3]>) {
+fn vertex_normals(mesh: &Mesh<'_>, out: &mut Vec<[f32; 3]>) {
     out.clear();
     out.resize(mesh.vertices.len(), [0.0; 3]);
     for face in mesh.faces {
@@ -43,7 +45,7 @@ pub(crate) fn vertex_normals(mesh: &Mesh<'_>, out: &mut Vec<[f32; 3]>) {
 }
 
 /// Brings positions and normals into camera space. What isn't finite is moved behind the camera.
-pub(super) fn to_view(mesh: &Mesh<'_>, normals: &[[f32; 3]], camera: &Camera, out: &mut Vec<Corner>) {
+fn to_view(mesh: &Mesh<'_>, normals: &[[f32; 3]], camera: &Camera, out: &mut Vec<Corner>) {
     let m = camera.view_from_world();
     let turn = |v: [f32; 3]| -> [f32; 3] {
         std::array::from_fn(|r| m[r] * v[0] + m[4 + r] * v[1] + m[8 + r] * v[2])
@@ -59,7 +61,7 @@ pub(super) fn to_view(mesh: &Mesh<'_>, normals: &[[f32; 3]], camera: &Camera, ou
 }
 
 /// Clips a triangle at the near plane and hands what is left, none to two triangles, to `emit`.
-pub(super) fn clip(corners: [Corner; 3], mut emit: impl FnMut([Corner; 3])) {
+fn clip(corners: [Corner; 3], mut emit: impl FnMut([Corner; 3])) {
     let inside = corners.map(|c| c.position[2] > NEAR);
     match inside.iter().filter(|i| **i).count() {
         0 => {}
@@ -89,7 +91,7 @@ fn cut(a: Corner, b: Corner) -> Corner {
 }
 
 /// From camera space to the image, at `samples` samples along a pixel's side.
-pub(super) struct Projection {
+struct Projection {
     /// Pixel = `scale · x / z + shift`.
     scale: [f32; 2],
     shift: [f32; 2],
@@ -97,12 +99,11 @@ pub(super) struct Projection {
 
 impl Projection {
     /// Reads focal lengths and principal point out of the projection matrix; the view has to be rigid.
-    pub(super) fn new(camera: &Camera, samples: usize) -> Self {
+    fn new(camera: &Camera, samples: usize) -> Self {
         let (clip, view) = (camera.clip_from_world(), camera.view_from_world());
         // Row r of clip_from_view is row r of clip_from_world times the transposed view axes.
-        let element = |row: usize, axis: usize| -> f32 {
-            (0..3).map(|k| clip[4 * k + row] * view[4 * k + axis]).sum()
-        };
+        let element =
+            |row: usize, axis: usize| -> f32 { (0..3).map(|k| clip[4 * k + row] * view[4 * k + axis]).sum() };
         let s = samples as f32;
         let size = [camera.width() as f32, camera.height() as f32];
         let scale = std::array::from_fn(|i| 0.5 * size[i] * element(i, i) * s);
@@ -114,7 +115,7 @@ impl Projection {
         Self { scale, shift }
     }
 
-    pub(super) fn triangle(&self, corners: &[Corner; 3]) -> ScreenTriangle {
+    fn triangle(&self, corners: &[Corner; 3]) -> ScreenTriangle {
         let fixed = |c: &Corner| -> [i64; 2] {
             std::array::from_fn(|i| {
                 let at = self.scale[i] * c.position[i] / c.position[2] + self.shift[i];
@@ -138,4 +139,27 @@ fn sub(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
 pub(super) fn normalized(v: [f32; 3]) -> [f32; 3] {
     let norm = (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]).sqrt();
     if norm > 0.0 && norm.is_finite() { v.map(|x| x / norm) } else { [0.0, 0.0, -1.0] }
+}
+
+/// The stages before rasterization, which both back ends share; buffers are reused.
+#[derive(Debug, Default)]
+pub(crate) struct Setup {
+    normals: Vec<[f32; 3]>,
+    corners: Vec<Corner>,
+    pub(crate) triangles: Vec<ScreenTriangle>,
+}
+
+impl Setup {
+    /// Fills `triangles` for a mesh that has been checked.
+    pub(crate) fn run(&mut self, mesh: &Mesh<'_>, camera: &Camera, samples: usize) {
+        vertex_normals(mesh, &mut self.normals);
+        to_view(mesh, &self.normals, camera, &mut self.corners);
+        self.triangles.clear();
+        let projection = Projection::new(camera, samples);
+        for face in mesh.faces {
+            clip(face.map(|v| self.corners[v as usize]), |corners| {
+                self.triangles.push(projection.triangle(&corners));
+            });
+        }
+    }
 }

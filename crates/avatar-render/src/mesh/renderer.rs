@@ -1,7 +1,7 @@
 //! The CPU mesh renderer: stages in order, buffers kept from frame to frame.
 
 use super::band::{Band, Job, ROWS};
-use super::geometry::{Corner, Projection, ScreenTriangle, clip, to_view, vertex_normals};
+use super::geometry::Setup;
 use super::{Mesh, MeshFrame, MeshOptions};
 use crate::{Camera, PixelRect, Result};
 use rayon::prelude::*;
@@ -11,9 +11,7 @@ use rayon::prelude::*;
 /// The picture depends on neither the number of threads nor what was rendered before.
 #[derive(Debug, Default)]
 pub struct MeshRenderer {
-    normals: Vec<[f32; 3]>,
-    corners: Vec<Corner>,
-    triangles: Vec<ScreenTriangle>,
+    setup: Setup,
     bands: Vec<Band>,
 }
 
@@ -38,22 +36,14 @@ impl MeshRenderer {
         mesh.check()?;
         let samples = options.samples();
         let (width, height) = (camera.width(), camera.height());
-        vertex_normals(mesh, &mut self.normals);
-        to_view(mesh, &self.normals, camera, &mut self.corners);
-        self.triangles.clear();
-        let projection = Projection::new(camera, samples);
-        for face in mesh.faces {
-            clip(face.map(|v| self.corners[v as usize]), |corners| {
-                self.triangles.push(projection.triangle(&corners));
-            });
-        }
+        self.setup.run(mesh, camera, samples);
         self.bands.resize_with(height.div_ceil(ROWS), Band::default);
         for band in &mut self.bands {
             band.triangles.clear();
         }
         let last = (height * samples) as i64;
         let rows = (ROWS * samples) as i64;
-        for (index, triangle) in (0..).zip(&self.triangles) {
+        for (index, triangle) in (0..).zip(&self.setup.triangles) {
             let [low, high] = triangle.rows().map(|y| y.clamp(0, last));
             if low < high {
                 for band in &mut self.bands[(low / rows) as usize..=((high - 1) / rows) as usize] {
@@ -62,7 +52,7 @@ impl MeshRenderer {
             }
         }
         let stale = frame.prepare(width, height, options.normals);
-        let job = Job { triangles: &self.triangles, options, width, stale };
+        let job = Job { triangles: &self.setup.triangles, options, width, stale };
         frame.bands().into_par_iter().zip(&mut self.bands).enumerate().with_max_len(1).for_each(
             |(i, (rows, band))| {
                 band.render(&job, i * ROWS, rows);

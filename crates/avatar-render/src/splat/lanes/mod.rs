@@ -124,3 +124,86 @@ impl CpuIsa {
         all.into_iter().find(|isa| isa.is_available()).unwrap_or(Self::Portable)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::portable::Portable;
+    use super::*;
+    use crate::synthetic::Random;
+
+    /// Every operation on random, special and tied lanes; the results as bits, 16 lanes at a time.
+    fn run<V: Lanes>() -> Vec<u32> {
+        let special = [0.0, -0.0, 1.0, -1.0, 0.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        let mut random = Random::new(17);
+        let mut results = Vec::new();
+        for round in 0..64 {
+            let mut number = || {
+                let pick = random.within(0.0, 16.0) as usize;
+                let x = random.within(-3.0, 3.0);
+                if round % 2 == 1 { special.get(pick).copied().unwrap_or(x) } else { x }
+            };
+            let (a, b, c) = (V::splat(number()), V::splat(number()), V::splat(number()));
+            // Lanes that differ: every value is moved by the lane's own number.
+            let (a, b) = (a.add(V::iota()), b.sub(V::iota()));
+            let mask = a.ge(c);
+            let masks = [a.ge(b), a.not_lt(b), V::and(mask, b.ge(c)), V::and_not(mask, b.ge(c))];
+            let values = [
+                a.mul(b),
+                a.min(b),
+                a.max(b),
+                a.keep(mask),
+                a.select(b, mask),
+                a.set_sign(mask),
+                b.scale_by_power(V::splat(SHIFTER + 3.0)),
+            ];
+            // Compare lanes 0..8 of any width.
+            for mask in masks {
+                results.push(V::bits(mask) & 0xff);
+            }
+            for value in values.into_iter().chain([a, b]) {
+                let mut lanes = [0.0; 16];
+                value.store(&mut lanes);
+                // All NaNs are alike.
+                results.extend(lanes[..8].iter().map(|x| if x.is_nan() { 1 } else { x.to_bits() }));
+                if !lanes[..8].iter().any(|x| x.is_nan()) {
+                    results.push(value.signs() & 0xff);
+                }
+            }
+        }
+        results
+    }
+
+    fn exp2_error<V: Lanes>() -> f64 {
+        let mut worst: f64 = 0.0;
+        for i in 0..=12_600 {
+            let x = -(i as f32) / 100.0;
+            let mut lanes = [0.0; 16];
+            V::splat(x).exp2().store(&mut lanes);
+            worst = worst.max((f64::from(lanes[0]) / f64::from(x).exp2() - 1.0).abs());
+        }
+        for (x, expected) in [(f32::NAN, 2_f32.powi(-126)), (-1e9, 2_f32.powi(-126)), (0.0, 1.0)] {
+            let mut lanes = [0.0; 16];
+            V::splat(x).exp2().store(&mut lanes);
+            assert!((lanes[0] / expected - 1.0).abs() < 1e-6, "{x}");
+        }
+        worst
+    }
+
+    #[test]
+    fn every_instruction_set_computes_the_same() {
+        let expected = run::<Portable>();
+        for isa in CpuIsa::available() {
+            let (results, error) = match isa {
+                #[cfg(target_arch = "x86_64")]
+                CpuIsa::Avx512 => (run::<avx512::Avx512>(), exp2_error::<avx512::Avx512>()),
+                #[cfg(target_arch = "x86_64")]
+                CpuIsa::Avx2 => (run::<avx2::Avx2>(), exp2_error::<avx2::Avx2>()),
+                #[cfg(target_arch = "aarch64")]
+                CpuIsa::Neon => (run::<neon::Neon>(), exp2_error::<neon::Neon>()),
+                _ => (run::<Portable>(), exp2_error::<Portable>()),
+            };
+            assert!(results == expected, "{isa:?}");
+            assert!(error < 3e-7, "{isa:?}: {error}");
+        }
+    }
+}

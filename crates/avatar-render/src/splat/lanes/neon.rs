@@ -77,11 +77,11 @@ impl Lanes for Neon {
     }
     #[inline(always)]
     fn min(self, o: Self) -> Self {
-        both!(vminnmq_f32, self, o)
+        self.select(o, (neon!(vcltq_f32(self.0, o.0)), neon!(vcltq_f32(self.1, o.1))))
     }
     #[inline(always)]
     fn max(self, o: Self) -> Self {
-        both!(vmaxnmq_f32, self, o)
+        self.select(o, (neon!(vcgtq_f32(self.0, o.0)), neon!(vcgtq_f32(self.1, o.1))))
     }
     #[inline(always)]
     fn ge(self, o: Self) -> Self::Mask {
