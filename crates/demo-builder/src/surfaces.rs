@@ -101,11 +101,8 @@ impl Surface {
             }
             Self::Wood => {
                 let plank = (flat.y * 9.0).floor();
-                let joint = smoothstep(
-                    0.0,
-                    0.12 + 9.0 * footprint,
-                    ((flat.y * 9.0).fract() - 0.5).abs() * -1.0 + 0.5,
-                );
+                let joint =
+                    smoothstep(0.0, 0.12 + 9.0 * footprint, 0.5 - ((flat.y * 9.0).fract() - 0.5).abs());
                 let grain = fractal(Vec3::new(flat.x * 2.5, flat.y * 60.0, plank * 7.0), 4, 20.0 * footprint);
                 matte(linear(0.56, 0.38, 0.23) * (1.0 + 0.3 * grain) * (0.45 + 0.55 * joint))
             }
@@ -124,12 +121,12 @@ impl Surface {
                 matte(linear(0.40, 0.32, 0.25) * (1.0 + 0.55 * ridges))
             }
             Self::Awning => {
-                let stripe = ((p.x * 3.2).fract() - 0.5).abs() * 2.0;
+                let stripe = ((p.x * 3.2).rem_euclid(1.0) - 0.5).abs() * 2.0;
                 let light = smoothstep(0.5 - 3.2 * footprint, 0.5 + 3.2 * footprint, stripe);
                 matte(linear(0.72, 0.20, 0.16).lerp(linear(0.93, 0.89, 0.80), light))
             }
             Self::Glass => {
-                let cell = (flat * Vec2::new(1.25, 0.9)).fract();
+                let cell = (flat * Vec2::new(1.82, 1.05)).fract_gl();
                 let edge = (cell - 0.5).abs().max_element();
                 let frame = smoothstep(0.45, 0.45 + 1.3 * footprint + 1e-3, edge);
                 // Shelves with things on them in a warm light.

@@ -207,9 +207,15 @@ impl Anatomy {
             } else if (chest..chest + 0.018).contains(&p.y) {
                 albedo = cream;
             }
-            if normal.z > 0.1 && p.x.abs() < 0.009 {
-                albedo = linear(0.74, 0.75, 0.76);
+            let from_edge = [chest - 0.075, chest, chest + 0.018].map(|y| (p.y - y).abs());
+            if from_edge.into_iter().any(|d| d < 0.012) {
+                density = 2.4;
+            }
+            if normal.z > 0.1 && p.x.abs() < 0.025 {
                 density = 3.0;
+            }
+            if normal.z > 0.1 && p.x.abs() < 0.007 {
+                albedo = linear(0.74, 0.75, 0.76);
             } else if p.y < hem + 0.055 {
                 albedo = navy;
                 density = 1.8;
