@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Every crate of the workspace with the crates of the workspace that it may build on.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("anicrafter-assets", &[]),
     ("tensorfile", &[]),
     ("kernels", &[]),
     ("bg-mask", &[]),
@@ -19,24 +20,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dit", &["nn"]),
     ("encoders", &["nn"]),
     ("checkpoint", &["nn", "tensorfile"]),
-    ("mocap", &["smplx", "tensorfile", "bg-mask"]),
     (
         "pipeline",
         &[
+            "anicrafter-assets",
             "avatar-render",
             "bg-mask",
             "checkpoint",
             "dit",
             "encoders",
             "media",
-            "mocap",
             "nn",
             "sampler",
             "smplx",
             "vae",
         ],
     ),
-    ("cli", &["avatar-render", "checkpoint", "dit", "media", "pipeline", "smplx", "bg-mask", "mocap"]),
+    ("cli", &["anicrafter-assets", "avatar-render", "checkpoint", "dit", "media", "pipeline", "smplx"]),
 ];
 
 /// Crates that nothing may depend on (outside of tests): tools and tests of the workspace itself.

@@ -75,11 +75,41 @@ fn bad_arguments_say_what_to_do() {
     assert!(fails(&["animate"]).contains("background"));
     assert!(fails(&["animate", "--size", "100"]).contains("WIDTHxHEIGHT"));
     assert!(fails(&["animate", "--from", "nowhere"]).contains("composite"));
-    let refused = fails(&["animate", "--avatar", "a.ply", "--motion", "m", "--background", "b.mp4", "--size", "100x64"]);
+    let refused = fails(&[
+        "animate",
+        "--avatar",
+        "a.ply",
+        "--motion",
+        "m",
+        "--background",
+        "b.mp4",
+        "--size",
+        "100x64",
+    ]);
     assert!(refused.contains("multiple of 16"), "{refused}");
-    let several = fails(&["animate", "--avatar", "a.ply", "--avatar", "b.ply", "--motion", "m", "--background", "b.mp4"]);
+    let several = fails(&[
+        "animate",
+        "--avatar",
+        "a.ply",
+        "--avatar",
+        "b.ply",
+        "--motion",
+        "m",
+        "--background",
+        "b.mp4",
+    ]);
     assert!(several.contains("as many motions"), "{several}");
-    let real = fails(&["animate", "--preset", "anicrafter", "--avatar", "a.ply", "--motion", "m", "--background", "b.mp4"]);
+    let real = fails(&[
+        "animate",
+        "--preset",
+        "anicrafter",
+        "--avatar",
+        "a.ply",
+        "--motion",
+        "m",
+        "--background",
+        "b.mp4",
+    ]);
     assert!(real.contains("--wan"), "{real}");
 }
 
@@ -106,7 +136,10 @@ fn body_and_avatar_tools() {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str| dir.path().join(name).display().to_string();
     succeeds(&["body", "-o", &file("rest.obj")]);
-    assert!(std::fs::read_to_string(file("rest.obj")).unwrap().lines().filter(|l| l.starts_with("v ")).count() > 10_000);
+    assert!(
+        std::fs::read_to_string(file("rest.obj")).unwrap().lines().filter(|l| l.starts_with("v ")).count()
+            > 10_000
+    );
     let motion = scene().join("motion.json").display().to_string();
     succeeds(&["body", "--motion", &motion, "-o", &file("walk.glb")]);
     assert!(std::fs::read(file("walk.glb")).unwrap().starts_with(b"glTF"));
@@ -156,7 +189,11 @@ fn a_run_resumes_and_repeats_byte_for_byte() {
         child.kill().unwrap();
         child.wait().unwrap();
         if killed.exists() {
-            assert_eq!(std::fs::read(&killed).unwrap(), expected, "a killed run left something that looks whole");
+            assert_eq!(
+                std::fs::read(&killed).unwrap(),
+                expected,
+                "a killed run left something that looks whole"
+            );
         }
     }
     let last = run(&tiny(&killed, &["--threads", "2"]));

@@ -1,3 +1,5 @@
+//! Tests of the forward pass.
+
 use super::*;
 use crate::skeleton::N_POSE_FEATURES;
 use crate::synthetic::{self, Size};

@@ -1,3 +1,5 @@
+//! Tests of motions.
+
 use super::*;
 use crate::rotation::{axis_angle_from_quat, quat_from_axis_angle, slerp};
 use crate::synthetic::{numbers, pose};
