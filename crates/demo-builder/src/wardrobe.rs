@@ -121,14 +121,15 @@ impl Anatomy {
     fn eye(&self, p: Vec3) -> Cloth {
         let middle = if p.x > 0.0 { self.joints[23] } else { self.joints[24] };
         let toward = (p - middle).normalize().z;
-        let albedo = if toward > 0.965 {
+        let albedo = if toward > 0.982 {
             linear(0.05, 0.04, 0.04)
-        } else if toward > 0.86 {
+        } else if toward > 0.89 {
             linear(0.32, 0.21, 0.12)
         } else {
             linear(0.90, 0.88, 0.86)
         };
-        Cloth { albedo, thickness: 0.0, density: if toward > 0.4 { 40.0 } else { 1.0 } }
+        // A little proud of the lids, whose own points are wide enough to hide it.
+        Cloth { albedo, thickness: 0.0018, density: if toward > 0.4 { 40.0 } else { 12.0 } }
     }
 
     fn head(&self, p: Vec3) -> Cloth {
@@ -160,10 +161,13 @@ impl Anatomy {
             let cheek = [-1.0, 1.0].map(|s| (flat - Vec2::new(s * 0.042, eyes.y - 0.045)).length());
             let blush = 1.0 - smoothstep(0.008, 0.032, cheek[0].min(cheek[1]));
             cloth.albedo = cloth.albedo.lerp(linear(0.80, 0.50, 0.42), 0.35 * blush);
-            // Lids darken around the eyes.
-            let lids = [19..25, 25..31].into_iter().any(|r| near_ring(flat, &self.face[r], 0.0019));
-            if lids {
-                cloth.albedo *= 0.35;
+            // Lids are fine and darken at their edges.
+            let ring = |reach| [19..25, 25..31].into_iter().any(|r| near_ring(flat, &self.face[r], reach));
+            if ring(0.006) {
+                cloth.density = 30.0;
+            }
+            if ring(0.0013) {
+                cloth.albedo *= 0.3;
             }
         }
         cloth
