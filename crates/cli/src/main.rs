@@ -37,7 +37,6 @@ Examples:
   anicrafter animate --job job.toml --dry-run";
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "parsed once")]
 enum Command {
     /// Runs the whole job on the embedded default.
     Demo(demo::Args),

@@ -4,7 +4,8 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use smplx::synthetic::{self, Size};
 use smplx::{
-    AvatarPoints, Frame, PointBinding, PointFrame, PointSkin, PosedJoints, PosedPoints, Rotations, neutral_to_zero,
+    AvatarPoints, Frame, PointBinding, PointFrame, PointSkin, PosedJoints, PosedPoints, Rotations,
+    neutral_to_zero,
 };
 
 fn forward(c: &mut Criterion) {

@@ -17,7 +17,8 @@ fn an_independent_reader_sees_the_same_body_and_motion() {
         ..MotionFrame::default()
     };
     let motion = Motion::new(25.0, (0..4).map(frame).collect()).unwrap();
-    let gltf::Gltf { document, blob } = gltf::Gltf::from_slice(&glb(&model, &motion, Axes::YUp).unwrap()).unwrap();
+    let gltf::Gltf { document, blob } =
+        gltf::Gltf::from_slice(&glb(&model, &motion, Axes::YUp).unwrap()).unwrap();
     let blob = blob.unwrap();
 
     let read = |_: gltf::Buffer<'_>| Some(blob.as_slice());
