@@ -19,6 +19,9 @@ pub(crate) struct Args {
 /// Features that build on any machine, beyond the default ones. `cuda` and `metal` need a toolkit.
 const FEATURES: &[(&str, &str)] = &[("avatar-render", "gpu"), ("cli", "gpu")];
 
+/// Tools and tests of the workspace itself.
+const UNPUBLISHED: &[&str] = &["body-builder", "demo-builder", "parity", "testkit", "xtask"];
+
 type Step<'a> = (&'static str, Box<dyn Fn() -> Result<()> + 'a>);
 
 fn steps(args: &Args) -> Vec<Step<'_>> {
@@ -64,6 +67,9 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
         Box::new(|| {
             let mut package = command("package");
             package.args(["--workspace", "--allow-dirty", "--quiet"]);
+            for tool in UNPUBLISHED {
+                package.args(["--exclude", tool]);
+            }
             if !args.verify_packages {
                 package.arg("--no-verify");
             }
