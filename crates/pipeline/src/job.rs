@@ -383,7 +383,7 @@ impl Job {
         let refuse = |option, why: String| Err(Error::Option { option, why });
         let video = &self.video;
         for (option, size) in [("video.width", video.width), ("video.height", video.height)] {
-            if size == 0 || size % 16 != 0 {
+            if size == 0 || !size.is_multiple_of(16) {
                 return refuse(
                     option,
                     format!(

@@ -223,7 +223,7 @@ impl FrameFile {
         let file = std::fs::File::open(path).map_err(fail)?;
         let len = file.metadata().map_err(fail)?.len();
         let frame = frame_bytes(width, height);
-        if frame == 0 || len % frame != 0 {
+        if frame == 0 || !len.is_multiple_of(frame) {
             let why = format!("{len} bytes aren't a whole number of {width}×{height} frames");
             return Err(Error::Damaged { path: path.to_owned(), why });
         }

@@ -40,7 +40,7 @@ impl Generator {
         for block in values.chunks_exact_mut(BLOCK) {
             box_muller(block);
         }
-        if n % BLOCK != 0 {
+        if !n.is_multiple_of(BLOCK) {
             let last = &mut values[n - BLOCK..];
             last.fill_with(|| self.next_uniform());
             box_muller(last);
