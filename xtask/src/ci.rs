@@ -11,6 +11,9 @@ pub(crate) struct Args {
     /// Leaves the tests out: for a caller that has just run `cargo xtask test`.
     #[arg(long)]
     skip_tests: bool,
+    /// Leaves out what only compiles without running: clippy, documentation, features.
+    #[arg(long)]
+    skip_lints: bool,
     /// Also builds every crate from its packed form, which compiles most dependencies once more.
     #[arg(long)]
     verify_packages: bool,
@@ -81,6 +84,9 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, step) in steps(args) {
+        if args.skip_lints && ["clippy", "documentation", "features"].contains(&name) {
+            continue;
+        }
         println!("── {name}");
         let start = Instant::now();
         step().with_context(|| format!("the step {name:?} failed"))?;
