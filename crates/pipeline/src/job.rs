@@ -133,7 +133,7 @@ impl Default for Video {
             height: 720,
             window: 81,
             overlap: 9,
-            fps: Some(15.0),
+            fps: None,
             fit: Fit::Stretch,
             blend: Blend::Reference,
             first_frame: FirstFrame::Keep,
@@ -297,7 +297,6 @@ impl Job {
                     height: 192,
                     window: 17,
                     overlap: 4,
-                    fps: None,
                     first_frame: FirstFrame::Drop,
                     ..Video::default()
                 },

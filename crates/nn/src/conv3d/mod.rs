@@ -13,7 +13,7 @@
 //!
 //! # fn main() -> candle_core::Result<()> {
 //! // A temporal difference: y[t] = x[t + 1] - x[t].
-//! let weight = Tensor::new(&[[[[[-1_f32]], [[1.0]]]]], &Device::Cpu)?; // [O=1, I=1, 2, 1, 1]
+//! let weight = Tensor::new(&[-1_f32, 1.0], &Device::Cpu)?.reshape((1, 1, 2, 1, 1))?; // [O=1, I=1, 2, 1, 1]
 //! let tensors = [("w.weight".to_owned(), weight), ("w.bias".to_owned(), Tensor::new(&[0_f32], &Device::Cpu)?)];
 //! let weights = Weights::from_tensors(tensors.into(), DType::F32, &Device::Cpu);
 //! let shape = ConvShape { c_in: 1, c_out: 1, kernel: [2, 1, 1], stride: [1, 1, 1], padding: Padding::default() };
