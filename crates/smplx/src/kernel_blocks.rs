@@ -4,13 +4,16 @@
 //!
 //! * few frames: for each column, 3 lanes of the table × 1 coefficient a frame. The table is read once, in order;
 //!   for one frame that is what bounds it.
-//! * many frames: for each group of 8 rows and 1–3 lanes of 16 frames, for each column, 8 broadcast elements of the
+//! * many frames: for each group of 6 or 8 rows and 1–3 lanes of 16 frames, for each column, 8 broadcast elements of the
 //!   table × the lanes of the coefficient panel, kept in up to 24 registers.
 //!
 //! and then skin the block while it's in the first-level cache.
 #![expect(unsafe_code, reason = "calls of functions compiled for instruction sets found at run time")]
 
-use crate::lanes::{Block, LANES, Lane};
+use crate::kernel_lanes::Register;
+#[cfg(target_arch = "x86_64")]
+use crate::kernel_lanes::{Avx2, Avx512};
+use crate::lanes::{Block, Lane};
 use crate::weights::VertexWeight;
 
 /// The instruction sets a loop is compiled for.
@@ -54,14 +57,6 @@ impl Simd {
     }
 }
 
-/// Does the baseline itself have fused multiply-add?
-const BASELINE_FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
-
-#[inline(always)]
-fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
-}
-
 /// A table's run for one block and the coefficients of `NF` frames for it, column by column.
 pub(crate) struct Term<'a, const NF: usize> {
     pub(crate) directions: &'a [Block],
@@ -77,37 +72,44 @@ pub(crate) fn add_few<const NF: usize>(simd: Simd, terms: &[Term<'_, NF>], offse
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `Simd::detect` found avx2 and fma on this machine.
         Simd::Avx2 => unsafe { add_few_avx2(terms, offsets) },
-        Simd::Baseline => add_few_body::<BASELINE_FMA, NF>(terms, offsets),
+        Simd::Baseline => add_few_body::<Lane, NF>(terms, offsets),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,fma")]
 fn add_few_avx512<const NF: usize>(terms: &[Term<'_, NF>], offsets: &mut [Block; NF]) {
-    add_few_body::<true, NF>(terms, offsets);
+    add_few_body::<Avx512, NF>(terms, offsets);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn add_few_avx2<const NF: usize>(terms: &[Term<'_, NF>], offsets: &mut [Block; NF]) {
-    add_few_body::<true, NF>(terms, offsets);
+    add_few_body::<Avx2, NF>(terms, offsets);
 }
 
 #[inline(always)]
-fn add_few_body<const FMA: bool, const NF: usize>(terms: &[Term<'_, NF>], offsets: &mut [Block; NF]) {
-    let mut acc = *offsets;
+fn add_few_body<L: Register, const NF: usize>(terms: &[Term<'_, NF>], offsets: &mut [Block; NF]) {
+    let mut acc = [[L::splat(0.0); 3]; NF];
+    for (acc, block) in acc.iter_mut().zip(&*offsets) {
+        *acc = [L::load(&block[0]), L::load(&block[1]), L::load(&block[2])];
+    }
     for term in terms {
         for (block, coefficients) in term.directions.iter().zip(term.coefficients) {
-            for n in 0..NF {
+            let lanes = [L::load(&block[0]), L::load(&block[1]), L::load(&block[2])];
+            for (acc, c) in acc.iter_mut().zip(coefficients) {
+                let c = L::splat(*c);
                 for i in 0..3 {
-                    for l in 0..LANES {
-                        acc[n][i].0[l] = fma::<FMA>(block[i].0[l], coefficients[n], acc[n][i].0[l]);
-                    }
+                    acc[i] = lanes[i].mul_add(c, acc[i]);
                 }
             }
         }
     }
-    *offsets = acc;
+    for (block, acc) in offsets.iter_mut().zip(acc) {
+        for i in 0..3 {
+            acc[i].store(&mut block[i]);
+        }
+    }
 }
 
 /// The transforms of one frame, by joint: four columns (x, y, z, translation) of four floats, the last unused.
@@ -129,7 +131,7 @@ pub(crate) fn skin_few(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `Simd::detect` found avx2 and fma on this machine.
         Simd::Avx2 => unsafe { skin_few_avx2(weights, joints, translation, offsets, out) },
-        Simd::Baseline => skin_few_body::<BASELINE_FMA>(weights, joints, translation, offsets, out),
+        Simd::Baseline => skin_few_body::<Lane>(weights, joints, translation, offsets, out),
     }
 }
 
@@ -142,7 +144,7 @@ fn skin_few_avx512(
     offsets: &Block,
     out: &mut [[f32; 3]],
 ) {
-    skin_few_body::<true>(weights, joints, translation, offsets, out);
+    skin_few_body::<Avx512>(weights, joints, translation, offsets, out);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -154,11 +156,11 @@ fn skin_few_avx2(
     offsets: &Block,
     out: &mut [[f32; 3]],
 ) {
-    skin_few_body::<true>(weights, joints, translation, offsets, out);
+    skin_few_body::<Avx2>(weights, joints, translation, offsets, out);
 }
 
 #[inline(always)]
-fn skin_few_body<const FMA: bool>(
+fn skin_few_body<L: Register>(
     weights: &[&[VertexWeight]],
     joints: &JointLanes,
     translation: [f32; 3],
@@ -168,25 +170,23 @@ fn skin_few_body<const FMA: bool>(
     let offsets: &[f32; 48] = bytemuck::cast_ref(offsets);
     let points = offsets.as_chunks::<3>().0;
     for ((weights, [x, y, z]), out) in weights.iter().zip(points).zip(out) {
-        let t = blend::<FMA>(weights, joints).0;
+        let t = blend::<L>(weights, joints).0;
         for i in 0..3 {
-            let turned = fma::<FMA>(t[i], *x, fma::<FMA>(t[4 + i], *y, fma::<FMA>(t[8 + i], *z, t[12 + i])));
-            out[i] = turned + translation[i];
+            out[i] = t[i] * x + t[4 + i] * y + t[8 + i] * z + t[12 + i] + translation[i];
         }
     }
 }
 
 /// `Σ w · transform` of one vertex or point.
 #[inline(always)]
-fn blend<const FMA: bool>(weights: &[VertexWeight], joints: &JointLanes) -> Lane {
-    let mut t = Lane::ZERO;
+fn blend<L: Register>(weights: &[VertexWeight], joints: &JointLanes) -> Lane {
+    let mut t = L::splat(0.0);
     for w in weights {
-        let joint = &joints[usize::from(w.joint)];
-        for l in 0..LANES {
-            t.0[l] = fma::<FMA>(joint.0[l], w.weight, t.0[l]);
-        }
+        t = L::load(&joints[usize::from(w.joint)]).mul_add(L::splat(w.weight), t);
     }
-    t
+    let mut out = Lane::ZERO;
+    t.store(&mut out);
+    out
 }
 
 /// One table's run for a block and its coefficient panel `[column][lane of 16 frames]`.
@@ -214,27 +214,27 @@ pub(crate) fn add_many(simd: Simd, n_lanes: usize, terms: &[PanelTerm<'_>], offs
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `Simd::detect` found avx2 and fma on this machine.
         Simd::Avx2 => unsafe { add_many_avx2(n_lanes, terms, offsets) },
-        Simd::Baseline => add_many_body::<BASELINE_FMA, 4, 1>(n_lanes, terms, offsets),
+        Simd::Baseline => add_many_body::<Lane, 2, 1>(n_lanes, terms, offsets),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,fma")]
 fn add_many_avx512(n_lanes: usize, terms: &[PanelTerm<'_>], offsets: &mut [Lane]) {
-    add_many_body::<true, 8, 3>(n_lanes, terms, offsets);
+    add_many_body::<Avx512, 8, 3>(n_lanes, terms, offsets);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn add_many_avx2(n_lanes: usize, terms: &[PanelTerm<'_>], offsets: &mut [Lane]) {
-    add_many_body::<true, 4, 1>(n_lanes, terms, offsets);
+    add_many_body::<Avx2, 6, 1>(n_lanes, terms, offsets);
 }
 
 /// Columns worked on at a time: their part of the panel and of the table stay in the first-level cache.
-const COLUMNS_AT_A_TIME: usize = 96;
+const COLUMNS_AT_A_TIME: usize = 64;
 
 #[inline(always)]
-fn add_many_body<const FMA: bool, const R: usize, const N: usize>(
+fn add_many_body<L: Register, const R: usize, const N: usize>(
     n_lanes: usize,
     terms: &[PanelTerm<'_>],
     offsets: &mut [Lane],
@@ -245,12 +245,12 @@ fn add_many_body<const FMA: bool, const R: usize, const N: usize>(
         for (directions, panel) in runs.zip(panels) {
             let mut lane = 0;
             while lane + N <= n_lanes {
-                add_rows::<FMA, R, N>(n_lanes, lane, directions, panel, offsets);
+                add_rows::<L, R, N>(n_lanes, lane, directions, panel, offsets);
                 lane += N;
             }
             match n_lanes - lane {
-                2 => add_rows::<FMA, R, 2>(n_lanes, lane, directions, panel, offsets),
-                1 => add_rows::<FMA, R, 1>(n_lanes, lane, directions, panel, offsets),
+                2 => add_rows::<L, R, 2>(n_lanes, lane, directions, panel, offsets),
+                1 => add_rows::<L, R, 1>(n_lanes, lane, directions, panel, offsets),
                 _ => {}
             }
         }
@@ -258,7 +258,7 @@ fn add_many_body<const FMA: bool, const R: usize, const N: usize>(
 }
 
 #[inline(always)]
-fn add_rows<const FMA: bool, const R: usize, const N: usize>(
+fn add_rows<L: Register, const R: usize, const N: usize>(
     n_lanes: usize,
     lane: usize,
     directions: &[Block],
@@ -267,25 +267,42 @@ fn add_rows<const FMA: bool, const R: usize, const N: usize>(
 ) {
     let rows: &[[f32; 48]] = bytemuck::cast_slice(directions);
     for first in (0..48).step_by(R) {
-        let mut acc = [[Lane::ZERO; N]; R];
-        for (r, acc) in acc.iter_mut().enumerate() {
+        let mut sums = [[Lane::ZERO; N]; R];
+        sum_columns::<L, R, N>(first, rows, panel, n_lanes, lane, &mut sums);
+        for (r, sums) in sums.iter().enumerate() {
             let at = (first + r) * n_lanes + lane;
-            acc.copy_from_slice(&offsets[at..at + N]);
-        }
-        for (row, panel) in rows.iter().zip(panel.chunks_exact(n_lanes)) {
-            let (elements, _) = row[first..].split_first_chunk::<R>().unwrap_or((&[0.0; R], &[]));
-            let (lanes, _) = panel[lane..].split_first_chunk::<N>().unwrap_or((&[Lane::ZERO; N], &[]));
-            for r in 0..R {
-                for n in 0..N {
-                    for l in 0..LANES {
-                        acc[r][n].0[l] = fma::<FMA>(elements[r], lanes[n].0[l], acc[r][n].0[l]);
-                    }
-                }
+            for (sum, to) in sums.iter().zip(&mut offsets[at..at + N]) {
+                L::load(to).add(L::load(sum)).store(to);
             }
         }
-        for (r, acc) in acc.iter().enumerate() {
-            let at = (first + r) * n_lanes + lane;
-            offsets[at..at + N].copy_from_slice(acc);
+    }
+}
+
+/// `R` rows × `N` lanes over all columns. Nothing in here but the loop over columns has a number of steps that the compiler
+/// doesn't know, so that the sums stay in registers.
+#[inline(always)]
+fn sum_columns<L: Register, const R: usize, const N: usize>(
+    first: usize,
+    rows: &[[f32; 48]],
+    panel: &[Lane],
+    n_lanes: usize,
+    lane: usize,
+    sums: &mut [[Lane; N]; R],
+) {
+    let mut acc = [[L::splat(0.0); N]; R];
+    for (row, panel) in rows.iter().zip(panel.chunks_exact(n_lanes)) {
+        let Some(elements) = row[first..].first_chunk::<R>() else { return };
+        let Some(lanes) = panel[lane..].first_chunk::<N>() else { return };
+        for r in 0..R {
+            let element = L::splat(elements[r]);
+            for n in 0..N {
+                acc[r][n] = element.mul_add(L::load(&lanes[n]), acc[r][n]);
+            }
+        }
+    }
+    for r in 0..R {
+        for n in 0..N {
+            acc[r][n].store(&mut sums[r][n]);
         }
     }
 }
@@ -299,49 +316,39 @@ pub(crate) fn skin_many(simd: Simd, weights: &[&[VertexWeight]], panel: &Panel<'
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `Simd::detect` found avx2 and fma on this machine.
         Simd::Avx2 => unsafe { skin_many_avx2(weights, panel, offsets) },
-        Simd::Baseline => skin_many_body::<BASELINE_FMA>(weights, panel, offsets),
+        Simd::Baseline => skin_many_body::<Lane>(weights, panel, offsets),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,fma")]
 fn skin_many_avx512(weights: &[&[VertexWeight]], panel: &Panel<'_>, offsets: &mut [Lane]) {
-    skin_many_body::<true>(weights, panel, offsets);
+    skin_many_body::<Avx512>(weights, panel, offsets);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn skin_many_avx2(weights: &[&[VertexWeight]], panel: &Panel<'_>, offsets: &mut [Lane]) {
-    skin_many_body::<true>(weights, panel, offsets);
+    skin_many_body::<Avx2>(weights, panel, offsets);
 }
 
 #[inline(always)]
-fn skin_many_body<const FMA: bool>(weights: &[&[VertexWeight]], panel: &Panel<'_>, offsets: &mut [Lane]) {
+fn skin_many_body<L: Register>(weights: &[&[VertexWeight]], panel: &Panel<'_>, offsets: &mut [Lane]) {
     let n = panel.n_lanes;
     for (weights, rows) in weights.iter().zip(offsets.chunks_exact_mut(3 * n)) {
         for lane in 0..n {
-            let point = [rows[lane], rows[n + lane], rows[2 * n + lane]];
+            let point = [L::load(&rows[lane]), L::load(&rows[n + lane]), L::load(&rows[2 * n + lane])];
             for axis in 0..3 {
-                let mut t = [Lane::ZERO; 4];
+                let mut t = [L::splat(0.0); 4];
                 for w in *weights {
-                    let at = (usize::from(w.joint) * 12 + axis * 4) * n + lane;
+                    let share = L::splat(w.weight);
+                    let joint = &panel.joints[(usize::from(w.joint) * 12 + axis * 4) * n..];
                     for (column, t) in t.iter_mut().enumerate() {
-                        let joint = &panel.joints[at + column * n];
-                        for l in 0..LANES {
-                            t.0[l] = fma::<FMA>(joint.0[l], w.weight, t.0[l]);
-                        }
+                        *t = L::load(&joint[column * n + lane]).mul_add(share, *t);
                     }
                 }
-                let shift = panel.translations[axis * n + lane];
-                let out = &mut rows[axis * n + lane];
-                for l in 0..LANES {
-                    let turned = fma::<FMA>(
-                        t[0].0[l],
-                        point[0].0[l],
-                        fma::<FMA>(t[1].0[l], point[1].0[l], fma::<FMA>(t[2].0[l], point[2].0[l], t[3].0[l])),
-                    );
-                    out.0[l] = turned + shift.0[l];
-                }
+                let turned = t[0].mul_add(point[0], t[1].mul_add(point[1], t[2].mul_add(point[2], t[3])));
+                turned.add(L::load(&panel.translations[axis * n + lane])).store(&mut rows[axis * n + lane]);
             }
         }
     }

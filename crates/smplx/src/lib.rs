@@ -44,6 +44,7 @@ mod error;
 pub mod export;
 mod forward;
 mod kernel_blocks;
+mod kernel_lanes;
 mod kinematics;
 mod landmarks;
 mod lanes;
