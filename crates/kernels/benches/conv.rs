@@ -126,7 +126,8 @@ fn conv(c: &mut Criterion) {
         let mut input = Input::new(&frames, layer.side, layer.side, layer.c_in);
         input.upsample = layer.upsample;
         if layer.kernel[0] == 3 {
-            (input.gamma, input.silu) = (Some(&gamma), true);
+            input.gamma = Some(&gamma);
+            input.silu = true;
         }
         let (h, w) = input.size();
         let (h, w) = shape.size(h, w);

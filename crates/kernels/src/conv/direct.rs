@@ -167,7 +167,7 @@ unsafe fn convolve_block<S: Simd>(
     }
     for i in 0..rows * columns {
         let pixel = (y0 + i / columns) * w + x0 + i % columns;
-        // SAFETY: the pixel lies in this block, which is this thread's; the result holds whole panels for it.
-        unsafe { target.store_pixel::<S>(job, t, pixel, result[i * ldc..(i + 1) * ldc].as_ptr()) };
+        // SAFETY: the pixel lies in this block, which is this thread's.
+        unsafe { target.store_pixel(job, t, pixel, &mut result[i * ldc..(i + 1) * ldc]) };
     }
 }

@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::simd::Simd;
 use super::{ConvShape, Frame, FrameMut, Input, PANEL};
 
 /// One call: what to read and how.
@@ -53,61 +52,43 @@ impl<'a> Target<'a> {
         self.out.len()
     }
 
-    /// Writes `values + bias + residual` to pixel number `pixel` of frame `t`.
+    /// Writes `values + bias + residual` to pixel number `pixel` of frame `t`; `values` is used up.
+    ///
+    /// The loops are plain: inlined into a function compiled for an instruction set, they become its vectors.
     ///
     /// # Safety
-    /// `pixel` lies in the frame, no other thread writes it, `values` is readable for whole panels, the CPU has `S`.
+    /// `pixel` lies in the frame and no other thread writes it.
     #[inline(always)]
-    pub(super) unsafe fn store_pixel<S: Simd>(
-        &self,
-        job: &Job<'_>,
-        t: usize,
-        pixel: usize,
-        values: *const f32,
-    ) {
+    pub(super) unsafe fn store_pixel(&self, job: &Job<'_>, t: usize, pixel: usize, values: &mut [f32]) {
         let c = job.shape.c_out;
         let at = pixel * c;
-        // SAFETY: the caller's; bias has whole panels, residual frames have the length of output frames (checked by
-        // `Conv::forward`).
-        unsafe {
-            let bias = job.bias.as_ptr();
-            let mut rest = 0;
-            if let OutFrame::F32(out) = self.out[t] {
-                let out = out.add(at);
-                rest = c - c % S::LANES;
-                match self.residual.map(|r| r[t]) {
-                    Some(Frame::F32(r)) => {
-                        let r = r.as_ptr().add(at);
-                        for k in (0..rest).step_by(S::LANES) {
-                            let v = S::add(S::load(values.add(k)), S::load(bias.add(k)));
-                            S::store(out.add(k), S::add(v, S::load(r.add(k))));
-                        }
-                    }
-                    None => {
-                        for k in (0..rest).step_by(S::LANES) {
-                            S::store(out.add(k), S::add(S::load(values.add(k)), S::load(bias.add(k))));
-                        }
-                    }
-                    Some(Frame::Bf16(_)) => rest = 0,
+        let values = &mut values[..c];
+        match self.residual.map(|r| r[t]) {
+            None => {}
+            Some(Frame::F32(r)) => values.iter_mut().zip(&r[at..at + c]).for_each(|(v, r)| *v += r),
+            Some(Frame::Bf16(r)) => {
+                for (v, r) in values.iter_mut().zip(&r[at..at + c]) {
+                    *v += f32::from_bits(u32::from(r.to_bits()) << 16);
                 }
             }
-            for k in rest..c {
-                let mut v = *values.add(k) + *bias.add(k);
-                match self.residual.map(|r| r[t]) {
-                    Some(Frame::F32(r)) => v += *r.as_ptr().add(at + k),
-                    Some(Frame::Bf16(r)) => v += (*r.as_ptr().add(at + k)).to_f32(),
-                    None => {}
-                }
-                match self.out[t] {
-                    OutFrame::F32(out) => *out.add(at + k) = v,
-                    OutFrame::Bf16(out) => *out.add(at + k) = round_to_bf16(v),
-                }
+        }
+        let sums = values.iter().zip(&job.bias[..c]).map(|(v, b)| v + b);
+        match self.out[t] {
+            OutFrame::F32(out) => {
+                // SAFETY: the caller gives this pixel to this thread alone; frames have their size by `Conv::forward`.
+                let out = unsafe { std::slice::from_raw_parts_mut(out.add(at), c) };
+                out.iter_mut().zip(sums).for_each(|(o, v)| *o = v);
+            }
+            OutFrame::Bf16(out) => {
+                // SAFETY: as above.
+                let out = unsafe { std::slice::from_raw_parts_mut(out.add(at), c) };
+                out.iter_mut().zip(sums).for_each(|(o, v)| *o = round_to_bf16(v));
             }
         }
     }
 }
 
-/// Nearest even, without the branches of the general conversion; not for NaN.
+/// Nearest even, without branches.
 #[inline(always)]
 fn round_to_bf16(v: f32) -> bf16 {
     let bits = v.to_bits();

@@ -457,11 +457,11 @@ unsafe fn transform_output<S: Simd>(
             }
         }
         let (y, x) = (2 * (block.y + tile / block.columns), 2 * (block.x + tile % block.columns));
-        for (i, values) in pixels.chunks_exact(wide).enumerate() {
+        for (i, values) in pixels.chunks_exact_mut(wide).enumerate() {
             let (y, x) = (y + i / 2, x + i % 2);
             if y < h && x < w {
-                // SAFETY: the pixel lies in the frame and in this thread's block; `values` has whole panels.
-                unsafe { target.store_pixel::<S>(job, t, y * w + x, values.as_ptr()) };
+                // SAFETY: the pixel lies in the frame and in this thread's block.
+                unsafe { target.store_pixel(job, t, y * w + x, values) };
             }
         }
     }
