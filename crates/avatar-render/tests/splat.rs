@@ -30,7 +30,20 @@ fn counted() -> SplatOptions {
     SplatOptions { background: [0.2, 0.4, 0.1], contributors: true, ..SplatOptions::default() }
 }
 
-fn assert_close(what: &str, actual: &Frame, expected: &Frame) {
+/// How far a scene may be from the plain statement.
+#[derive(Clone, Copy)]
+struct Tolerance {
+    inside: f32,
+    share: f64,
+}
+
+const USUAL: Tolerance = Tolerance { inside: INSIDE, share: FLIPS };
+/// Needles of a thousand to one: the terms of their fall-off are tens of thousands and cancel, so that f32 leaves three
+/// digits of the opacity, whichever way the sum is written.
+const ILL_CONDITIONED: Tolerance = Tolerance { inside: 5e-3, share: 0.01 };
+
+fn assert_close(what: &str, actual: &Frame, expected: &Frame, tolerance: Tolerance) {
+    let Tolerance { inside, share } = tolerance;
     assert_eq!((actual.width(), actual.height()), (expected.width(), expected.height()));
     let planes = [
         (actual.color(), expected.color()),
@@ -39,25 +52,29 @@ fn assert_close(what: &str, actual: &Frame, expected: &Frame) {
     ];
     for (a, e) in planes {
         let errors: Vec<f32> = a.iter().zip(e).map(|(a, e)| (a - e).abs()).collect();
-        let flips = errors.iter().filter(|e| **e > INSIDE).count();
+        let flips = errors.iter().filter(|e| **e > inside).count();
         let worst = errors.iter().copied().fold(0.0, f32::max);
         assert!(errors.iter().all(|e| *e <= FLIP), "{what}: {worst}");
-        assert!(flips as f64 <= FLIPS * errors.len() as f64 + 1.0, "{what}: {flips} of {}", errors.len());
+        assert!(flips as f64 <= share * errors.len() as f64 + 1.0, "{what}: {flips} of {}", errors.len());
     }
     if !actual.contributors().is_empty() {
         let pairs = actual.contributors().iter().zip(expected.contributors());
         let differ = pairs.filter(|(a, e)| a != e).count();
-        assert!(differ as f64 <= FLIPS * actual.alpha().len() as f64 + 1.0, "{what}: {differ} counts");
+        assert!(differ as f64 <= share * actual.alpha().len() as f64 + 1.0, "{what}: {differ} counts");
     }
 }
 
 fn compare(what: &str, g: &Gaussians, camera: &Camera, options: &SplatOptions) {
+    compare_within(what, g, camera, options, USUAL);
+}
+
+fn compare_within(what: &str, g: &Gaussians, camera: &Camera, options: &SplatOptions, tolerance: Tolerance) {
     let expected = splat::reference::render(g, camera, options).unwrap();
     for isa in CpuIsa::available() {
         let mut renderer = SplatRenderer::with_isa(isa).unwrap();
         let mut frame = Frame::new();
         renderer.render(g, camera, options, &mut frame).unwrap();
-        assert_close(&format!("{what}, {isa:?}"), &frame, &expected);
+        assert_close(&format!("{what}, {isa:?}"), &frame, &expected, tolerance);
     }
 }
 
@@ -93,7 +110,8 @@ fn needles_walls_and_fog() {
         let mut g = cloud(60, 11, [0.01, 0.02]);
         g.scales.fill(scale);
         g.opacities.fill(opacity);
-        compare(what, &g, &camera, &counted());
+        let tolerance = if what == "needles" { ILL_CONDITIONED } else { USUAL };
+        compare_within(what, &g, &camera, &counted(), tolerance);
     }
 }
 
@@ -184,6 +202,6 @@ fn the_comparison_notices_a_shift() {
     let expected = splat::reference::render(&g, &camera, &counted()).unwrap();
     let mut frame = Frame::new();
     SplatRenderer::new().render(&moved, &camera, &counted(), &mut frame).unwrap();
-    let compared = std::panic::catch_unwind(|| assert_close("moved", &frame, &expected));
+    let compared = std::panic::catch_unwind(|| assert_close("moved", &frame, &expected, USUAL));
     assert!(compared.is_err());
 }

@@ -73,6 +73,7 @@ pub(super) trait Lanes: Copy {
 const SHIFTER: f32 = 12_582_912.0;
 
 /// 2^f on -0.5 ..= 0.5, highest power first; a minimax fit of relative error 2e-7.
+#[expect(clippy::approx_constant, reason = "a fitted coefficient, not ln 2 itself")]
 const EXP2: [f32; 6] = [0.001_326_472_4, 0.009_671_513, 0.055_507_337, 0.240_222_42, 0.693_147, 1.0];
 
 /// The instruction sets that the CPU rasterizer has code for.
