@@ -1,6 +1,7 @@
 //! Everything the renderers write, side by side in one picture: `contact_sheet [OUT.png]`.
 //!
 //! Top: colour, alpha and depth of the splats. Bottom: shaded mesh, normals and depth of the mesh.
+#![expect(clippy::print_stdout, reason = "a command-line program")]
 
 use avatar_render::{
     Frame, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer, synthetic,

@@ -1,6 +1,7 @@
 //! Renders an avatar from all sides: `turntable [FILE] [--y-up] [OUT_DIR]`.
 //!
 //! Without a file a made-up figure is shown. Files of LHM and of most trainers have y up: pass `--y-up`.
+#![expect(clippy::print_stdout, reason = "a command-line program")]
 
 use avatar_render::{Avatar, Camera, Frame, Gaussians, SplatOptions, SplatRenderer, synthetic};
 use std::path::{Path, PathBuf};

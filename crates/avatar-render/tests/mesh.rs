@@ -1,4 +1,5 @@
 //! The mesh renderer against geometry that can be worked out by hand.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use avatar_render::synthetic;
 use avatar_render::{Camera, Mesh, MeshFrame, MeshOptions, MeshRenderer};

@@ -1,4 +1,5 @@
 //! The fast path against the plain statement of the same semantics, on random and on awkward scenes.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use avatar_render::synthetic::{self, Random};
 use avatar_render::{Camera, Colors, CpuIsa, Frame, Gaussians, SplatOptions, SplatRenderer, splat};

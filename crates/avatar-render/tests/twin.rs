@@ -1,5 +1,6 @@
 //! The same scenes on the CPU and on the GPU: tight inside, a bounded number of flips where a decision is
 //! discontinuous. Without any adapter the tests say so and pass; `ANICRAFTER_REQUIRE_GPU=1` makes that a failure.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 #![cfg(feature = "gpu")]
 
 use avatar_render::{

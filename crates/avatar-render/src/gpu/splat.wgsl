@@ -132,7 +132,7 @@ fn project(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let splat = project_one(id.x);
     splats[id.x] = splat;
-    for (var y = splat.low >> 16u; y < splat.high >> 16u; y++) {
+    for (var y = splat.low >> 16u; y < (splat.high >> 16u); y++) {
         for (var x = splat.low & 0xffffu; x < (splat.high & 0xffffu); x++) {
             atomicAdd(&cursors[y * params.tiles.x + x], 1u);
         }
@@ -184,7 +184,7 @@ fn scatter(@builtin(global_invocation_id) id: vec3<u32>) {
     let low = splats[id.x].low;
     let high = splats[id.x].high;
     let key = bitcast<u32>(splats[id.x].depth);
-    for (var y = low >> 16u; y < high >> 16u; y++) {
+    for (var y = low >> 16u; y < (high >> 16u); y++) {
         for (var x = low & 0xffffu; x < (high & 0xffffu); x++) {
             let slot = atomicAdd(&cursors[y * params.tiles.x + x], 1u);
             if (slot < params.capacity) {
