@@ -28,7 +28,7 @@ fn forward(c: &mut Criterion) {
         group.throughput(Throughput::Elements(n as u64));
         group.bench_function(n.to_string(), |b| {
             b.iter(|| {
-                model.forward_batch_into(&frames[..n], &mut vertices, &mut joints).expect("valid frames")
+                model.forward_batch_into(&frames[..n], &mut vertices, &mut joints).expect("valid frames");
             });
         });
     }

@@ -45,6 +45,7 @@ pub mod export;
 mod forward;
 mod kernel_blocks;
 mod kernel_lanes;
+mod kernel_points;
 mod kinematics;
 mod landmarks;
 mod lanes;

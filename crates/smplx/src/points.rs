@@ -7,7 +7,6 @@
 
 mod binding;
 mod kd_tree;
-mod kernel_points;
 mod lhm;
 mod retarget;
 mod skin;

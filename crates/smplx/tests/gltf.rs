@@ -50,7 +50,7 @@ fn an_independent_reader_sees_the_same_body_and_motion() {
                 rotations[node] = r.into_f32().nth(at).unwrap();
             }
             gltf::animation::util::ReadOutputs::Translations(mut t) => {
-                translations[node] = t.nth(at).unwrap()
+                translations[node] = t.nth(at).unwrap();
             }
             _ => panic!("only rotations and translations"),
         }

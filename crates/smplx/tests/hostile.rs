@@ -1,4 +1,5 @@
 //! Files that lie: every one is an error that names what is wrong, and none makes the readers panic.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
 
 use proptest::prelude::*;
 use smplx::synthetic::{self, Size};

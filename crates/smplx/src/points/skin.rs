@@ -1,11 +1,11 @@
 //! The avatar chain: neutral pose → zero pose → the frame's pose.
 
 use super::PointBinding;
-use super::kernel_points::{Piece, PointTables, skin_points};
 use crate::affine::{AFFINE_IDENTITY, Affine, invert_rigid, linear, transform_point};
 use crate::error::{Error, Result};
 use crate::forward::Frame;
 use crate::kernel_blocks::Simd;
+use crate::kernel_points::{Piece, PointTables, skin_points};
 use crate::kinematics::{Rotations, pose_joints};
 use crate::model::{BodyModel, check_finite};
 use crate::rotation::{Mat3, Quat, apply, matrix_from_axis_angle};

@@ -7,29 +7,29 @@ use crate::rotation::{Mat3, QUAT_IDENTITY, Quat, mul, normalise, quat_from_matri
 use crate::weights::SparseWeights;
 
 /// What the loop reads, for all points; it works on `first..first + out.means.len()`.
-pub(super) struct PointTables<'a> {
-    pub(super) weights: &'a SparseWeights,
+pub(crate) struct PointTables<'a> {
+    pub(crate) weights: &'a SparseWeights,
     /// Positions in the zero pose, shape included.
-    pub(super) zero: &'a [[f32; 3]],
+    pub(crate) zero: &'a [[f32; 3]],
     /// Linear part of each point's neutral→zero transform.
-    pub(super) to_zero: &'a [Mat3],
-    pub(super) rotation: &'a [Quat],
+    pub(crate) to_zero: &'a [Mat3],
+    pub(crate) rotation: &'a [Quat],
     /// Empty where no point is constrained.
-    pub(super) constrained: &'a [bool],
+    pub(crate) constrained: &'a [bool],
     /// The frame's 55 transforms.
-    pub(super) joints: &'a [Affine],
-    pub(super) translation: [f32; 3],
+    pub(crate) joints: &'a [Affine],
+    pub(crate) translation: [f32; 3],
 }
 
 /// A piece of the output.
-pub(super) struct Piece<'a> {
-    pub(super) first: usize,
-    pub(super) means: &'a mut [[f32; 3]],
-    pub(super) rotations: &'a mut [Quat],
-    pub(super) rigid: &'a mut [Quat],
+pub(crate) struct Piece<'a> {
+    pub(crate) first: usize,
+    pub(crate) means: &'a mut [[f32; 3]],
+    pub(crate) rotations: &'a mut [Quat],
+    pub(crate) rigid: &'a mut [Quat],
 }
 
-pub(super) fn skin_points(simd: Simd, tables: &PointTables<'_>, out: Piece<'_>) {
+pub(crate) fn skin_points(simd: Simd, tables: &PointTables<'_>, out: Piece<'_>) {
     match simd {
         Simd::Baseline => body(tables, out),
         #[cfg(target_arch = "x86_64")]
