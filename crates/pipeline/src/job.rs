@@ -284,7 +284,7 @@ impl Job {
         match preset {
             Preset::AniCrafter => Self {
                 input,
-                video: Video::default(),
+                video: Video { fps: Some(15.0), ..Video::default() },
                 models,
                 prompt,
                 sampling: Sampling::reference(),
