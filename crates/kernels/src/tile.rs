@@ -52,18 +52,14 @@ pub(crate) fn tile_f32<S: Simd, const MR: usize, const NP: usize, const VP: usiz
 /// The same for bf16 pairs, by `f32` products: the portable version of what one level has instructions for. A row at a
 /// time, as it needn't be fast.
 #[inline(always)]
-pub(crate) fn tile_pairs<S: Simd, const MR: usize, const NP: usize>(
-    s: S,
-    tile: Tile<'_, u32>,
-    c: &mut [f32],
-) {
-    for i in 0..MR {
-        for j in 0..NP {
+pub(crate) fn tile_pairs<S: Simd>(s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
+    for i in 0..tile.rows {
+        for j in 0..tile.panels {
             for lane in (0..PANEL).step_by(S::LANES) {
                 let c = &mut c[i * tile.ldc + j * PANEL + lane..];
                 let mut acc = if tile.accumulate { s.load(c) } else { s.splat(0.0) };
                 for p in 0..tile.k {
-                    let a = tile.a[p * MR + i];
+                    let a = tile.a[p * tile.rows + i];
                     let (even, odd) = s.split_pairs(&tile.b[j * tile.panel_stride + p * PANEL + lane..]);
                     acc = s.fma(s.splat(f32::from_bits(a << 16)), even, acc);
                     acc = s.fma(s.splat(f32::from_bits(a & 0xffff_0000)), odd, acc);

@@ -237,17 +237,17 @@ impl Simd for Avx512Bf16 {
     #[inline(always)]
     fn tile_bf16(self, tile: Tile<'_, u32>, c: &mut [f32]) {
         match (tile.rows, tile.panels) {
-            (1, 1) => tile_bf16::<1, 1>(self, tile, c),
-            (2, 1) => tile_bf16::<2, 1>(self, tile, c),
-            (4, 1) => tile_bf16::<4, 1>(self, tile, c),
-            (8, 1) => tile_bf16::<8, 1>(self, tile, c),
-            (14, 1) => tile_bf16::<14, 1>(self, tile, c),
-            (1, 2) => tile_bf16::<1, 2>(self, tile, c),
-            (2, 2) => tile_bf16::<2, 2>(self, tile, c),
-            (4, 2) => tile_bf16::<4, 2>(self, tile, c),
-            (8, 2) => tile_bf16::<8, 2>(self, tile, c),
-            (14, 2) => tile_bf16::<14, 2>(self, tile, c),
-            (8, 3) => tile_bf16::<8, 3>(self, tile, c),
+            (1, 1) => avx512!(tile_bf16::<1, 1>(self, tile, c)),
+            (2, 1) => avx512!(tile_bf16::<2, 1>(self, tile, c)),
+            (4, 1) => avx512!(tile_bf16::<4, 1>(self, tile, c)),
+            (8, 1) => avx512!(tile_bf16::<8, 1>(self, tile, c)),
+            (14, 1) => avx512!(tile_bf16::<14, 1>(self, tile, c)),
+            (1, 2) => avx512!(tile_bf16::<1, 2>(self, tile, c)),
+            (2, 2) => avx512!(tile_bf16::<2, 2>(self, tile, c)),
+            (4, 2) => avx512!(tile_bf16::<4, 2>(self, tile, c)),
+            (8, 2) => avx512!(tile_bf16::<8, 2>(self, tile, c)),
+            (14, 2) => avx512!(tile_bf16::<14, 2>(self, tile, c)),
+            (8, 3) => avx512!(tile_bf16::<8, 3>(self, tile, c)),
             other => unreachable!("no tile of {other:?}"),
         }
     }
@@ -272,7 +272,7 @@ impl Simd for Avx512Bf16 {
 /// ```text
 /// for each pair step p: for each row i, panel j: c[i][j] += a[p][i].even · b[j][p].even + a[p][i].odd · b[j][p].odd
 /// ```
-#[inline(always)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,avx2,fma")]
 fn tile_bf16<const MR: usize, const NP: usize>(s: Avx512Bf16, tile: Tile<'_, u32>, c: &mut [f32]) {
     let a = tile.a[..tile.k * MR].chunks_exact(MR);
     let mut b = [&tile.b[..0]; NP];
@@ -281,13 +281,13 @@ fn tile_bf16<const MR: usize, const NP: usize>(s: Avx512Bf16, tile: Tile<'_, u32
     }
     let mut acc = [[s.splat(0.0); NP]; MR];
     for (p, a) in a.enumerate() {
-        let mut bv = [avx512!(_mm512_setzero_si512()); NP];
+        let mut bv = [_mm512_setzero_si512(); NP];
         for j in 0..NP {
             let b = &b[j][p * PANEL..p * PANEL + PANEL];
             bv[j] = avx512!(_mm512_loadu_si512(b.as_ptr().cast()));
         }
         for i in 0..MR {
-            let a = avx512!(_mm512_set1_epi32(a[i].cast_signed()));
+            let a = _mm512_set1_epi32(a[i].cast_signed());
             for j in 0..NP {
                 acc[i][j] = avx512!(_mm512_dpbf16_ps(
                     acc[i][j],

@@ -128,27 +128,34 @@ pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Out {
         Level::Avx2 => avx2::Avx2::checked().run(kernel),
         #[cfg(target_arch = "aarch64")]
         Level::Neon => neon::Neon::checked().run(kernel),
-        _ => kernel.run(portable::Portable),
+        _ => portable::Portable.run(kernel),
     }
 }
 
-/// Implements [`Simd::tile`] by monomorphised tiles: `(rows, panels)` pairs and vectors a panel.
+/// Implements [`Simd::tile`] by monomorphised tiles: `(rows, panels)` pairs and vectors a panel. They lie behind a call,
+/// so that they are compiled once for a level and not once for each kernel that uses them.
 macro_rules! impl_tile {
     ($vp:literal: $(($mr:literal, $np:literal)),+) => {
         #[inline(always)]
         fn tile(self, tile: crate::simd::Tile<'_, f32>, c: &mut [f32]) {
-            match (tile.rows, tile.panels) {
-                $(($mr, $np) => crate::tile::tile_f32::<Self, $mr, $np, $vp>(self, tile, c),)+
-                other => unreachable!("no tile of {other:?}"),
+            struct Call<'a>(crate::simd::Tile<'a, f32>, &'a mut [f32]);
+            impl crate::simd::Kernel for Call<'_> {
+                type Out = ();
+                #[inline(always)]
+                fn run<S: Simd>(self, s: S) {
+                    let Self(tile, c) = self;
+                    match (tile.rows, tile.panels) {
+                        $(($mr, $np) => crate::tile::tile_f32::<S, $mr, $np, $vp>(s, tile, c),)+
+                        other => unreachable!("no tile of {other:?}"),
+                    }
+                }
             }
+            self.run(Call(tile, c));
         }
 
         #[inline(always)]
         fn tile_bf16(self, tile: crate::simd::Tile<'_, u32>, c: &mut [f32]) {
-            match (tile.rows, tile.panels) {
-                $(($mr, $np) => crate::tile::tile_pairs::<Self, $mr, $np>(self, tile, c),)+
-                other => unreachable!("no tile of {other:?}"),
-            }
+            crate::tile::tile_pairs(self, tile, c);
         }
     };
 }

@@ -2,12 +2,18 @@
 
 use half::bf16;
 
-use super::{PANEL, Simd, impl_tile};
+use super::{Kernel, PANEL, Simd, impl_tile};
 use crate::elementwise::widen;
 
 /// Needs nothing of the CPU.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
+
+impl Portable {
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        kernel.run(self)
+    }
+}
 
 const L: usize = 4;
 
