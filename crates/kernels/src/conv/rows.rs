@@ -106,34 +106,39 @@ unsafe fn normalise_raw<S: Simd>(input: &Input<'_>, src: *const [f32], dst: &mut
                 (c as f32).sqrt() / sum.sqrt().max(1e-12)
             }
         };
-        let gamma = input.gamma.map(<[f32]>::as_ptr);
-        let vector = |v: S::V, g: Option<S::V>| {
-            let mut v = S::mul(v, S::splat(factor));
-            if let Some(g) = g {
-                v = S::mul(v, g);
+        let scale = S::splat(factor);
+        for k in (0..whole).step_by(S::LANES) {
+            let mut v = S::mul(S::load(src.add(k)), scale);
+            if let Some(gamma) = input.gamma {
+                v = S::mul(v, S::load(gamma.as_ptr().add(k)));
             }
             if input.silu {
-                let e = exp::<S>(S::sub(S::splat(0.0), v));
-                v = S::div(v, S::add(S::splat(1.0), e));
+                v = silu::<S>(v);
             }
-            v
-        };
-        for k in (0..whole).step_by(S::LANES) {
-            let g = gamma.map(|g| S::load(g.add(k)));
-            S::store(dst.add(k), vector(S::load(src.add(k)), g));
+            S::store(dst.add(k), v);
         }
         if whole < c {
             // The tail goes through a whole vector of its own, so that every channel sees the same arithmetic.
-            let (mut tail, mut tail_gamma) = ([0.0_f32; 16], [0.0_f32; 16]);
+            let mut tail = [0.0_f32; 16];
             for k in whole..c {
-                tail[k - whole] = *src.add(k);
-                tail_gamma[k - whole] = gamma.map_or(1.0, |g| *g.add(k));
+                tail[k - whole] = *src.add(k) * factor * input.gamma.map_or(1.0, |g| g[k]);
             }
-            let v = vector(S::load(tail.as_ptr()), Some(S::load(tail_gamma.as_ptr())));
-            S::store(tail.as_mut_ptr(), v);
+            if input.silu {
+                S::store(tail.as_mut_ptr(), silu::<S>(S::load(tail.as_ptr())));
+            }
             for k in whole..c {
                 *dst.add(k) = tail[k - whole];
             }
         }
     }
+}
+
+/// `x · sigmoid(x)`
+///
+/// # Safety
+/// The CPU has `S`.
+#[inline(always)]
+unsafe fn silu<S: Simd>(v: S::V) -> S::V {
+    // SAFETY: the caller's.
+    unsafe { S::div(v, S::add(S::splat(1.0), exp::<S>(S::sub(S::splat(0.0), v)))) }
 }

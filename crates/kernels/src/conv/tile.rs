@@ -131,23 +131,27 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
     acc: &mut [[S::V; NV]; MR],
 ) {
     let per_panel = PANEL / S::LANES;
-    // SAFETY: as in `tile`.
-    unsafe {
-        let mut b = p.b.add(panel * p.b_stride + block * p.k * PANEL);
-        let a = a.add(row * p.lda);
-        for k in 0..p.k {
+    // Addresses by `wrapping_add` and no index arithmetic inside: builds with debug assertions check `add` and `*`.
+    let a = a.wrapping_add(row * p.lda);
+    let rows: [*const f32; MR] = std::array::from_fn(|i| a.wrapping_add(i * p.lda));
+    let offsets: [usize; NV] =
+        std::array::from_fn(|v| (v / per_panel) * p.b_stride + (v % per_panel) * S::LANES);
+    let mut b = p.b.wrapping_add(panel * p.b_stride + block * p.k * PANEL);
+    for k in 0..p.k {
+        // SAFETY: as in `tile`.
+        unsafe {
             let mut bv = [S::splat(0.0); NV];
-            for (v, bv) in bv.iter_mut().enumerate() {
-                *bv = S::load(b.add((v / per_panel) * p.b_stride + (v % per_panel) * S::LANES));
+            for (bv, &offset) in bv.iter_mut().zip(&offsets) {
+                *bv = S::load(b.wrapping_add(offset));
             }
-            for (i, acc) in acc.iter_mut().enumerate() {
-                let x = S::splat(*a.add(i * p.lda + k));
+            for (acc, row) in acc.iter_mut().zip(&rows) {
+                let x = S::splat(row.wrapping_add(k).read_unaligned());
                 for (acc, bv) in acc.iter_mut().zip(bv) {
                     *acc = S::fma(x, bv, *acc);
                 }
             }
-            b = b.add(PANEL);
         }
+        b = b.wrapping_add(PANEL);
     }
 }
 

@@ -285,10 +285,15 @@ unsafe fn transform_input<S: Simd>(
         unsafe {
             let (patch, v) = (patch.as_ptr(), v.as_mut_ptr().add(tile * stride));
             for k in (0..stride).step_by(S::LANES) {
-                let load = |i: usize, j: usize| S::load(patch.add((i * width + j) * stride + k));
                 let mut d = [[S::splat(0.0); 4]; 4];
                 for (i, d) in d.iter_mut().enumerate() {
-                    *d = bt::<S>([load(i, 0), load(i, 1), load(i, 2), load(i, 3)]);
+                    let row = patch.add(i * width * stride + k);
+                    *d = bt::<S>([
+                        S::load(row),
+                        S::load(row.add(stride)),
+                        S::load(row.add(2 * stride)),
+                        S::load(row.add(3 * stride)),
+                    ]);
                 }
                 for j in 0..4 {
                     let column = bt::<S>([d[0][j], d[1][j], d[2][j], d[3][j]]);
@@ -395,18 +400,31 @@ unsafe fn transform_time<S: Simd>(f: [Option<&[f32]>; 4], d: [&mut [f32]; 4], pa
     let len = d[0].len();
     assert!(f.iter().flatten().all(|f| f.len() == len), "transformed frames differ in length");
     assert!(d.iter().all(|d| d.len() == len) && len.is_multiple_of(S::LANES), "operands differ in length");
-    let f = f.map(|f| f.map(<[f32]>::as_ptr));
-    let d = d.map(<[f32]>::as_mut_ptr);
+    let [f0, f1, f2, f3] = f;
+    let [d0, d1, d2, d3] = d.map(<[f32]>::as_mut_ptr);
     // SAFETY: offsets are below the common length.
     unsafe {
         for k in (0..len).step_by(S::LANES) {
-            let v = f.map(|f| f.map_or(S::splat(0.0), |f| S::load(f.add(k))));
-            S::store(d[0].add(k), S::sub(v[0], v[2]));
-            S::store(d[1].add(k), S::add(v[1], v[2]));
-            S::store(d[2].add(k), S::sub(v[2], v[1]));
+            let (f1, f2) = (load_or_zero::<S>(f1, k), load_or_zero::<S>(f2, k));
+            S::store(d0.add(k), S::sub(load_or_zero::<S>(f0, k), f2));
+            S::store(d1.add(k), S::add(f1, f2));
+            S::store(d2.add(k), S::sub(f2, f1));
             if pair {
-                S::store(d[3].add(k), S::sub(v[3], v[1]));
+                S::store(d3.add(k), S::sub(load_or_zero::<S>(f3, k), f1));
             }
+        }
+    }
+}
+
+/// # Safety
+/// The CPU has `S`; where there is a slice, it has a whole vector at `k`.
+#[inline(always)]
+unsafe fn load_or_zero<S: Simd>(f: Option<&[f32]>, k: usize) -> S::V {
+    // SAFETY: the caller's.
+    unsafe {
+        match f {
+            Some(f) => S::load(f.as_ptr().add(k)),
+            None => S::splat(0.0),
         }
     }
 }
@@ -442,10 +460,15 @@ unsafe fn transform_output<S: Simd>(
             let m = m.as_ptr().add(tile * wide);
             let out = pixels.as_mut_ptr();
             for k in (0..wide).step_by(S::LANES) {
-                let load = |i: usize, j: usize| S::load(m.add((4 * i + j) * plane + k));
                 let mut rows = [[S::splat(0.0); 4]; 2];
                 for j in 0..4 {
-                    let [a, b] = at::<S>([load(0, j), load(1, j), load(2, j), load(3, j)]);
+                    let column = m.add(j * plane + k);
+                    let [a, b] = at::<S>([
+                        S::load(column),
+                        S::load(column.add(4 * plane)),
+                        S::load(column.add(8 * plane)),
+                        S::load(column.add(12 * plane)),
+                    ]);
                     rows[0][j] = a;
                     rows[1][j] = b;
                 }
