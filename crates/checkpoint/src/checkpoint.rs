@@ -268,6 +268,8 @@ impl Checkpoint {
 
     /// One part of a tensor in the file's own shape.
     fn part(&self, part: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        // Asked for as a whole, the bytes come in long reads and not page by page as they are touched.
+        self.source.prefetch(part);
         let view = self.source.tensor(part)?;
         let tensor = convert::tensor(&view, view.shape(), dtype, device)?;
         drop(view);

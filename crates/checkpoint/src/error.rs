@@ -64,7 +64,7 @@ pub enum Error {
         targets: Vec<String>,
     },
     /// A LoRA whose shapes don't fit their target.
-    #[error("LoRA {lora:?}: {up:?} × {down:?} doesn't fit {target:?} of shape {shape:?}")]
+    #[error("LoRA {lora:?}: {factors:?} doesn't fit {target:?} of shape {shape:?}")]
     LoraShape {
         /// The LoRA.
         lora: String,
@@ -72,10 +72,8 @@ pub enum Error {
         target: String,
         /// Its shape.
         shape: Vec<usize>,
-        /// Shape of the up matrix, or of the difference.
-        up: Vec<usize>,
-        /// Shape of the down matrix; empty for a difference.
-        down: Vec<usize>,
+        /// Shapes of the up and the down matrix, or of the difference alone.
+        factors: Vec<Vec<usize>>,
     },
     /// One half of a LoRA pair is missing.
     #[error("LoRA {lora:?}: {target:?} has an {has} matrix and no other half")]

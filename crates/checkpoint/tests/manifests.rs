@@ -1,5 +1,6 @@
 //! The pattern files expand to the published files: their hashes of names and shapes are the ones that the reference knows
 //! (`diffsynth/configs/model_config.py`), computed as it computes them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use checkpoint::{Manifest, Model, preset, preset_names};
 use md5::{Digest, Md5};

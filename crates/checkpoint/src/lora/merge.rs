@@ -44,7 +44,8 @@ pub(crate) fn check(patch: &Patch, target: &str, shape: &[usize]) -> Result<()> 
         return Ok(());
     }
     let (lora, target, shape) = (patch.lora.clone(), target.to_owned(), shape.to_vec());
-    Err(Error::LoraShape { lora, target, shape, up, down })
+    let factors = if patch.down.is_some() { vec![up, down] } else { vec![up] };
+    Err(Error::LoraShape { lora, target, shape, factors })
 }
 
 /// The tensor with all patches added, in the tensor's own type (F32, BF16 or F16), on the CPU.
