@@ -49,8 +49,13 @@ impl Baked {
             _ => false,
         };
         let dropped = [Piece::Skirt, Piece::Hair, Piece::Brim].map(|p| (p, dropped(p, random)));
-        let mut baked =
-            Self { points: Vec::new(), thickness, colors: Vec::new(), scales: Vec::new(), opacities: Vec::new() };
+        let mut baked = Self {
+            points: Vec::new(),
+            thickness,
+            colors: Vec::new(),
+            scales: Vec::new(),
+            opacities: Vec::new(),
+        };
         baked.scatter(random, t, figure, &posed, &|p| dropped.contains(&(p, true)));
         baked.paint(random, t, figure, &posed, portrait);
         baked.damage(random, t, figure);
@@ -100,7 +105,11 @@ impl Baked {
                 if u + v > 1.0 {
                     (u, v) = (1.0 - u, 1.0 - v);
                 }
-                self.points.push(Point { face: *f, shares: [1.0 - u - v, u, v], lift: depth * random.normal() });
+                self.points.push(Point {
+                    face: *f,
+                    shares: [1.0 - u - v, u, v],
+                    lift: depth * random.normal(),
+                });
                 let spacing = (step as f32 / density(f)).sqrt();
                 let sigma = softness * spacing * (1.0 + 0.15 * random.normal()).clamp(0.5, 2.0);
                 self.scales.push([sigma * 1.1, sigma * 0.95, sigma * flat]);

@@ -12,7 +12,9 @@ use crate::render::{Actor, Painter, Picture, Scene};
 use crate::template::Template;
 use crate::track::Track;
 use crate::{Error, Result, Split, character, portrait, scenes};
-use avatar_render::{Frame as Splats, Gaussians, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer};
+use avatar_render::{
+    Frame as Splats, Gaussians, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer,
+};
 use bg_mask::{Layout, Render};
 use glam::Quat;
 use image::RgbImage;
@@ -98,7 +100,8 @@ impl Maker {
         let kind = move_random.pick(Kind::of(split));
         let heading = heading(&mut move_random);
         let mover = Mover::random(&mut move_random, kind, &figure.joints, figure.ground, heading);
-        let track = Track::random(&mut random.fork(), &mover, figure.height, [SIZE[1] as u32, SIZE[0] as u32]);
+        let track =
+            Track::random(&mut random.fork(), &mover, figure.height, [SIZE[1] as u32, SIZE[0] as u32]);
         let plate = Plate::random(&mut random.fork());
         let mut wrong = Wrong::random(&mut random.fork());
         let mut plate_random = random.fork();
@@ -106,13 +109,14 @@ impl Maker {
 
         let mut clip = Clip::default();
         clip.parts[Part::Reference as usize] =
-            character::reference_frame(&portrait.picture, &portrait.mask, SIZE[1] as u32, SIZE[0] as u32)?.into_raw();
+            character::reference_frame(&portrait.picture, &portrait.mask, SIZE[1] as u32, SIZE[0] as u32)?
+                .into_raw();
         for index in 0..FRAMES {
             let time = (index as f32 - 0.5 * (FRAMES - 1) as f32) / FPS;
             let view = track.view(time);
             let pose = mover.pose(time);
             let t = &self.template;
-            figure.pose(t, &pose, &figure.thickness, &mut self.posed)?;
+            figure.stand(t, &pose, &mut self.posed)?;
             let actor = Actor { template: t, figure: &figure, posed: &self.posed };
             self.painter.frame(&scene, &actor, &view, &mut self.picture);
             let guessed = wrong.apply(&pose, time);
@@ -124,7 +128,12 @@ impl Maker {
             let mesh = Mesh { vertices: &self.guessed.bare, faces: t.model.faces() };
             self.mesher.render(&mesh, &view.camera(1)?, &options, &mut self.mesh)?;
             let scale = if detour { 2 } else { 1 };
-            self.splatter.render(&self.gaussians, &view.camera(scale)?, &SplatOptions::default(), &mut self.splats)?;
+            self.splatter.render(
+                &self.gaussians,
+                &view.camera(scale)?,
+                &SplatOptions::default(),
+                &mut self.splats,
+            )?;
 
             let person = self.person_mask(scale as usize);
             let size = [SIZE[1], SIZE[0]];
@@ -142,7 +151,8 @@ impl Maker {
             add(Part::Plate, &background);
             add(Part::Shadow, &self.picture.shadow);
             if normals {
-                let encoded: Vec<u8> = self.mesh.normals().as_chunks::<3>().0.iter().flat_map(encode).collect();
+                let encoded: Vec<u8> =
+                    self.mesh.normals().as_chunks::<3>().0.iter().flat_map(encode).collect();
                 add(Part::Normals, &encoded);
             }
         }
@@ -173,7 +183,8 @@ impl Maker {
             return Ok(out);
         }
         let margin = if scale > 1 { 8 } else { 0 };
-        let (x0, y0) = ((covered.x0 / scale).saturating_sub(margin), (covered.y0 / scale).saturating_sub(margin));
+        let (x0, y0) =
+            ((covered.x0 / scale).saturating_sub(margin), (covered.y0 / scale).saturating_sub(margin));
         let x1 = (covered.x1.div_ceil(scale) + margin).min(w);
         let y1 = (covered.y1.div_ceil(scale) + margin).min(h);
         let (cw, ch) = (x1 - x0, y1 - y0);

@@ -1,7 +1,7 @@
 //! Patterns of cloth: a colour for each place of a flat piece.
 
 use crate::Split;
-use crate::noise::{BLOTCH, FBM, GRAIN, hash, lines, step, stripes};
+use crate::noise::{BLOTCH, FBM, GRAIN, floor, hash, lines, round, step, stripes};
 use crate::random::Random;
 use glam::{Vec2, Vec3};
 
@@ -157,20 +157,26 @@ impl Cloth {
             }
             Pattern::Diagonal => a.lerp(b, stripes((u + v) * 0.7, s, 0.45, f)),
             Pattern::Dots => {
-                let row = (v / s).round();
+                let row = round(v / s);
                 let x = u / s + 0.5 * (row.rem_euclid(2.0));
-                let d = Vec2::new(x - x.round(), v / s - row).length();
+                let d = Vec2::new(x - round(x), v / s - row).length();
                 a.lerp(b, step(0.28 - d, f / s))
             }
             Pattern::Zigzag => {
-                let saw = ((u / s).fract().abs() - 0.5).abs() * s;
+                let saw = (u / s - floor(u / s) - 0.5).abs() * s;
                 a.lerp(b, stripes(v + saw, s, 0.45, f))
             }
             Pattern::Argyle => {
                 let (p, q) = (u / s + 0.5 * v / s, u / s - 0.5 * v / s);
-                let odd = (p.floor() + q.floor()).rem_euclid(2.0) > 0.5;
+                let odd = (floor(p) + floor(q)).rem_euclid(2.0) > 0.5;
                 let line = lines(p + 0.5, 1.0, 0.03, f / s).max(lines(q + 0.5, 1.0, 0.03, f / s));
-                let plain = if f > 0.7 * s { a.lerp(b, 0.5) } else if odd { b } else { a };
+                let plain = if f > 0.7 * s {
+                    a.lerp(b, 0.5)
+                } else if odd {
+                    b
+                } else {
+                    a
+                };
                 plain.lerp(c, line)
             }
         };
@@ -181,7 +187,7 @@ impl Cloth {
     fn scatter(&self, u: f32, v: f32, f: f32) -> Vec3 {
         let [a, b, c] = self.colors;
         let s = self.scale;
-        let (x, y) = ((u / s).floor() as i32, (v / s).floor() as i32);
+        let (x, y) = (floor(u / s) as i32, floor(v / s) as i32);
         let mut color = a;
         let jitter = hash(x + self.seed, y);
         let at = Vec2::new(0.35 + 0.3 * jitter, 0.35 + 0.3 * hash(x, y + self.seed));
@@ -263,9 +269,9 @@ impl Badge {
         let q = 0.25 * footprint;
         let hit = |du: f32, dv: f32| {
             let (u, v) = (u + du, v + dv);
-            let glyph = (u / pitch).floor();
+            let glyph = floor(u / pitch);
             let i = glyph as i32 * 4 + (((u - glyph * pitch) / cell).floor() as i32).min(3);
-            f32::from(u8::from(bit(i, (v / cell).floor() as i32)))
+            f32::from(u8::from(bit(i, floor(v / cell) as i32)))
         };
         0.25 * (hit(-q, -q) + hit(q, -q) + hit(-q, q) + hit(q, q))
     }

@@ -101,7 +101,10 @@ impl Extras {
             let ray = c * RAYS as f32 - 0.5;
             let pick = |o: &[f32; RAYS]| {
                 let i = ray.floor();
-                let (a, b) = (o[(i as i32).rem_euclid(RAYS as i32) as usize], o[(i as i32 + 1).rem_euclid(RAYS as i32) as usize]);
+                let (a, b) = (
+                    o[(i as i32).rem_euclid(RAYS as i32) as usize],
+                    o[(i as i32 + 1).rem_euclid(RAYS as i32) as usize],
+                );
                 a + (b - a) * (ray - i)
             };
             let down = r * (length + top - joints[0].y);

@@ -86,8 +86,7 @@ impl Figure {
         let scale = (t.joints[15].y - t.joints[0].y) / (joints[15].y - joints[0].y);
         let mut place = t.rest.clone();
         place.extend(extras.rest.iter().map(|p| t.joints[0] + (*p - joints[0]) * scale));
-        let mut piece: Vec<Piece> =
-            t.eye.iter().map(|e| if *e { Piece::Eye } else { Piece::Body }).collect();
+        let mut piece: Vec<Piece> = t.eye.iter().map(|e| if *e { Piece::Eye } else { Piece::Body }).collect();
         piece.extend(&extras.piece);
         let ground = shaped.iter().map(|v| v.y).fold(f32::INFINITY, f32::min);
         let crown = shaped.iter().map(|v| v.y).fold(f32::NEG_INFINITY, f32::max);
@@ -121,7 +120,8 @@ impl Figure {
             vec3(smplx::transform_point(&out.body.joints.transforms[joint], p.to_array()))
         };
         let moved = self.extras.rest.iter().zip(&self.extras.weights).map(|(p, w)| {
-            w.iter().filter(|w| w.1 > 0.0).map(|(j, s)| move_by(*p, usize::from(*j)) * *s).sum::<Vec3>() + shift
+            w.iter().filter(|w| w.1 > 0.0).map(|(j, s)| move_by(*p, usize::from(*j)) * *s).sum::<Vec3>()
+                + shift
         });
         out.vertices.extend(moved);
         vertex_normals(&out.vertices, &self.faces, &mut out.normals);
@@ -133,6 +133,15 @@ impl Figure {
             out.spheres.push((move_by(s.at, s.joint) + shift, s.radius));
             out.parts.push(s.part);
         }
+        Ok(())
+    }
+
+    /// Poses the person as it is, and finds how much of the sky each of its vertices sees.
+    ///
+    /// # Errors
+    /// When something isn't finite.
+    pub fn stand(&self, t: &Template, pose: &Pose, out: &mut PosedFigure) -> Result<()> {
+        self.pose(t, pose, &self.thickness, out)?;
         self.shade(t, out);
         Ok(())
     }
@@ -140,12 +149,14 @@ impl Figure {
     /// How much of the sky other parts of the body leave to each vertex.
     fn shade(&self, t: &Template, out: &mut PosedFigure) {
         out.open.clear();
+        let apart: [[bool; 11]; 11] =
+            std::array::from_fn(|a| std::array::from_fn(|b| !touching(a as u8, b as u8)));
         let n_body = t.rest.len();
         for (v, (p, n)) in out.vertices.iter().zip(&out.normals).enumerate() {
             let (part, base) = if v < n_body { (t.part[v], t.open[v]) } else { (2, 1.0) };
             let mut hidden = 0.0;
             for ((c, r), other) in out.spheres.iter().zip(&out.parts) {
-                if !touching(part, *other) {
+                if apart[usize::from(part)][usize::from(*other)] {
                     hidden += occlusion(*p, *n, *c, *r);
                 }
             }

@@ -65,7 +65,7 @@ impl Part {
 
     /// Its bytes.
     #[must_use]
-    pub fn len(self) -> usize {
+    pub fn bytes(self) -> usize {
         self.shape().iter().product()
     }
 }
@@ -77,8 +77,8 @@ pub fn describe(parts: &[Part]) -> Value {
     let fields: Vec<Value> = parts
         .iter()
         .map(|p| {
-            let field = json!({"name": p.name(), "shape": p.shape(), "offset": offset, "bytes": p.len()});
-            offset += p.len();
+            let field = json!({"name": p.name(), "shape": p.shape(), "offset": offset, "bytes": p.bytes()});
+            offset += p.bytes();
             field
         })
         .collect();

@@ -39,6 +39,7 @@ pub mod render;
 pub mod scenes;
 pub mod shadow;
 pub mod sheet;
+pub mod stats;
 pub mod template;
 pub mod track;
 pub mod view;

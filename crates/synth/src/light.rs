@@ -1,7 +1,7 @@
 //! The light of a scene and how a camera turns it into bytes.
 
-use crate::random::Random;
 use crate::noise::FBM;
+use crate::random::Random;
 use glam::Vec3;
 
 /// Sun, sky and what the ground throws back; linear.
@@ -58,11 +58,8 @@ impl Light {
             Weather::Dusk => random.range(0.35, 0.9),
             _ => random.range(0.5, 1.2),
         };
-        let sun = Vec3::new(
-            elevation.cos() * azimuth.sin(),
-            elevation.sin(),
-            elevation.cos() * azimuth.cos(),
-        );
+        let sun =
+            Vec3::new(elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos());
         let v = Vec3::new;
         let (sun_color, sky, softness) = match weather {
             Weather::Sunny => (v(1.0, 0.93, 0.82) * random.range(2.2, 3.6), v(0.50, 0.62, 0.82), 0.02),
@@ -75,7 +72,11 @@ impl Light {
                 (tint * random.range(0.8, 2.2), v(0.62, 0.60, 0.56).lerp(v(0.62, 0.55, 0.44), warm), 0.10)
             }
             Weather::Dusk => {
-                let tint = if random.chance(0.6) { v(1.0, 0.70, 0.38) } else { random.color() * 1.5 };
+                let tint = if random.chance(0.85) {
+                    v(1.0, 0.70, 0.38)
+                } else {
+                    random.color().lerp(Vec3::ONE * 0.4, 0.5) * 1.6
+                };
                 (tint * random.range(0.6, 1.4), v(0.16, 0.20, 0.32), 0.05)
             }
         };

@@ -2,7 +2,7 @@
 
 use crate::Split;
 use crate::cloth::{Badge, Cloth};
-use crate::noise::{BLOTCH, FBM, GRAIN, RIDGES, smoothstep, step};
+use crate::noise::{BLOTCH, FBM, GRAIN, RIDGES, round, smoothstep, step};
 use crate::random::Random;
 use crate::template::Template;
 use glam::{Vec2, Vec3};
@@ -128,7 +128,8 @@ impl Look {
             _ => random.color(),
         };
         let long = random.chance(0.4);
-        let top = random.pick(&[Top::Tee, Top::Tee, Top::Tank, Top::Sweater, Top::Shirt, Top::Jacket, Top::Open]);
+        let top =
+            random.pick(&[Top::Tee, Top::Tee, Top::Tank, Top::Sweater, Top::Shirt, Top::Jacket, Top::Open]);
         let bottom = random.pick(&[
             Bottom::Trousers,
             Bottom::Trousers,
@@ -173,10 +174,18 @@ impl Look {
             hairline: random.range(-0.012, 0.014),
             beard: if !long && random.chance(0.3) { random.range(0.3, 1.0) } else { 0.0 },
             lips: skin.lerp(Vec3::new(0.42, 0.09, 0.09), random.range(0.3, 0.8)),
-            eyes: random.pick(&[Vec3::new(0.06, 0.03, 0.015), Vec3::new(0.10, 0.15, 0.22), Vec3::new(0.08, 0.10, 0.04)]),
+            eyes: random.pick(&[
+                Vec3::new(0.06, 0.03, 0.015),
+                Vec3::new(0.10, 0.15, 0.22),
+                Vec3::new(0.08, 0.10, 0.04),
+            ]),
             glasses: random.chance(0.15).then(|| Vec3::splat(random.range(0.01, 0.15))),
             hat: random.chance(0.14).then(|| {
-                (random.color(), random.range(0.025, 0.06), if random.chance(0.6) { random.range(0.05, 0.11) } else { 0.0 })
+                (
+                    random.color(),
+                    random.range(0.025, 0.06),
+                    if random.chance(0.6) { random.range(0.05, 0.11) } else { 0.0 },
+                )
             }),
             top,
             top_cloth,
@@ -310,7 +319,7 @@ impl Look {
                 let zip = if self.top == Top::Jacket { self.trim * 0.5 + 0.25 } else { color * 0.55 };
                 color = color.lerp(zip, line);
                 if self.top == Top::Shirt {
-                    let button = Vec2::new(p.x, p.y - (p.y / 0.085).round() * 0.085).length();
+                    let button = Vec2::new(p.x, p.y - round(p.y / 0.085) * 0.085).length();
                     color = color.lerp(self.trim, step(0.008 - button, f));
                 }
             }
@@ -366,7 +375,10 @@ impl Look {
 
     fn foot(&self, p: Vec3, up: f32, f: f32) -> Surface {
         let color = self.shoe.lerp(self.sole, step(0.024 - up, f));
-        let laces = step(0.02 - (p.x.abs() - 0.09).abs(), f) * step(p.z - 0.03, f) * step(up - 0.05, f) * step(0.11 - up, f);
+        let laces = step(0.02 - (p.x.abs() - 0.09).abs(), f)
+            * step(p.z - 0.03, f)
+            * step(up - 0.05, f)
+            * step(0.11 - up, f);
         let color = color.lerp(self.sole, 0.6 * laces);
         Surface { albedo: color * (1.0 + 0.06 * FBM.at(p.x * 3.0, p.z * 3.0, f)), gloss: 0.15, skin: false }
     }
@@ -445,7 +457,8 @@ impl Look {
             - 0.09 * smoothstep(0.085, 0.13, back)
             - 0.16 * (aside - 0.02).max(0.0) * smoothstep(0.06, 0.0, back);
         let ragged = line + 0.004 * GRAIN.at(p.x * 3.0, p.z * 3.0, 0.0);
-        let ear = aside > 0.070 && (0.055..0.125).contains(&back) && up.abs() < 0.04 && self.hair_length == 0.0;
+        let ear =
+            aside > 0.070 && (0.055..0.125).contains(&back) && up.abs() < 0.04 && self.hair_length == 0.0;
         if ear { 0.0 } else { smoothstep(-0.004, 0.004, up - ragged) }
     }
 
@@ -463,7 +476,8 @@ impl Look {
 
     fn hair_at(&self, p: Vec3, f: f32) -> Surface {
         let u = p.x.atan2(-p.z) * 0.4;
-        let strand = 0.35 * GRAIN.at(u * 6.0, p.y * 0.9, f * 4.0) + 0.2 * RIDGES.at(u * 2.0, p.y * 0.6, f * 2.0);
+        let strand =
+            0.35 * GRAIN.at(u * 6.0, p.y * 0.9, f * 4.0) + 0.2 * RIDGES.at(u * 2.0, p.y * 0.6, f * 2.0);
         Surface { albedo: self.hair * (1.0 + strand).max(0.3), gloss: 0.35, skin: false }
     }
 

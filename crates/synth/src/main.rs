@@ -8,10 +8,15 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use synth::{Clip, Maker, Part, Split, layout, sheet::Sheet};
+use synth::sheet::Sheet;
+use synth::stats::Stats;
+use synth::{Clip, Maker, Part, Split, layout};
 
 #[derive(Parser)]
-#[command(name = "synth", about = "Makes synthetic training clips: a person in a lit scene, and what the pipeline would be given of it")]
+#[command(
+    name = "synth",
+    about = "Makes synthetic training clips: a person in a lit scene, and what the pipeline would be given of it"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -124,7 +129,8 @@ fn run(command: Command) -> Outcome<()> {
 }
 
 fn named(names: &[String]) -> Outcome<Vec<Part>> {
-    let part = |name: &String| Part::from_name(name).ok_or_else(|| format!("a clip has no part {name:?}").into());
+    let part =
+        |name: &String| Part::from_name(name).ok_or_else(|| format!("a clip has no part {name:?}").into());
     names.iter().map(part).collect()
 }
 
@@ -193,49 +199,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// Mean PSNR over clips: on the body's mesh, where the shadow is, and everywhere.
+/// A line for each clip, then the means.
 fn stats(which: &Which) -> Outcome<()> {
     let rows = Mutex::new(Vec::new());
     each(which, &Part::ALL, None, |n, clip| {
-        let (blend, target) = (clip.part(Part::Blend), clip.part(Part::Target));
-        let (mesh, shadow) = (clip.part(Part::Mesh), clip.part(Part::Shadow));
-        let on = |test: &dyn Fn(usize) -> bool| {
-            let (mut sum, mut count) = (0.0, 0_usize);
-            for i in (0..shadow.len()).filter(|i| test(*i)) {
-                for k in 3 * i..3 * i + 3 {
-                    sum += (f64::from(blend[k]) - f64::from(target[k])).powi(2);
-                }
-                count += 3;
-            }
-            (count > 0).then(|| -10.0 * (sum.max(1e-9) / count as f64 / 65025.0).log10())
-        };
-        let person = on(&|i| mesh[3 * i] > 1);
-        let shade = on(&|i| shadow[i] > 8);
-        let whole = on(&|_| true);
-        let share = (0..shadow.len()).filter(|i| mesh[3 * i] > 1).count() as f64 / shadow.len() as f64;
-        let dark = (0..shadow.len()).filter(|i| shadow[*i] > 8).count() as f64 / shadow.len() as f64;
-        lock(&rows).push((n, person, shade, whole, share, dark));
+        lock(&rows).push((n, Stats::of(&clip)));
         Ok(())
     })?;
     let mut rows = rows.into_inner().unwrap_or_else(|e| e.into_inner());
     rows.sort_by_key(|r| r.0);
     let mut out = std::io::stdout();
-    for (n, person, shade, whole, share, dark) in &rows {
-        let text = |v: &Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.1}"));
-        writeln!(
-            out,
-            "{n} person {} shadow {} whole {} (person {:.0} %, shadow {:.1} % of the picture)",
-            text(person), text(shade), text(whole), 100.0 * share, 100.0 * dark
-        )?;
+    for (n, row) in &rows {
+        writeln!(out, "{n}: {row}")?;
     }
-    let mean = |of: &dyn Fn(&(u64, Option<f64>, Option<f64>, Option<f64>, f64, f64)) -> Option<f64>| {
-        let values: Vec<f64> = rows.iter().filter_map(of).collect();
-        values.iter().sum::<f64>() / values.len().max(1) as f64
-    };
-    writeln!(
-        out,
-        "mean person {:.2} dB, shadow {:.2} dB, whole {:.2} dB",
-        mean(&|r| r.1), mean(&|r| r.2), mean(&|r| r.3)
-    )?;
+    let all: Vec<Stats> = rows.into_iter().map(|r| r.1).collect();
+    writeln!(out, "mean: {}", Stats::mean(&all))?;
     Ok(())
 }

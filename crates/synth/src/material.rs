@@ -1,7 +1,7 @@
 //! What things of a scene are made of: a colour for each place of a surface.
 
 use crate::Split;
-use crate::noise::{BLOTCH, CELLS, FBM, GRAIN, RIDGES, hash, lines, step, stripes};
+use crate::noise::{BLOTCH, CELLS, FBM, GRAIN, RIDGES, floor, hash, lines, round, step, stripes};
 use crate::random::Random;
 use glam::{Vec2, Vec3};
 
@@ -64,7 +64,8 @@ impl Material {
         let base = random.color();
         let near = |random: &mut Random, c: Vec3, by: f32| {
             let gray = c.dot(Vec3::splat(1.0 / 3.0));
-            ((c + random.vec3() * by * (gray + 0.05)) * random.range(0.6, 1.5)).clamp(Vec3::splat(0.01), Vec3::splat(0.85))
+            ((c + random.vec3() * by * (gray + 0.05)) * random.range(0.6, 1.5))
+                .clamp(Vec3::splat(0.01), Vec3::splat(0.85))
         };
         let dull = |random: &mut Random, low: f32, high: f32| {
             let v = random.range(low, high);
@@ -81,25 +82,37 @@ impl Material {
                 };
                 ([brick, near(random, brick, 0.3), dull(random, 0.2, 0.6)], random.range(0.06, 0.16))
             }
-            Family::Tiles => ([base, if random.chance(0.5) { random.color() } else { near(random, base, 0.2) }, dull(random, 0.1, 0.6)], random.range(0.15, 0.8)),
+            Family::Tiles => (
+                [
+                    base,
+                    if random.chance(0.5) { random.color() } else { near(random, base, 0.2) },
+                    dull(random, 0.1, 0.6),
+                ],
+                random.range(0.15, 0.8),
+            ),
             Family::Planks => {
                 let wood = Vec3::new(0.36, 0.20, 0.10) * random.range(0.35, 1.8);
                 ([wood, near(random, wood, 0.15), wood * 0.3], random.range(0.07, 0.22))
             }
             Family::Grass => {
-                let green = Random::hsv(random.range(0.17, 0.33), random.range(0.3, 0.75), random.range(0.25, 0.6));
-                let other = Random::hsv(random.range(0.09, 0.28), random.range(0.2, 0.6), random.range(0.3, 0.65));
+                let green =
+                    Random::hsv(random.range(0.17, 0.33), random.range(0.3, 0.75), random.range(0.25, 0.6));
+                let other =
+                    Random::hsv(random.range(0.09, 0.28), random.range(0.2, 0.6), random.range(0.3, 0.65));
                 ([green, other, green * 0.4], random.range(1.0, 4.0))
             }
             Family::Asphalt => {
                 let gray = dull(random, 0.05, 0.28);
                 ([gray, dull(random, 0.3, 0.7), gray * 0.5], random.range(1.5, 4.0))
             }
-            Family::Facade => ([base, dull(random, 0.02, 0.12), dull(random, 0.3, 0.8)], random.range(1.6, 3.2)),
+            Family::Facade => {
+                ([base, dull(random, 0.02, 0.12), dull(random, 0.3, 0.8)], random.range(1.6, 3.2))
+            }
             Family::Bands => ([base, random.color(), base], random.range(0.3, 2.0)),
             Family::Fields => ([base, random.color(), random.color()], random.range(0.25, 1.0)),
             Family::Foliage => {
-                let leaf = Random::hsv(random.range(0.12, 0.36), random.range(0.35, 0.8), random.range(0.15, 0.5));
+                let leaf =
+                    Random::hsv(random.range(0.12, 0.36), random.range(0.35, 0.8), random.range(0.15, 0.5));
                 ([leaf, leaf * 2.2, leaf * 0.3], random.range(0.5, 1.0))
             }
             Family::Bark => {
@@ -110,9 +123,14 @@ impl Material {
                 let stone = dull(random, 0.2, 0.6);
                 ([stone, near(random, stone, 0.1), stone * 0.45], random.range(0.6, 1.6))
             }
-            Family::Cobbles => ([dull(random, 0.15, 0.55), dull(random, 0.1, 0.5), dull(random, 0.04, 0.15)], random.range(1.0, 2.5)),
+            Family::Cobbles => (
+                [dull(random, 0.15, 0.55), dull(random, 0.1, 0.5), dull(random, 0.04, 0.15)],
+                random.range(1.0, 2.5),
+            ),
             Family::Waves | Family::Weave => ([base, random.color(), base * 0.5], random.range(0.15, 0.6)),
-            Family::Hexagons => ([base, near(random, base, 0.5), dull(random, 0.05, 0.5)], random.range(0.12, 0.5)),
+            Family::Hexagons => {
+                ([base, near(random, base, 0.5), dull(random, 0.05, 0.5)], random.range(0.12, 0.5))
+            }
         };
         let shift = Vec2::new(random.unit(), random.unit());
         Self { family, colors, scale, seed: random.below(1 << 16) as i32, shift }
@@ -133,7 +151,9 @@ impl Material {
                 Family::Slabs,
                 Family::Tiles,
             ]),
-            Split::Val => random.pick(&[Family::Plain, Family::Waves, Family::Hexagons, Family::Weave, Family::Cobbles]),
+            Split::Val => {
+                random.pick(&[Family::Plain, Family::Waves, Family::Hexagons, Family::Weave, Family::Cobbles])
+            }
         };
         Self::new(random, family)
     }
@@ -149,9 +169,12 @@ impl Material {
     #[must_use]
     pub fn mean(&self) -> Vec3 {
         match self.family {
-            Family::Mottled | Family::Grass | Family::Tiles | Family::Bands | Family::Waves | Family::Weave => {
-                (self.colors[0] + self.colors[1]) * 0.5
-            }
+            Family::Mottled
+            | Family::Grass
+            | Family::Tiles
+            | Family::Bands
+            | Family::Waves
+            | Family::Weave => (self.colors[0] + self.colors[1]) * 0.5,
             _ => self.colors[0],
         }
     }
@@ -182,16 +205,16 @@ impl Material {
                 a.lerp(b, (0.5 + 0.45 * n).clamp(0.0, 1.0))
             }
             Family::Bricks => {
-                let row = (v / s).floor();
+                let row = floor(v / s);
                 let x = u / (2.6 * s) + 0.5 * row.rem_euclid(2.0);
-                let tone = hash(x.floor() as i32 + self.seed, row as i32);
+                let tone = hash(floor(x) as i32 + self.seed, row as i32);
                 let joint = lines(v, s, 0.055 * s, f).max(lines(x * 2.6 * s, 2.6 * s, 0.06 * s, f));
                 let fade = (1.5 - 1.5 * f / s).clamp(0.0, 1.0);
                 let face = a.lerp(b, 0.5 + (tone - 0.5) * fade) * (1.0 + 0.12 * stain);
                 face.lerp(c, 0.85 * joint)
             }
             Family::Tiles => {
-                let (x, y) = ((u / s).floor(), (v / s).floor());
+                let (x, y) = (floor(u / s), floor(v / s));
                 let fade = (1.5 - 1.5 * f / s).clamp(0.0, 1.0);
                 let odd = if (x + y).rem_euclid(2.0) > 0.5 { 1.0 } else { 0.0 };
                 let tone = 0.94 + 0.12 * hash(x as i32 + self.seed, y as i32) * fade;
@@ -199,7 +222,7 @@ impl Material {
                 (a.lerp(b, 0.5 + (odd - 0.5) * fade) * tone * (1.0 + 0.05 * stain)).lerp(c, joint * 0.8)
             }
             Family::Planks => {
-                let row = (v / s).floor();
+                let row = floor(v / s);
                 let tone = hash(row as i32, self.seed);
                 let grain = FBM.at(u * 0.25 + tone * 7.0, v * 2.5, f * 1.2);
                 let joint = lines(v, s, 0.04 * s, f);
@@ -218,21 +241,22 @@ impl Material {
                 (a * (1.0 + 0.14 * grain + 0.12 * worn)).lerp(c, 0.6 * step(crack - 2.0, 0.4))
             }
             Family::Facade => {
-                let (x, y) = (u / s - (u / s).round(), v / s - (v / s).round());
+                let (x, y) = (u / s - round(u / s), v / s - round(v / s));
                 let half = Vec2::new(0.27, 0.33);
                 let inside = step(half.x - x.abs(), f / s) * step(half.y - y.abs(), f / s);
                 let frame = step(half.x + 0.05 - x.abs(), f / s) * step(half.y + 0.05 - y.abs(), f / s);
                 let cross = step(0.02 - x.abs(), f / s);
-                let lit = hash((u / s).round() as i32 + self.seed, (v / s).round() as i32);
+                let lit = hash(round(u / s) as i32 + self.seed, round(v / s) as i32);
                 let glass = b * (0.6 + lit) + Vec3::new(0.05, 0.08, 0.12) * (0.5 + y + 0.3 * stain);
                 (a * (1.0 + 0.07 * stain)).lerp(c, frame).lerp(glass.max(Vec3::ZERO), inside * (1.0 - cross))
             }
             Family::Bands => a.lerp(b, stripes(v + self.shift.y, s, 0.5, f)) * (1.0 + 0.05 * stain),
             Family::Fields => {
-                let (x, y) = ((u / s).floor(), (v / (0.7 * s)).floor());
+                let (x, y) = (floor(u / s), (v / (0.7 * s)).floor());
                 let h = hash(x as i32 + self.seed, y as i32 * 3);
                 let fade = (1.5 - 1.5 * f / s).clamp(0.0, 1.0);
-                let color = a.lerp(b, if h > 0.4 { h } else { 0.1 }).lerp(c, if h < 0.25 { 0.8 } else { 0.0 });
+                let color =
+                    a.lerp(b, if h > 0.4 { h } else { 0.1 }).lerp(c, if h < 0.25 { 0.8 } else { 0.0 });
                 let joint = lines(u, s, 0.02 * s, f).max(lines(v, 0.7 * s, 0.02 * s, f));
                 a.lerp(color, fade) * (1.0 - 0.6 * joint)
             }
@@ -247,7 +271,7 @@ impl Material {
             }
             Family::Slabs => {
                 let joint = lines(u, s, 0.008, f).max(lines(v, s, 0.008, f));
-                let tone = hash((u / s).round() as i32 + self.seed, (v / s).round() as i32);
+                let tone = hash(round(u / s) as i32 + self.seed, round(v / s) as i32);
                 let grain = GRAIN.at(u * 0.9, v * 0.9, f * 0.9);
                 (a.lerp(b, 0.5 * tone) * (1.0 + 0.10 * stain + 0.05 * grain)).lerp(c, 0.8 * joint)
             }
@@ -256,7 +280,9 @@ impl Material {
                 let tone = BLOTCH.at(u / s * 1.7, v / s * 1.7, f / s);
                 a.lerp(b, (0.5 + 0.4 * tone).clamp(0.0, 1.0)).lerp(c, step(-0.9 - n, 0.4 + f / s))
             }
-            Family::Waves => a.lerp(b, stripes(v + 0.25 * s * (u / s * 4.0).sin(), s, 0.5, f)) * (1.0 + 0.05 * stain),
+            Family::Waves => {
+                a.lerp(b, stripes(v + 0.25 * s * (u / s * 4.0).sin(), s, 0.5, f)) * (1.0 + 0.05 * stain)
+            }
             Family::Hexagons => {
                 // Nearest of two staggered lattices.
                 let r = Vec2::new(1.0, 3.0_f32.sqrt());
@@ -273,7 +299,7 @@ impl Material {
                 a.lerp(b, 0.5 + (tone - 0.5) * fade).lerp(c, fade * step(edge - 0.45, f / s))
             }
             Family::Weave => {
-                let (x, y) = ((u / s).floor(), (v / s).floor());
+                let (x, y) = (floor(u / s), floor(v / s));
                 let odd = (x + y).rem_euclid(2.0) > 0.5;
                 let (along, across) = if odd { (u / s - x, v / s - y) } else { (v / s - y, u / s - x) };
                 let fade = (1.5 - 1.5 * f / s).clamp(0.0, 1.0);

@@ -142,7 +142,13 @@ impl Mover {
     /// Draws a motion of a kind for a body. `heading` is a turn about y from facing +z; at time 0 the walker is at the
     /// origin.
     #[must_use]
-    pub fn random(random: &mut Random, kind: Kind, joints: &[Vec3; N_JOINTS], ground: f32, heading: f32) -> Self {
+    pub fn random(
+        random: &mut Random,
+        kind: Kind,
+        joints: &[Vec3; N_JOINTS],
+        ground: f32,
+        heading: f32,
+    ) -> Self {
         let sole = 0.013;
         let leg = |ids: [usize; 4], side: f32| {
             let [hip, knee, ankle, ball] = ids.map(|j| joints[j]);
@@ -280,7 +286,8 @@ impl Mover {
             * Quat::from_rotation_x(lean * 0.6);
         local[0] = root;
         for spine in [3, 6] {
-            local[spine] = local[spine] * Quat::from_rotation_x(lean * 0.3) * Quat::from_rotation_y(-hip_turn * 0.6);
+            local[spine] =
+                local[spine] * Quat::from_rotation_x(lean * 0.3) * Quat::from_rotation_y(-hip_turn * 0.6);
         }
         let at = self.start + facing * Vec3::new(0.0, 0.0, self.distance(t)) + facing * pelvis;
         for (side, leg) in self.legs.iter().enumerate() {
@@ -381,7 +388,15 @@ impl Mover {
     }
 
     /// Bends a leg so that its ankle is where the step wants it.
-    fn solve(&self, leg: &Leg, step: &Step, ankle: Vec3, pelvis: Vec3, facing: Quat, local: &mut [Quat; N_JOINTS]) {
+    fn solve(
+        &self,
+        leg: &Leg,
+        step: &Step,
+        ankle: Vec3,
+        pelvis: Vec3,
+        facing: Quat,
+        local: &mut [Quat; N_JOINTS],
+    ) {
         let [hip_joint, knee_joint, ankle_joint, ball_joint] = leg.joints;
         let hip = pelvis + local[0] * (leg.hip - self.pelvis);
         let (l1, l2) = ((leg.knee - leg.hip).length(), (leg.ankle - leg.knee).length());
@@ -514,8 +529,8 @@ impl Upper {
             let (s, c) = lift.sin_cos();
             let to = Vec3::new(side * s * ahead.cos(), -c, s * ahead.sin()).normalize();
             let to = Quat::from_rotation_z(-side * shrug) * to;
-            local[shoulder] =
-                Quat::from_rotation_arc(Vec3::X * side, to) * Quat::from_axis_angle(Vec3::X * side, -side * twist);
+            local[shoulder] = Quat::from_rotation_arc(Vec3::X * side, to)
+                * Quat::from_axis_angle(Vec3::X * side, -side * twist);
             local[elbow] = Quat::from_rotation_y(-side * bend.clamp(0.03, 2.3));
             local[wrist] = Quat::from_rotation_z(-side * 0.08);
         }

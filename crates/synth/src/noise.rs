@@ -24,7 +24,10 @@ impl Noise {
             let m = 2 * n;
             let next = (0..n * n).map(|i| {
                 let (x, y) = (2 * (i % n), 2 * (i / n));
-                (above[y * m + x] + above[y * m + x + 1] + above[(y + 1) * m + x] + above[(y + 1) * m + x + 1])
+                (above[y * m + x]
+                    + above[y * m + x + 1]
+                    + above[(y + 1) * m + x]
+                    + above[(y + 1) * m + x + 1])
                     / 4.0
             });
             let next = next.collect();
@@ -42,7 +45,7 @@ impl Noise {
         let level = ((texels.to_bits() >> 23) as usize - 127).min(LEVELS - 1);
         let n = SIZE >> level;
         let (x, y) = (u * n as f32, v * n as f32);
-        let (fx, fy) = (x.floor(), y.floor());
+        let (fx, fy) = (floor(x), floor(y));
         let mask = n - 1;
         let (x0, y0) = (fx as i32 as usize & mask, fy as i32 as usize & mask);
         let (x1, y1) = ((x0 + 1) & mask, (y0 + 1) & mask);
@@ -80,14 +83,12 @@ fn octave(x: usize, y: usize, cells: usize, salt: i32) -> f32 {
 }
 
 /// Clouds: octaves from 4 cells a tile on, each of half the weight.
-pub static FBM: LazyLock<Noise> = LazyLock::new(|| {
-    Noise::new(|x, y| (0..6).map(|o| octave(x, y, 4 << o, o) * 0.55_f32.powi(o)).sum())
-});
+pub static FBM: LazyLock<Noise> =
+    LazyLock::new(|| Noise::new(|x, y| (0..6).map(|o| octave(x, y, 4 << o, o) * 0.55_f32.powi(o)).sum()));
 
 /// Large soft blotches only.
-pub static BLOTCH: LazyLock<Noise> = LazyLock::new(|| {
-    Noise::new(|x, y| (0..3).map(|o| octave(x, y, 4 << o, 20 + o) * 0.5_f32.powi(o)).sum())
-});
+pub static BLOTCH: LazyLock<Noise> =
+    LazyLock::new(|| Noise::new(|x, y| (0..3).map(|o| octave(x, y, 4 << o, 20 + o) * 0.5_f32.powi(o)).sum()));
 
 /// Grain: fine speckle with little below it.
 pub static GRAIN: LazyLock<Noise> = LazyLock::new(|| {
@@ -144,15 +145,35 @@ pub fn step(d: f32, footprint: f32) -> f32 {
     (d / footprint.max(1e-6) + 0.5).clamp(0.0, 1.0)
 }
 
-/// Share of a pixel covered by lines of half-width `half` at every multiple of `period`.
+/// Share of a pixel of width `footprint` covered by lines of half-width `half` at every multiple of `period`: exact, so that
+/// fine lines fade to their mean.
 #[must_use]
 #[inline]
 pub fn lines(x: f32, period: f32, half: f32, footprint: f32) -> f32 {
-    if footprint > 0.7 * period {
-        return 2.0 * half / period;
-    }
-    let d = (x - (x / period).round() * period).abs();
-    step(half - d, footprint)
+    let width = 2.0 * half / period;
+    let f = (footprint / period).max(1e-4);
+    // Covered length from the middle between two lines on, in periods.
+    let covered = |x: f32| {
+        let n = floor(x);
+        n * width + (x - n - 0.5 + 0.5 * width).clamp(0.0, width)
+    };
+    let at = x / period + 0.5;
+    (covered(at + 0.5 * f) - covered(at - 0.5 * f)) / f
+}
+
+/// The largest whole number that isn't larger. The standard one is a call where the processor isn't known.
+#[must_use]
+#[inline]
+pub fn floor(x: f32) -> f32 {
+    let whole = x as i32 as f32;
+    if whole > x { whole - 1.0 } else { whole }
+}
+
+/// The nearest whole number.
+#[must_use]
+#[inline]
+pub fn round(x: f32) -> f32 {
+    floor(x + 0.5)
 }
 
 /// Share of a pixel on the odd stripes of a period, with the share `duty` of each period odd.

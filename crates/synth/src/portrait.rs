@@ -38,7 +38,7 @@ pub struct Portrait {
 pub fn take(random: &mut Random, t: &Template, figure: &Figure, painter: &mut Painter) -> Result<Portrait> {
     let pose = standing(random, figure);
     let mut posed = PosedFigure::default();
-    figure.pose(t, &pose, &figure.thickness, &mut posed)?;
+    figure.stand(t, &pose, &mut posed)?;
     let mut light = Light::random(random, Weather::Overcast);
     // Mostly soft light from the front; sometimes whatever there was.
     let natural = random.chance(0.3);
@@ -63,9 +63,7 @@ pub fn take(random: &mut Random, t: &Template, figure: &Figure, painter: &mut Pa
     };
     let (picture, cover) = painter.alone(&scene, &actor, &view, back);
     let [w, h] = SIZE;
-    let near = (0..(w * h) as usize)
-        .map(|i| painter.person_near(i % w as usize, i / w as usize))
-        .collect();
+    let near = (0..(w * h) as usize).map(|i| painter.person_near(i % w as usize, i / w as usize)).collect();
     let mask = cover.iter().map(|c| (c * 255.0) as u8).collect();
     let whole = "a picture of the wrong size";
     Ok(Portrait {

@@ -46,16 +46,17 @@ impl Samples {
         if area == 0.0 || !area.is_finite() || (cull && area > 0.0) {
             return;
         }
-        let low = a.min(b).min(c);
-        let high = a.max(b).max(c);
-        let y0 = (low.y.ceil().max(0.0)) as usize;
-        let y1 = high.y.floor().min(self.height as f32 - 1.0);
-        let x_low = low.x.ceil().max(0.0);
-        let x_high = high.x.floor().min(self.width as f32 - 1.0);
-        if y1 < y0 as f32 || x_high < x_low {
+        let low = a.min(b).min(c).max(Vec2::ZERO);
+        let high = a.max(b).max(c).min(Vec2::new(self.width as f32 - 1.0, self.height as f32 - 1.0));
+        if !(low.x <= high.x && low.y <= high.y) {
             return;
         }
-        let y1 = y1 as usize;
+        // Nothing is negative here, and casts cut.
+        let (x_low, y0) = (ceil(low.x), ceil(low.y) as usize);
+        let (x_high, y1) = (high.x as i32, high.y as usize);
+        if y1 < y0 || x_high < x_low {
+            return;
+        }
         let sign = area.signum();
         let edge = |p: Vec2, q: Vec2| {
             let (ex, ey) = ((p.y - q.y) * sign, (q.x - p.x) * sign);
@@ -71,19 +72,23 @@ impl Samples {
         let (mut left, mut right) = (usize::MAX, 0);
         for y in y0..=y1 {
             let fy = y as f32;
-            let (mut from, mut to) = (x_low, x_high);
+            let (mut from, mut to) = (x_low as f32, x_high as f32);
             let mut out = false;
             for (ex, inverse, ey, e) in edges {
                 let rest = ey * fy + e;
                 if ex > 0.0 {
-                    from = from.max((-rest * inverse).ceil());
+                    from = from.max(-rest * inverse);
                 } else if ex < 0.0 {
-                    to = to.min((-rest * inverse).floor());
+                    to = to.min(-rest * inverse);
                 } else {
                     out |= rest < 0.0;
                 }
             }
             if out || !(from <= to) {
+                continue;
+            }
+            let (from, to) = (ceil(from), to as i32);
+            if from > to {
                 continue;
             }
             let (from, to) = (from as usize, to as usize);
@@ -112,6 +117,13 @@ impl Samples {
     pub fn is_empty(&self) -> bool {
         self.touched[0] >= self.touched[2]
     }
+}
+
+/// The smallest whole number that isn't smaller, of what isn't negative.
+#[inline]
+fn ceil(x: f32) -> i32 {
+    let whole = x as i32;
+    whole + i32::from((whole as f32) < x)
 }
 
 #[cfg(test)]

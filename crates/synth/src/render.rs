@@ -93,7 +93,13 @@ impl Painter {
     }
 
     /// Draws a person alone on a colour (displayed levels): picture, cover.
-    pub fn alone(&mut self, scene: &Scene, actor: &Actor<'_>, view: &View, back: Vec3) -> (Vec<u8>, Vec<f32>) {
+    pub fn alone(
+        &mut self,
+        scene: &Scene,
+        actor: &Actor<'_>,
+        view: &View,
+        back: Vec3,
+    ) -> (Vec<u8>, Vec<f32>) {
         let [w, h] = view.size.map(|n| n as usize);
         self.draw_person(actor, view);
         self.cast(scene, actor);
@@ -260,7 +266,7 @@ impl Painter {
         let normal = world.normal(face, own);
         let long = ray.length();
         let slope = (facing.abs() / long).max(0.06);
-        let footprint = z * long / view.focal / slope.sqrt();
+        let footprint = z * long / view.focal / slope.powf(0.75);
         let albedo = thing.material.at(own, thing.turn.transpose() * normal, footprint);
         let mut lit = Lit { ambient: Vec3::ZERO, sun: Vec3::ZERO, open: 1.0, sunlit: 1.0 };
         lit.ambient = albedo * light.ambient(normal) * world.openness(p, normal) + thing.glow;

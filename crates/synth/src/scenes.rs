@@ -35,9 +35,16 @@ impl Kind {
     #[must_use]
     pub fn of(split: Split) -> &'static [Self] {
         match split {
-            Split::Train => {
-                &[Self::Street, Self::Street, Self::Room, Self::Park, Self::Plaza, Self::Gym, Self::Yard, Self::Studio]
-            }
+            Split::Train => &[
+                Self::Street,
+                Self::Street,
+                Self::Room,
+                Self::Park,
+                Self::Plaza,
+                Self::Gym,
+                Self::Yard,
+                Self::Studio,
+            ],
             Split::Val => &[Self::Station, Self::Terrace],
         }
     }
@@ -135,7 +142,11 @@ impl Builder {
             let yaw = self.random.range(0.0, 1.6);
             match self.random.below(6) {
                 0 | 1 => {
-                    let size = Vec3::new(2.0 * r, self.random.range(0.25, 1.3), self.random.range(0.3, 2.0 * r + 0.3));
+                    let size = Vec3::new(
+                        2.0 * r,
+                        self.random.range(0.25, 1.3),
+                        self.random.range(0.3, 2.0 * r + 0.3),
+                    );
                     self.world.block(p, size, yaw, material);
                     if self.random.chance(0.3) {
                         let more = self.thing();
@@ -149,7 +160,13 @@ impl Builder {
                 }
                 3 => {
                     let h = self.random.range(0.5, 1.2);
-                    self.world.column(p, [r * 0.7, r * self.random.range(0.2, 0.9)], h, Mat3::IDENTITY, material);
+                    self.world.column(
+                        p,
+                        [r * 0.7, r * self.random.range(0.2, 0.9)],
+                        h,
+                        Mat3::IDENTITY,
+                        material,
+                    );
                 }
                 4 => {
                     let r = 0.6 * r + 0.1;
@@ -161,7 +178,8 @@ impl Builder {
     }
 
     fn table(&mut self, p: Vec3, yaw: f32, material: Material) {
-        let size = Vec3::new(self.random.range(0.6, 1.8), self.random.range(0.4, 0.9), self.random.range(0.4, 0.9));
+        let size =
+            Vec3::new(self.random.range(0.6, 1.8), self.random.range(0.4, 0.9), self.random.range(0.4, 0.9));
         let turn = Mat3::from_rotation_y(yaw);
         self.world.block(p + Vec3::Y * size.y, Vec3::new(size.x, 0.05, size.z), yaw, material);
         for (x, z) in [(-0.45, -0.45), (0.45, -0.45), (0.45, 0.45), (-0.45, 0.45)] {
@@ -215,17 +233,29 @@ impl Builder {
         while x < 22.0 {
             let w = self.random.range(4.0, 10.0);
             let material = match self.split {
-                Split::Train => self.of(&[Family::Facade, Family::Facade, Family::Bricks, Family::Plain, Family::Fields]),
+                Split::Train => {
+                    self.of(&[Family::Facade, Family::Facade, Family::Bricks, Family::Plain, Family::Fields])
+                }
                 Split::Val => self.thing(),
             };
             let z = depth + self.random.range(-0.8, 0.4);
             let h = self.random.range(3.5, 14.0);
             if !self.random.chance(0.12) {
-                self.world.block(Vec3::new(x + w / 2.0, 0.0, z - 4.0), Vec3::new(w - 0.05, h, 8.0), 0.0, material);
+                self.world.block(
+                    Vec3::new(x + w / 2.0, 0.0, z - 4.0),
+                    Vec3::new(w - 0.05, h, 8.0),
+                    0.0,
+                    material,
+                );
                 if self.random.chance(0.4) {
                     let awning = self.of(&[Family::Bands, Family::Plain]);
                     let at = Vec3::new(x + w / 2.0, self.random.range(2.3, 2.9), z + 0.4);
-                    self.world.slanted(at, Vec3::new(w * 0.6, 0.05, 1.1), Mat3::from_rotation_x(0.35), awning);
+                    self.world.slanted(
+                        at,
+                        Vec3::new(w * 0.6, 0.05, 1.1),
+                        Mat3::from_rotation_x(0.35),
+                        awning,
+                    );
                 }
                 let door = self.thing();
                 let at = Vec3::new(x + w * self.random.range(0.2, 0.8), 0.0, z + 0.03);
@@ -247,7 +277,11 @@ impl Builder {
 
     /// Walls behind and beside.
     fn walls(&mut self, wide: f32, deep: f32, high: f32, families: &[Family]) {
-        let material = if self.random.chance(0.5) { self.of(&[Family::Plain, Family::Mottled]) } else { self.of(families) };
+        let material = if self.random.chance(0.5) {
+            self.of(&[Family::Plain, Family::Mottled])
+        } else {
+            self.of(families)
+        };
         let side = if self.random.chance(0.5) { material } else { self.thing() };
         let w = &mut self.world;
         w.open = false;
@@ -255,7 +289,12 @@ impl Builder {
         w.sheet(Vec3::new(-wide, 0.0, 30.0), Vec3::NEG_Z * (30.0 + deep), Vec3::Y * high, side);
         w.sheet(Vec3::new(wide, 0.0, -deep), Vec3::Z * (30.0 + deep), Vec3::Y * high, side);
         let ceiling = Material::new(&mut self.random, Family::Plain).with_color(Vec3::splat(0.7));
-        self.world.sheet(Vec3::new(-wide, high, -deep), Vec3::X * 2.0 * wide, Vec3::Z * (30.0 + deep), ceiling);
+        self.world.sheet(
+            Vec3::new(-wide, high, -deep),
+            Vec3::X * 2.0 * wide,
+            Vec3::Z * (30.0 + deep),
+            ceiling,
+        );
         // A skirting board.
         let board = Material::new(&mut self.random, Family::Plain);
         self.world.block(Vec3::new(0.0, 0.0, -deep + 0.01), Vec3::new(2.0 * wide, 0.1, 0.03), 0.0, board);
@@ -280,13 +319,16 @@ impl Builder {
     }
 
     fn room(&mut self) -> Material {
-        let floor = self.ground(&[Family::Planks, Family::Planks, Family::Tiles, Family::Mottled, Family::Plain]);
-        let (wide, deep, high) = (self.random.range(2.6, 4.5), self.random.range(2.2, 5.0), self.random.range(2.4, 3.4));
+        let floor =
+            self.ground(&[Family::Planks, Family::Planks, Family::Tiles, Family::Mottled, Family::Plain]);
+        let (wide, deep, high) =
+            (self.random.range(2.6, 4.5), self.random.range(2.2, 5.0), self.random.range(2.4, 3.4));
         self.walls(wide, deep, high, &[Family::Bands, Family::Mottled, Family::Bricks, Family::Planks]);
         // Pictures, a rug, a shelf.
         for _ in 0..self.random.below(4) {
             let material = self.of(&[Family::Fields, Family::Mottled, Family::Bands]);
-            let at = Vec3::new(self.random.range(-wide, wide) * 0.8, self.random.range(1.0, 1.6), -deep + 0.02);
+            let at =
+                Vec3::new(self.random.range(-wide, wide) * 0.8, self.random.range(1.0, 1.6), -deep + 0.02);
             let size = Vec3::new(self.random.range(0.3, 1.2), self.random.range(0.3, 0.9), 0.04);
             self.world.block(at, size, 0.0, material);
         }
@@ -298,7 +340,12 @@ impl Builder {
         if self.random.chance(0.6) {
             let shelf = self.of(&[Family::Fields, Family::Planks]);
             let at = Vec3::new(self.random.range(-wide, wide) * 0.7, 0.0, -deep + 0.25);
-            self.world.block(at, Vec3::new(self.random.range(0.8, 2.0), self.random.range(0.7, 2.1), 0.4), 0.0, shelf);
+            self.world.block(
+                at,
+                Vec3::new(self.random.range(0.8, 2.0), self.random.range(0.7, 2.1), 0.4),
+                0.0,
+                shelf,
+            );
         }
         let n = 3 + self.random.below(5);
         self.clutter(n, wide * 0.9, [-deep + 0.4, 1.0]);
@@ -325,7 +372,12 @@ impl Builder {
         if self.random.chance(0.5) {
             let hedge = Material::new(&mut self.random, Family::Foliage);
             let z = self.random.range(-8.0, -3.0);
-            self.world.block(Vec3::new(0.0, 0.0, z), Vec3::new(40.0, self.random.range(0.8, 2.2), 0.8), 0.0, hedge);
+            self.world.block(
+                Vec3::new(0.0, 0.0, z),
+                Vec3::new(40.0, self.random.range(0.8, 2.2), 0.8),
+                0.0,
+                hedge,
+            );
         }
         let n = 4 + self.random.below(7);
         self.trees(n, 10.0, [-16.0, 1.0]);
@@ -388,12 +440,23 @@ impl Builder {
         self.walls(wide, deep, high, &[Family::Bricks, Family::Bands, Family::Slabs]);
         // Lines on the floor.
         for _ in 0..3 + self.random.below(4) {
-            let paint = Material::new(&mut self.random, Family::Plain).with_color(self.random.color() * 1.5 + 0.1);
+            let paint =
+                Material::new(&mut self.random, Family::Plain).with_color(self.random.color() * 1.5 + 0.1);
             let p = self.random.range(-5.0, 3.0);
             if self.random.chance(0.5) {
-                self.world.sheet(Vec3::new(-wide, 0.003, p + 0.08), Vec3::X * 2.0 * wide, Vec3::NEG_Z * 0.08, paint);
+                self.world.sheet(
+                    Vec3::new(-wide, 0.003, p + 0.08),
+                    Vec3::X * 2.0 * wide,
+                    Vec3::NEG_Z * 0.08,
+                    paint,
+                );
             } else {
-                self.world.sheet(Vec3::new(p, 0.0035, 20.0), Vec3::X * 0.08, Vec3::NEG_Z * (20.0 + deep), paint);
+                self.world.sheet(
+                    Vec3::new(p, 0.0035, 20.0),
+                    Vec3::X * 0.08,
+                    Vec3::NEG_Z * (20.0 + deep),
+                    paint,
+                );
             }
         }
         for _ in 0..2 + self.random.below(3) {
@@ -468,7 +531,12 @@ impl Builder {
         let floor = self.ground(&[]);
         let z = self.random.range(-5.0, -2.5);
         let wall = self.thing();
-        self.world.block(Vec3::new(0.0, 0.0, z), Vec3::new(60.0, self.random.range(0.5, 1.2), 0.3), 0.0, wall);
+        self.world.block(
+            Vec3::new(0.0, 0.0, z),
+            Vec3::new(60.0, self.random.range(0.5, 1.2), 0.3),
+            0.0,
+            wall,
+        );
         for _ in 0..14 {
             let material = self.thing();
             let size = Vec3::new(self.random.range(3.0, 9.0), self.random.range(1.0, 12.0), 5.0);

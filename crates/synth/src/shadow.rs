@@ -1,5 +1,6 @@
 //! Shadow maps: depth seen from the sun, and how much of it reaches a point, with half-shadows that widen with distance.
 
+use crate::noise::floor;
 use crate::raster::Samples;
 use glam::{Mat3, Vec3};
 
@@ -17,6 +18,36 @@ pub struct ShadowMap {
 
 /// What is behind everything.
 const FAR: f32 = f32::NEG_INFINITY;
+
+/// Where the search for what casts a shadow looks.
+const SEARCH: [(f32, f32); 9] = [
+    (0.0, 0.0),
+    (-1.0, -0.5),
+    (1.0, 0.5),
+    (-0.5, 1.0),
+    (0.5, -1.0),
+    (-2.2, 0.9),
+    (2.2, -0.9),
+    (0.9, 2.2),
+    (-0.9, -2.2),
+];
+
+/// Places of a disc of radius 2 over which shade is averaged.
+const DISC: [(f32, f32); 13] = [
+    (0.0, 0.0),
+    (0.9, 0.3),
+    (-0.3, 0.9),
+    (-0.9, -0.3),
+    (0.3, -0.9),
+    (1.85, -0.5),
+    (1.6, 1.1),
+    (0.5, 1.85),
+    (-1.1, 1.6),
+    (-1.85, 0.5),
+    (-1.6, -1.1),
+    (-0.5, -1.85),
+    (1.1, -1.6),
+];
 
 impl ShadowMap {
     /// Empties the map and puts it over `middle`, `reach` metres to each side.
@@ -63,32 +94,29 @@ impl ShadowMap {
         }
         let level = q.z + bias;
         // How far away is what casts the shadow here?
-        let search = (0.35 * softness * self.scale).max(1.0);
+        let search = (0.4 * softness * self.scale).max(1.0);
         let (mut sum, mut count) = (0.0, 0);
-        for (dx, dy) in [(0.0, 0.0), (-1.0, -0.5), (1.0, 0.5), (-0.5, 1.0), (0.5, -1.0), (-2.2, 0.9), (2.2, -0.9), (0.9, 2.2), (-0.9, -2.2)]
-        {
+        for (dx, dy) in SEARCH {
             let z = self.at(q.x + dx * search, q.y + dy * search);
             if z > level {
                 sum += z - q.z;
                 count += 1;
             }
         }
-        if count == 0 && softness < 0.06 {
-            let z = self.tap(q.x, q.y, level);
-            return 1.0 - z;
+        if count == 0 {
+            return 1.0 - self.tap(q.x, q.y, level);
         }
-        let gap = if count == 0 { 0.5 } else { sum / count as f32 };
+        if count == SEARCH.len() {
+            return 0.0;
+        }
+        let gap = sum / count as f32;
         let radius = (0.5 * softness * gap * self.scale).clamp(0.75, 0.05 * self.size as f32);
         let step = radius * 0.5;
         let mut dark = 0.0;
-        for j in -2..=2_i32 {
-            for i in -2..=2_i32 {
-                if i.abs() + j.abs() < 4 {
-                    dark += self.tap(q.x + i as f32 * step, q.y + j as f32 * step, level);
-                }
-            }
+        for (dx, dy) in DISC {
+            dark += self.tap(q.x + dx * step, q.y + dy * step, level);
         }
-        1.0 - dark / 21.0
+        1.0 - dark / DISC.len() as f32
     }
 
     #[inline]
@@ -103,7 +131,7 @@ impl ShadowMap {
     /// Shade between four texels.
     #[inline]
     fn tap(&self, x: f32, y: f32, level: f32) -> f32 {
-        let (fx, fy) = (x.floor(), y.floor());
+        let (fx, fy) = (floor(x), floor(y));
         let (ix, iy) = (fx as i32, fy as i32);
         if ix < 0 || iy < 0 || ix + 1 >= self.size as i32 || iy + 1 >= self.size as i32 {
             return 0.0;

@@ -48,7 +48,7 @@ impl Sheet {
             };
             show(clip.part(Part::Reference));
             for part in self.parts.iter().filter(|p| **p != Part::Reference) {
-                let n = part.len() / FRAMES;
+                let n = part.bytes() / FRAMES;
                 for frame in &frames {
                     show(&clip.part(*part)[frame * n..(frame + 1) * n]);
                 }

@@ -65,8 +65,9 @@ impl Track {
         let wave = |k: usize, rate: f32| (TAU * (time * rate + self.phases[k])).sin();
         let shake = |a: usize, b: usize| self.shake * (0.7 * wave(a, 0.9) + 0.3 * wave(b, 2.3));
         let target = Vec3::new(0.0, self.look, 0.0) + walker;
-        let eye = Vec3::new(self.side * self.away + self.truck * time, self.height, self.away + self.dolly * time)
-            + walker * Vec3::new(1.0, 0.0, 0.6);
+        let eye =
+            Vec3::new(self.side * self.away + self.truck * time, self.height, self.away + self.dolly * time)
+                + walker * Vec3::new(1.0, 0.0, 0.6);
         let off = Vec3::new(self.aim, 0.0, 0.0)
             + Vec3::new(self.pan * time * self.away, 0.0, 0.0)
             + Vec3::new(shake(0, 1), shake(2, 3), 0.0) * self.away;

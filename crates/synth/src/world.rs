@@ -80,7 +80,14 @@ impl World {
 
     /// A flat piece: from `corner` along `u` and `v`; it faces `u × v`.
     pub fn sheet(&mut self, corner: Vec3, u: Vec3, v: Vec3, material: Material) {
-        let thing = Thing { at: corner, turn: Mat3::IDENTITY, form: Form::Flat, material, casts: false, glow: Vec3::ZERO };
+        let thing = Thing {
+            at: corner,
+            turn: Mat3::IDENTITY,
+            form: Form::Flat,
+            material,
+            casts: false,
+            glow: Vec3::ZERO,
+        };
         self.add(thing, &[Vec3::ZERO, u, u + v, v], &[[0, 1, 2], [0, 2, 3]]);
     }
 
@@ -94,11 +101,18 @@ impl World {
         let (x, y, z) = (size.x / 2.0, size.y, size.z / 2.0);
         let v = |x, y, z| Vec3::new(x, y, z);
         let corners = [
-            v(-x, 0.0, -z), v(x, 0.0, -z), v(x, 0.0, z), v(-x, 0.0, z),
-            v(-x, y, -z), v(x, y, -z), v(x, y, z), v(-x, y, z),
+            v(-x, 0.0, -z),
+            v(x, 0.0, -z),
+            v(x, 0.0, z),
+            v(-x, 0.0, z),
+            v(-x, y, -z),
+            v(x, y, -z),
+            v(x, y, z),
+            v(-x, y, z),
         ];
         let quads = [[3, 2, 6, 7], [1, 0, 4, 5], [2, 1, 5, 6], [0, 3, 7, 4], [7, 6, 5, 4], [0, 1, 2, 3]];
-        let faces: Vec<[u32; 3]> = quads.iter().flat_map(|[a, b, c, d]| [[*a, *b, *c], [*a, *c, *d]]).collect();
+        let faces: Vec<[u32; 3]> =
+            quads.iter().flat_map(|[a, b, c, d]| [[*a, *b, *c], [*a, *c, *d]]).collect();
         let thing = Thing { at, turn, form: Form::Flat, material, casts: true, glow: Vec3::ZERO };
         self.add(thing, &corners, &faces);
     }
@@ -130,8 +144,13 @@ impl World {
         let mut vertices = vec![Vec3::Y * radii.y];
         for r in 1..RINGS {
             for s in 0..SIDES {
-                let (a, b) = (r as f32 / RINGS as f32 * std::f32::consts::PI, s as f32 / SIDES as f32 * std::f32::consts::TAU);
-                let uneven = 1.0 + rough * (crate::noise::hash(r as i32 * 31 + (at.x.to_bits() >> 9) as i32, s as i32) - 0.5);
+                let (a, b) = (
+                    r as f32 / RINGS as f32 * std::f32::consts::PI,
+                    s as f32 / SIDES as f32 * std::f32::consts::TAU,
+                );
+                let uneven = 1.0
+                    + rough
+                        * (crate::noise::hash(r as i32 * 31 + (at.x.to_bits() >> 9) as i32, s as i32) - 0.5);
                 vertices.push(Vec3::new(a.sin() * b.sin(), a.cos(), a.sin() * b.cos()) * radii * uneven);
             }
         }
@@ -203,11 +222,8 @@ impl Grid {
         from_above.place(Vec3::Y, Vec3::ZERO, GRID_REACH, GRID);
         // Only what is low hides the ground's sky.
         let low: Vec<Vec3> = vertices.iter().map(|v| Vec3::new(v.x, v.y.min(0.6), v.z)).collect();
-        let near: Vec<[u32; 3]> = faces
-            .iter()
-            .filter(|f| f.iter().any(|v| vertices[*v as usize].y < 0.5))
-            .copied()
-            .collect();
+        let near: Vec<[u32; 3]> =
+            faces.iter().filter(|f| f.iter().any(|v| vertices[*v as usize].y < 0.5)).copied().collect();
         from_above.draw(&low, &near);
         let step = 2.0 * GRID_REACH / GRID as f32;
         let place = |i: usize| (i as f32 + 0.5) * step - GRID_REACH;
@@ -238,7 +254,8 @@ impl Grid {
         let (i, j) = (x as usize, y as usize);
         let (fx, fy) = (x - i as f32, y - j as f32);
         let v = |i: usize, j: usize| self.values[j * GRID + i];
-        let (low, high) = (v(i, j) + (v(i + 1, j) - v(i, j)) * fx, v(i, j + 1) + (v(i + 1, j + 1) - v(i, j + 1)) * fx);
+        let (low, high) =
+            (v(i, j) + (v(i + 1, j) - v(i, j)) * fx, v(i, j + 1) + (v(i + 1, j + 1) - v(i, j + 1)) * fx);
         0.35 + 0.65 * (low + (high - low) * fy)
     }
 }

@@ -7,8 +7,8 @@ use synth::{Clip, Maker, Part, Split};
 const PIXELS: usize = SIZE[0] * SIZE[1];
 
 fn clips(numbers: std::ops::Range<u64>, split: Split) -> Vec<Clip> {
-    let mut maker = Maker::new().unwrap();
-    numbers.map(|n| maker.clip(7, split, n, &Part::ALL).unwrap()).collect()
+    let mut maker = Maker::new().expect("the embedded body loads");
+    numbers.map(|n| maker.clip(7, split, n, &Part::ALL).expect("a clip is made")).collect()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn the_file_is_laid_out_as_described() {
         for (part, field) in parts.iter().zip(described["fields"].as_array().unwrap()) {
             assert_eq!(field["name"], part.name());
             let offset = field["offset"].as_u64().unwrap() as usize;
-            assert!(bytes[offset..offset + part.len()] == *clip.part(*part));
+            assert!(bytes[offset..offset + part.bytes()] == *clip.part(*part));
             assert_eq!(Part::from_name(part.name()), Some(*part));
         }
     }
@@ -88,7 +88,8 @@ fn parts_agree() {
         let dark: Vec<usize> = (0..shadow.len()).filter(|i| shadow[*i] > 20 && !near[*i]).collect();
         if dark.len() > 200 {
             shadows += 1;
-            let luma = |p: &[u8]| dark.iter().map(|i| f64::from(p[3 * i + 1])).sum::<f64>() / dark.len() as f64;
+            let luma =
+                |p: &[u8]| dark.iter().map(|i| f64::from(p[3 * i + 1])).sum::<f64>() / dark.len() as f64;
             let kept = difference(plate, target, |i| shadow[i] > 20 && !near[i]).0 < 1.0;
             assert!(kept || luma(target) < luma(plate) - 5.0);
         }
@@ -128,7 +129,8 @@ fn the_splits_have_nothing_in_common() {
     for (i, split) in [Split::Train, Split::Val].into_iter().enumerate() {
         let mut random = synth::random::Random::new(1, &[i as u64]);
         for _ in 0..300 {
-            patterns[i].push(std::mem::discriminant(&synth::cloth::Cloth::random(&mut random, split, 0.0).pattern));
+            patterns[i]
+                .push(std::mem::discriminant(&synth::cloth::Cloth::random(&mut random, split, 0.0).pattern));
             textures[i].push(synth::material::Material::thing(&mut random, split).family);
         }
     }
