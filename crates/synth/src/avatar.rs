@@ -71,7 +71,7 @@ impl Baked {
         posed: &PosedFigure,
         dropped: &dyn Fn(Piece) -> bool,
     ) {
-        let wanted = random.range(11_000.0, 19_000.0);
+        let wanted = random.range(13_000.0, 25_000.0);
         let density = |f: &[u32; 3]| match figure.piece[f[0] as usize] {
             Piece::Eye => 4.0,
             Piece::Body => match t.part[f[0] as usize] {
@@ -92,7 +92,7 @@ impl Baked {
             .collect();
         let total: f64 = weight.iter().map(|w| f64::from(*w)).sum();
         let step = total / f64::from(wanted);
-        let softness = random.range(0.72, 1.15);
+        let softness = random.range(0.62, 1.1);
         let flat = if random.chance(0.7) { 0.3 } else { 0.8 };
         let (mut sum, mut next) = (0.0, 0.5 * step);
         let depth = if random.chance(0.5) { random.range(0.0, 0.006) } else { 0.0 };
@@ -129,7 +129,7 @@ impl Baked {
     ) {
         let [w, h] = portrait.view.size;
         let shift = Vec2::new(random.normal(), random.normal()) * 0.8;
-        let careful = random.chance(0.85);
+        let careful = random.chance(0.92);
         let mut outside = vec![false; self.points.len()];
         let mut visible = vec![false; self.points.len()];
         let mut direct = vec![Vec3::ZERO; self.points.len()];

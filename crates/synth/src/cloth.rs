@@ -158,7 +158,7 @@ impl Cloth {
             Pattern::Diagonal => a.lerp(b, stripes((u + v) * 0.7, s, 0.45, f)),
             Pattern::Dots => {
                 let row = round(v / s);
-                let x = u / s + 0.5 * (row.rem_euclid(2.0));
+                let x = u / s + 0.5 * (row as i32 & 1) as f32;
                 let d = Vec2::new(x - round(x), v / s - row).length();
                 a.lerp(b, step(0.28 - d, f / s))
             }
@@ -168,7 +168,7 @@ impl Cloth {
             }
             Pattern::Argyle => {
                 let (p, q) = (u / s + 0.5 * v / s, u / s - 0.5 * v / s);
-                let odd = (floor(p) + floor(q)).rem_euclid(2.0) > 0.5;
+                let odd = floor(p) as i32 + floor(q) as i32 & 1 == 1;
                 let line = lines(p + 0.5, 1.0, 0.03, f / s).max(lines(q + 0.5, 1.0, 0.03, f / s));
                 let plain = if f > 0.7 * s {
                     a.lerp(b, 0.5)

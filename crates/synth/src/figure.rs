@@ -170,9 +170,13 @@ impl Figure {
 #[inline]
 pub fn occlusion(p: Vec3, n: Vec3, c: Vec3, r: f32) -> f32 {
     let d = c - p;
-    let d2 = d.length_squared().max(r * r);
-    let facing = n.dot(d) / d2.sqrt();
-    if facing <= 0.0 { 0.0 } else { facing * r * r / d2 }
+    let (facing, d2) = (n.dot(d), d.length_squared());
+    // What is aside or far takes nothing that shows.
+    if facing <= 0.0 || d2 > 400.0 * r * r {
+        return 0.0;
+    }
+    let d2 = d2.max(r * r);
+    facing * r * r / (d2 * d2.sqrt())
 }
 
 fn spheres(j: &[Vec3; N_JOINTS]) -> Vec<Sphere> {

@@ -221,10 +221,37 @@ impl Look {
             sole: Vec3::splat(if random.chance(0.6) { 0.7 } else { 0.04 }),
             shoe_height: if random.chance(0.2) { random.range(0.16, 0.3) } else { random.range(0.085, 0.12) },
             skirt,
-            fold: random.range(0.5, 1.6),
+            fold: random.range(0.8, 2.4),
             shift: Vec2::new(random.unit(), random.unit()),
         }
         .with_badge(random)
+        .like_the_demo(random, split)
+    }
+
+    /// Some wear what the demo's character wears, in colours of their own.
+    fn like_the_demo(mut self, random: &mut Random, split: Split) -> Self {
+        if split == Split::Val || !random.chance(0.06) {
+            return self;
+        }
+        let color = |random: &mut Random, c: [f32; 3]| {
+            (Vec3::from_array(c) * (1.0 + 0.25 * random.vec3())).clamp(Vec3::splat(0.01), Vec3::splat(0.9))
+        };
+        self.top = Top::Jacket;
+        self.top_cloth.colors =
+            [[0.01, 0.13, 0.16], [0.85, 0.41, 0.03], [0.83, 0.75, 0.57]].map(|c| color(random, c));
+        self.top_cloth.pattern = crate::cloth::Pattern::Band(0.0);
+        self.top_cloth.scale = 0.075;
+        self.trim = color(random, [0.01, 0.017, 0.036]);
+        (self.bands, self.badge, self.sleeve, self.hem) = (true, None, 0.97, -0.075);
+        self.bottom = Bottom::Trousers;
+        self.bottom_cloth = Cloth::denim(random);
+        (self.leg_end, self.side_stripe, self.skirt) = (1.0, None, None);
+        (self.shoe, self.sole) = (color(random, [0.45, 0.04, 0.025]), Vec3::splat(0.75));
+        self.shoe_height = 0.105;
+        (self.hair, self.hair_length) = (color(random, [0.043, 0.018, 0.008]), 0.0);
+        self.hair_thickness = 0.02;
+        (self.beard, self.hat, self.glasses) = (0.0, None, None);
+        self
     }
 
     fn with_badge(mut self, random: &mut Random) -> Self {
@@ -356,8 +383,9 @@ impl Look {
             let sock = p.y - t.ground < self.shoe_height + 0.05;
             return if sock { matte(self.sole * 0.9 + 0.02) } else { self.bare(p, f) };
         }
-        let hip = if p.x > 0.0 { j[1].x } else { j[2].x };
-        let (x, z) = ((p.x - hip) * p.x.signum(), p.z - j[4].z - 0.01);
+        let (hip, ankle) = if p.x > 0.0 { (j[1], j[7]) } else { (j[2], j[8]) };
+        let axis = hip.lerp(ankle, down.clamp(0.0, 1.0));
+        let (x, z) = ((p.x - axis.x) * p.x.signum(), p.z - axis.z);
         let mut color = cloth.at(x.atan2(z) * 0.08, p.y - j[4].y, f);
         if let Some(stripe) = self.side_stripe {
             color = color.lerp(stripe, step(0.017 - z.abs(), f) * step(x, 0.01));

@@ -61,7 +61,11 @@ impl Material {
     /// Draws a material of a family.
     #[must_use]
     pub fn new(random: &mut Random, family: Family) -> Self {
-        let base = random.color();
+        // What is built is paler than what is worn.
+        let vivid = random.color();
+        let gray = vivid.dot(Vec3::new(0.21, 0.72, 0.07));
+        let base =
+            vivid.lerp(Vec3::new(1.03, 1.0, 0.95) * gray, if random.chance(0.15) { 0.1 } else { 0.65 });
         let near = |random: &mut Random, c: Vec3, by: f32| {
             let gray = c.dot(Vec3::splat(1.0 / 3.0));
             ((c + random.vec3() * by * (gray + 0.05)) * random.range(0.6, 1.5))
@@ -73,7 +77,7 @@ impl Material {
         };
         let (colors, scale) = match family {
             Family::Plain => ([base, near(random, base, 0.2), base], random.range(0.5, 2.0)),
-            Family::Mottled => ([base, near(random, base, 0.6), base], random.range(0.6, 3.0)),
+            Family::Mottled => ([base, near(random, base, 0.3), base], random.range(0.6, 3.0)),
             Family::Bricks => {
                 let brick = if random.chance(0.6) {
                     Vec3::new(0.34, 0.13, 0.08) * random.range(0.6, 1.7)
@@ -85,7 +89,7 @@ impl Material {
             Family::Tiles => (
                 [
                     base,
-                    if random.chance(0.5) { random.color() } else { near(random, base, 0.2) },
+                    if random.chance(0.25) { random.color() } else { near(random, base, 0.2) },
                     dull(random, 0.1, 0.6),
                 ],
                 random.range(0.15, 0.8),
@@ -108,7 +112,10 @@ impl Material {
             Family::Facade => {
                 ([base, dull(random, 0.02, 0.12), dull(random, 0.3, 0.8)], random.range(1.6, 3.2))
             }
-            Family::Bands => ([base, random.color(), base], random.range(0.3, 2.0)),
+            Family::Bands => {
+                let other = if random.chance(0.3) { random.color() } else { near(random, base, 0.5) };
+                ([base, other, base], random.range(0.3, 2.0))
+            }
             Family::Fields => ([base, random.color(), random.color()], random.range(0.25, 1.0)),
             Family::Foliage => {
                 let leaf =
@@ -127,7 +134,9 @@ impl Material {
                 [dull(random, 0.15, 0.55), dull(random, 0.1, 0.5), dull(random, 0.04, 0.15)],
                 random.range(1.0, 2.5),
             ),
-            Family::Waves | Family::Weave => ([base, random.color(), base * 0.5], random.range(0.15, 0.6)),
+            Family::Waves | Family::Weave => {
+                ([base, near(random, base, 0.2), base * 0.5], random.range(0.1, 0.4))
+            }
             Family::Hexagons => {
                 ([base, near(random, base, 0.5), dull(random, 0.05, 0.5)], random.range(0.12, 0.5))
             }
@@ -151,9 +160,15 @@ impl Material {
                 Family::Slabs,
                 Family::Tiles,
             ]),
-            Split::Val => {
-                random.pick(&[Family::Plain, Family::Waves, Family::Hexagons, Family::Weave, Family::Cobbles])
-            }
+            Split::Val => random.pick(&[
+                Family::Plain,
+                Family::Plain,
+                Family::Plain,
+                Family::Waves,
+                Family::Hexagons,
+                Family::Weave,
+                Family::Cobbles,
+            ]),
         };
         Self::new(random, family)
     }
@@ -206,7 +221,7 @@ impl Material {
             }
             Family::Bricks => {
                 let row = floor(v / s);
-                let x = u / (2.6 * s) + 0.5 * row.rem_euclid(2.0);
+                let x = u / (2.6 * s) + 0.5 * (row as i32 & 1) as f32;
                 let tone = hash(floor(x) as i32 + self.seed, row as i32);
                 let joint = lines(v, s, 0.055 * s, f).max(lines(x * 2.6 * s, 2.6 * s, 0.06 * s, f));
                 let fade = (1.5 - 1.5 * f / s).clamp(0.0, 1.0);
@@ -216,7 +231,7 @@ impl Material {
             Family::Tiles => {
                 let (x, y) = (floor(u / s), floor(v / s));
                 let fade = (1.5 - 1.5 * f / s).clamp(0.0, 1.0);
-                let odd = if (x + y).rem_euclid(2.0) > 0.5 { 1.0 } else { 0.0 };
+                let odd = (x as i32 + y as i32 & 1) as f32;
                 let tone = 0.94 + 0.12 * hash(x as i32 + self.seed, y as i32) * fade;
                 let joint = lines(u, s, 0.012, f).max(lines(v, s, 0.012, f));
                 (a.lerp(b, 0.5 + (odd - 0.5) * fade) * tone * (1.0 + 0.05 * stain)).lerp(c, joint * 0.8)
@@ -300,7 +315,7 @@ impl Material {
             }
             Family::Weave => {
                 let (x, y) = (floor(u / s), floor(v / s));
-                let odd = (x + y).rem_euclid(2.0) > 0.5;
+                let odd = x as i32 + y as i32 & 1 == 1;
                 let (along, across) = if odd { (u / s - x, v / s - y) } else { (v / s - y, u / s - x) };
                 let fade = (1.5 - 1.5 * f / s).clamp(0.0, 1.0);
                 let round = 1.0 - 0.5 * (2.0 * across - 1.0).powi(2) * fade;

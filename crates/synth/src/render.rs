@@ -266,7 +266,7 @@ impl Painter {
         let normal = world.normal(face, own);
         let long = ray.length();
         let slope = (facing.abs() / long).max(0.06);
-        let footprint = z * long / view.focal / slope.powf(0.75);
+        let footprint = z * long / view.focal / (slope.sqrt() * slope.sqrt().sqrt());
         let albedo = thing.material.at(own, thing.turn.transpose() * normal, footprint);
         let mut lit = Lit { ambient: Vec3::ZERO, sun: Vec3::ZERO, open: 1.0, sunlit: 1.0 };
         lit.ambient = albedo * light.ambient(normal) * world.openness(p, normal) + thing.glow;

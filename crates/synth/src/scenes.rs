@@ -108,7 +108,14 @@ impl Builder {
     }
 
     fn of(&mut self, families: &[Family]) -> Material {
-        let held_out = [Family::Cobbles, Family::Hexagons, Family::Waves, Family::Weave];
+        let held_out = [
+            Family::Cobbles,
+            Family::Hexagons,
+            Family::Cobbles,
+            Family::Hexagons,
+            Family::Weave,
+            Family::Waves,
+        ];
         let family = match self.split {
             Split::Train => self.random.pick(families),
             Split::Val => self.random.pick(&held_out),
