@@ -30,6 +30,7 @@ const PROGRAMS: &[&str] = &[
 const UNSAFE_HOMES: &[&str] = &[
     "crates/kernels/",
     "crates/avatar-render/src/splat/",
+    "crates/nn/src/cuda/",
     "crates/smplx/src/kernel_",
     "crates/tensorfile/src/data.rs",
     "xtask/src/tidy.rs",

@@ -1,11 +1,11 @@
 //! One step of the full 14B image-to-video shape on a small latent, its blocks streamed: time and peak memory.
 //!
-//! `cargo run --release -p dit --example full_size -- bf16` (or `q8_0`, `q4_k`, `f32`). The weights are made up as the
-//! blocks are asked for, which takes a while; a checkpoint's would be read instead.
+//! `cargo run --release -p dit --example full_size -- bf16 cpu` (or `q8_0`, `q4_k`, `f32`; or `cuda:0`, `metal`). The
+//! weights are made up as the blocks are asked for, which takes a while; a checkpoint's would be read instead.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use candle_core::quantized::GgmlDType;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use dit::plan::{Job, Storage, plan};
 use dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
 use nn::{QuantizeOnLoad, RandomWeights, WeightSource, Weights};
@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-fn main() -> dit::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kind = std::env::args().nth(1).unwrap_or_else(|| "bf16".to_owned());
     let random: Arc<dyn WeightSource> = Arc::new(RandomWeights::default());
     let quantized = |dtype| -> (Arc<dyn WeightSource>, _, _) {
@@ -25,7 +25,7 @@ fn main() -> dit::Result<()> {
         "q4_k" => quantized(GgmlDType::Q4K),
         _ => (random.clone(), DType::BF16, Storage::Dense(DType::BF16)),
     };
-    let device = Device::Cpu;
+    let device = nn::open_device(&std::env::args().nth(2).unwrap_or_else(|| "cpu".to_owned()))?;
     let config = Config::i2v_14b_720p();
     let streaming = Streaming { in_flight: 2, keep: 0 };
     let latent = [2, 8, 8];
@@ -57,6 +57,9 @@ fn main() -> dit::Result<()> {
         ControlFlow::Continue(())
     };
     let both = model.forward_all(&x, 900.0, &[&branch, &branch], &mut progress)?;
+    if let Some(bytes) = nn::peak_device_memory(&device)? {
+        println!("peak on the device {:.2} GB", bytes as f64 / 1e9);
+    }
     let mean = both[0].abs()?.mean_all()?.to_scalar::<f32>()?;
     println!("prediction {:?}, mean size {mean:.3}, peak {}", both[0].dims(), peak());
     Ok(())

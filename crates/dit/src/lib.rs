@@ -40,6 +40,6 @@ pub use block::{Block, Context, Scope};
 pub use config::Config;
 pub use embedder::{ConditionEmbedder, ConditionEmbedders, Rounding, condition_tokens, embedder_frames};
 pub use error::{Error, Result};
-pub use model::{Branch, Conditions, Embedded, WanModel, pad_context};
+pub use model::{Branch, Conditions, Embedded, WanModel, pad_context, rows_at_a_time};
 pub use observer::Observer;
 pub use provider::{BlockProvider, Resident, Streamed, Streaming};

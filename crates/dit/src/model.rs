@@ -10,8 +10,11 @@ use candle_core::{Device, Tensor};
 use nn::{Activation, Grid, LayerNorm, Linear, Rope3d, Weights, patchify, timestep_embedding, unpatchify};
 use std::ops::ControlFlow;
 
-/// Memory that the widest intermediate of a chunk of tokens may take, in bytes.
+/// Memory that the widest intermediate of a chunk of tokens may take on the CPU, in bytes.
 const CHUNK_BYTES: usize = 256 << 20;
+
+/// On other devices, which want larger pieces of work.
+const DEVICE_CHUNK_BYTES: usize = 1 << 30;
 
 /// What conditions a branch (positive or negative) of a job, as the encoders give it.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +113,7 @@ impl WanModel {
             img_emb,
             blocks,
             head: Head::load(config, &weights.pp("head"))?,
-            rows: rows_at_a_time(config),
+            rows: rows_at_a_time(config, weights.device()),
             config: config.clone(),
             device: weights.device().clone(),
         })
@@ -393,9 +396,11 @@ impl Head {
     }
 }
 
-/// Tokens that are handled at a time.
-pub(crate) fn rows_at_a_time(config: &Config) -> usize {
-    let rows = CHUNK_BYTES / (4 * config.ffn_dim.max(3 * config.dim));
+/// Tokens that a model handles at a time on a device if nothing else is asked for.
+#[must_use]
+pub fn rows_at_a_time(config: &Config, device: &Device) -> usize {
+    let bytes = if device.is_cpu() { CHUNK_BYTES } else { DEVICE_CHUNK_BYTES };
+    let rows = bytes / (4 * config.ffn_dim.max(3 * config.dim));
     rows.next_multiple_of(64).max(256)
 }
 

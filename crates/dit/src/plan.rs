@@ -4,8 +4,8 @@
 
 use crate::model::rows_at_a_time;
 use crate::{Config, Result, Streaming};
-use candle_core::DType;
 use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device};
 use nn::Grid;
 
 /// How the blocks' matrices are held.
@@ -135,7 +135,7 @@ pub fn plan(config: &Config, job: &Job) -> Result<Plan> {
 
     // The tokens before and while the blocks run, for each branch; then keys and values and the RoPE table; then the
     // widest moment of one chunk, which is attention (input, q, result) or the feed-forward layer.
-    let rows = rows_at_a_time(c).min(tokens) as u64;
+    let rows = rows_at_a_time(c, &Device::Cpu).min(tokens) as u64;
     let (tokens64, dim) = (tokens as u64, c.dim as u64);
     let stream = 2 * job.branches as u64 * tokens64 * dim;
     let keys = 2 * tokens64 * dim + tokens64 * c.head_dim() as u64;

@@ -91,7 +91,10 @@ impl Streamed {
     }
 
     fn read(&self, n: usize) -> Result<Block> {
-        Block::load(&self.config, &self.weights.pp(n))
+        let block = Block::load(&self.config, &self.weights.pp(n))?;
+        // Copies to a device are ordered within a thread alone: whoever runs the block is another one.
+        self.weights.device().synchronize()?;
+        Ok(block)
     }
 }
 

@@ -30,6 +30,9 @@
 mod activation;
 mod attention;
 pub mod conv3d;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod device;
 mod linear;
 mod norm;
 mod patch;
@@ -43,6 +46,7 @@ mod weights;
 
 pub use activation::Activation;
 pub use attention::{Attention, attention};
+pub use device::{DeviceError, open_device, peak_device_memory};
 pub use kernels::Precision;
 pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm};

@@ -135,7 +135,7 @@ impl Linear {
             *last = self.d_out;
         }
         if !self.runs_on_kernels(x) {
-            return activation.forward(&self.with_candle(&x.reshape((rows, self.d_in))?)?)?.reshape(dims);
+            return self.with_candle(&x.reshape((rows, self.d_in))?, activation)?.reshape(dims);
         }
         self.with_kernel(activation, |linear| {
             slices::read::<f32, _>(x, |x| {
@@ -227,22 +227,28 @@ impl Linear {
         }
     }
 
-    fn with_candle(&self, rows: &Tensor) -> Result<Tensor> {
+    fn with_candle(&self, rows: &Tensor, activation: Activation) -> Result<Tensor> {
         let product = match &self.weight {
             Matrix::Dense(weight) if rows.device().is_cpu() => {
                 rows.matmul(&weight.to_dtype(DType::F32)?.t()?)?
             }
             Matrix::Dense(weight) => {
-                rows.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(DType::F32)?
+                let product = rows.to_dtype(weight.dtype())?.matmul(&weight.t()?)?;
+                #[cfg(feature = "cuda")]
+                if let Some(out) = crate::cuda::finish_product(&product, self.bias.as_ref(), activation) {
+                    return out;
+                }
+                product.to_dtype(DType::F32)?
             }
             Matrix::Quantized(weight) => QMatMul::from_arc(weight.clone())?.forward(&rows.contiguous()?)?,
             Matrix::PackedF32(_) | Matrix::PackedBf16(_) => {
                 bail!("no gradient passes through packed weights: make the layer from variables")
             }
         };
-        match &self.bias {
-            Some(bias) => product.broadcast_add(bias),
-            None => Ok(product),
-        }
+        let sum = match &self.bias {
+            Some(bias) => product.broadcast_add(bias)?,
+            None => product,
+        };
+        activation.forward(&sum)
     }
 }

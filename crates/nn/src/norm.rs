@@ -43,6 +43,10 @@ impl RmsNorm {
                 Tensor::from_vec(out, x.shape(), &Device::Cpu)
             });
         }
+        #[cfg(feature = "cuda")]
+        if let Some(out) = crate::cuda::rms_norm_rope(x, &self.weight, None, self.eps) {
+            return out;
+        }
         let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
         x.broadcast_div(&(mean_square + self.eps)?.sqrt()?)?.broadcast_mul(&self.weight)
     }
@@ -57,6 +61,14 @@ impl RmsNorm {
     /// When the shapes don't fit.
     pub fn forward_rope(&self, x: Tensor, rope: &Rope3d, first: usize) -> Result<Tensor> {
         let (b, l, d) = x.dims3()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            check_rows(&x, self.weight.dims1()?)?;
+            let (cos, sin) = rope.rows(first, l, d)?;
+            if let Some(out) = crate::cuda::rms_norm_rope(&x, &self.weight, Some((&cos, &sin)), self.eps) {
+                return out;
+            }
+        }
         if !slices::on_kernels(&[&x, &self.weight]) || b != 1 || !x.is_contiguous() {
             return rope.forward(&self.forward(&x)?, first);
         }
@@ -110,6 +122,13 @@ impl LayerNorm {
         if slices::on_kernels(&[x]) && x.rank() > 0 {
             return self.with_kernel(x);
         }
+        #[cfg(feature = "cuda")]
+        if x.dtype() == DType::F32 {
+            let affine = self.affine.as_ref().map(|(weight, bias)| (weight, bias));
+            if let Some(out) = crate::cuda::layer_norm(x, affine, 0.0, self.eps) {
+                return out;
+            }
+        }
         let normal = self.normal(x)?;
         match &self.affine {
             Some((weight, bias)) => normal.broadcast_mul(weight)?.broadcast_add(bias),
@@ -137,6 +156,12 @@ impl LayerNorm {
                 kernels::modulated_layer_norm(rows, d, scale, shift, self.eps as f32, &mut out);
                 Tensor::from_vec(out, x.shape(), &Device::Cpu)
             });
+        }
+        #[cfg(feature = "cuda")]
+        if self.affine.is_none()
+            && let Some(out) = crate::cuda::layer_norm(x, Some((scale, shift)), 1.0, self.eps)
+        {
+            return out;
         }
         self.forward(x)?.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)
     }

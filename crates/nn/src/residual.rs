@@ -34,6 +34,11 @@ pub fn add_gated(x: Tensor, first: usize, y: &Tensor, gate: Option<&Tensor>) -> 
         })?;
         return Ok(x);
     }
+    #[cfg(feature = "cuda")]
+    if let Some(done) = crate::cuda::gate_add(&x, first, y, gate) {
+        done?;
+        return Ok(x);
+    }
     let y = match gate {
         Some(gate) => y.broadcast_mul(gate)?,
         None => y.clone(),

@@ -3,6 +3,7 @@
 pub mod kinds;
 
 use anyhow::{Context, Result, ensure};
+use kinds::{Device, Run};
 use std::path::{Path, PathBuf};
 use testkit::{Case, Checker, Row, Status};
 
@@ -13,6 +14,8 @@ pub struct Summary {
     pub rows: Vec<Row>,
     /// Cases of kinds that this build has no code for: (case, kind).
     pub without_implementation: Vec<(String, String)>,
+    /// Cases that have code for the CPU alone and were left out because another device was asked for: (case, kind).
+    pub cpu_only: Vec<(String, String)>,
 }
 
 impl Summary {
@@ -47,20 +50,33 @@ pub fn cases(goldens: &Path) -> Result<Vec<PathBuf>> {
     Ok(dirs)
 }
 
-/// Runs one case folder into `summary`, and hands each finished row to `on_row`.
+/// Runs one case folder into `summary`, models on `device`, and hands each finished row to `on_row`.
 ///
 /// A run that ends with an error is a failed row that carries the error's text.
 ///
 /// # Errors
 /// When the case itself can't be read.
-pub fn run_case(dir: &Path, summary: &mut Summary, mut on_row: impl FnMut(&Row)) -> Result<()> {
+pub fn run_case(
+    dir: &Path,
+    device: &Device,
+    summary: &mut Summary,
+    mut on_row: impl FnMut(&Row),
+) -> Result<()> {
     let case = Case::open(dir)?;
     let Some((_, run)) = kinds::KINDS.iter().find(|(kind, _)| *kind == case.kind) else {
         summary.without_implementation.push((case.name.clone(), case.kind.clone()));
         return Ok(());
     };
     let mut checker = Checker::new(&case);
-    if let Err(error) = run(&case, &mut checker) {
+    let done = match run {
+        Run::OnDevice(run) => run(&case, &mut checker, device),
+        Run::OnCpu(run) if matches!(device, Device::Cpu) => run(&case, &mut checker),
+        Run::OnCpu(_) => {
+            summary.cpu_only.push((case.name.clone(), case.kind.clone()));
+            return Ok(());
+        }
+    };
+    if let Err(error) = done {
         checker.fail("(run)", format!("{error:#}"));
     }
     for row in checker.finish() {

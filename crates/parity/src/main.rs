@@ -16,6 +16,9 @@ struct Args {
     /// Only these kinds of case (or case names), separated by commas.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// What models run on: cpu, cuda:N or metal. Kinds without device code are left out unless it is cpu.
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Print failures and the closing line only.
     #[arg(long)]
     quiet: bool,
@@ -23,6 +26,7 @@ struct Args {
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
+    let device = open(&args.device)?;
     let mut summary = parity::Summary::default();
     for dir in parity::cases(&args.goldens)? {
         if !args.only.is_empty() {
@@ -31,7 +35,7 @@ fn main() -> Result<ExitCode> {
                 continue;
             }
         }
-        parity::run_case(&dir, &mut summary, |row| {
+        parity::run_case(&dir, &device, &mut summary, |row| {
             let verdict = match row.status {
                 Status::Pass => "PASS",
                 Status::Fail => "FAIL",
@@ -48,8 +52,22 @@ fn main() -> Result<ExitCode> {
     for (case, kind) in &summary.without_implementation {
         println!("{case:<16} kind {kind}: no implementation");
     }
+    for (case, kind) in &summary.cpu_only {
+        println!("{case:<16} kind {kind}: runs on the CPU only");
+    }
     let (passed, failed) = (summary.passed(), summary.failed());
     let missing = summary.without_implementation.len();
     println!("parity: {passed} passed, {failed} failed, {missing} without an implementation");
     Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(feature = "models")]
+fn open(name: &str) -> Result<parity::kinds::Device> {
+    Ok(nn::open_device(name)?)
+}
+
+#[cfg(not(feature = "models"))]
+fn open(name: &str) -> Result<parity::kinds::Device> {
+    anyhow::ensure!(name == "cpu", "this build runs no models: {name} is of no use");
+    Ok(parity::kinds::Device::Cpu)
 }

@@ -1,5 +1,6 @@
 //! The golden cases that the project carries, through the same code as `cargo xtask parity`.
 
+use parity::kinds::Device;
 use std::path::Path;
 use testkit::Status;
 
@@ -8,7 +9,7 @@ fn every_fixture_agrees_with_the_reference() {
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/goldens");
     let mut summary = parity::Summary::default();
     for dir in parity::cases(&goldens).unwrap() {
-        parity::run_case(&dir, &mut summary, |_| ()).unwrap();
+        parity::run_case(&dir, &Device::Cpu, &mut summary, |_| ()).unwrap();
     }
     let bad: Vec<String> = summary
         .rows

@@ -298,31 +298,7 @@ fn find_tokenizer(folder: &Path) -> Result<Tokenizer> {
 /// # Errors
 /// When the name is unknown, the build has no support for it, or there is no such device.
 pub fn open_device(name: &str) -> Result<Device> {
-    let refuse = |why: String| Error::Option { option: "models.device", why };
-    let failed = |e: candle_core::Error| refuse(format!("{name} can't be opened: {e}"));
-    match name {
-        "cpu" => Ok(Device::Cpu),
-        "auto" if candle_core::utils::cuda_is_available() => Device::new_cuda(0).or(Ok(Device::Cpu)),
-        "auto" if candle_core::utils::metal_is_available() => Device::new_metal(0).or(Ok(Device::Cpu)),
-        "auto" => Ok(Device::Cpu),
-        "metal" if candle_core::utils::metal_is_available() => Device::new_metal(0).map_err(failed),
-        "metal" => Err(refuse("this build has no Metal support: build with the feature `metal`".to_owned())),
-        _ => {
-            let index = match name.strip_prefix("cuda") {
-                Some("") => Some(0),
-                Some(rest) => rest.strip_prefix(':').and_then(|n| n.parse().ok()),
-                None => None,
-            };
-            let index =
-                index.ok_or_else(|| refuse(format!("{name:?} is none of auto, cpu, cuda:N, metal")))?;
-            if !candle_core::utils::cuda_is_available() {
-                return Err(refuse(
-                    "this build has no CUDA support: build with the feature `cuda`".to_owned(),
-                ));
-            }
-            Device::new_cuda(index).map_err(failed)
-        }
-    }
+    nn::open_device(name).map_err(|why| Error::Option { option: "models.device", why: why.to_string() })
 }
 
 /// Weights that have seen no data: drawn from a seed and the tensor's name.

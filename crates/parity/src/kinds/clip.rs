@@ -9,12 +9,12 @@ use candle_core::{Device, Tensor};
 use encoders::clip_vision::{Config, ImageEncoder, preprocess};
 use testkit::{Case, Checker};
 
-pub(super) fn run(case: &Case, check: &mut Checker<'_>) -> Result<()> {
+pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Result<()> {
     let mut config: Config = serde_json::from_value(case.config().clone()).context("config")?;
     if let Some(eps) = case.json["norm_eps"].as_f64() {
         config.norm_eps = eps;
     }
-    let model = ImageEncoder::new(&config, &weights(case, "visual.")?)?;
+    let model = ImageEncoder::new(&config, &weights(case, "visual.", device)?)?;
     for (name, run) in case.named_runs()? {
         let height = run["height"].as_u64().context("height")? as u32;
         let width = run["width"].as_u64().context("width")? as u32;
@@ -22,8 +22,7 @@ pub(super) fn run(case: &Case, check: &mut Checker<'_>) -> Result<()> {
         let resized = resize(&picture, width, height, Filter::Bicubic)?;
         let (h, w) = (height as usize, width as usize);
         check.u8(&format!("{name}.resized_u8"), &[h, w, 3], resized.as_raw());
-        let input =
-            Tensor::from_vec(to_planes(&resized, Scaling::PreprocessImage), (1, 3, h, w), &Device::Cpu)?;
+        let input = Tensor::from_vec(to_planes(&resized, Scaling::PreprocessImage), (1, 3, h, w), device)?;
         check.f32(&format!("{name}.preprocessed"), input.dims(), &to_f32(&input)?);
         let pixels = preprocess(&input, config.image_size)?;
         check.f32(&format!("{name}.pixels"), pixels.dims(), &to_f32(&pixels)?);

@@ -8,13 +8,13 @@ use dit::{ConditionEmbedder, Rounding, condition_tokens};
 use serde_json::Value;
 use testkit::{Array, Case, Checker};
 
-pub fn run(case: &Case, checker: &mut Checker<'_>) -> Result<()> {
+pub fn run(case: &Case, checker: &mut Checker<'_>, device: &Device) -> Result<()> {
     let Some(dim) = case.config()["dim"].as_u64() else { bail!("the config has no dim") };
-    let weights = weights(case, "")?;
+    let weights = weights(case, "", device)?;
     let blend_embedding = ConditionEmbedder::load(usize::try_from(dim)?, &weights.pp("blend_embedding"))?;
     let smplx_embedding = ConditionEmbedder::load(usize::try_from(dim)?, &weights.pp("smplx_embedding"))?;
     for (name, run) in case.named_runs()? {
-        let frames = |input: &str| frames(case.input_u8(name, input)?, run);
+        let frames = |input: &str| frames(case.input_u8(name, input)?, run, device);
         let reference = frames("ref_u8")?;
         let blend = shift_frames(&reference, &frames("blend_u8")?)?;
         let smplx = shift_frames(&reference, &frames("smplx_u8")?)?;
@@ -44,11 +44,11 @@ pub fn run(case: &Case, checker: &mut Checker<'_>) -> Result<()> {
 }
 
 /// `[F, H, W, 3]` or `[H, W, 3]` bytes as `[3, F, H, W]`.
-fn frames(array: Array<u8>, run: &Value) -> Result<Tensor> {
+fn frames(array: Array<u8>, run: &Value, device: &Device) -> Result<Tensor> {
     let (f, h, w) = match array.shape[..] {
         [f, h, w, 3] => (f, h, w),
         [h, w, 3] => (1, h, w),
         _ => bail!("run {}: not pictures: {:?}", run["name"], array.shape),
     };
-    Ok(frames_from_rgb(&array.data, [f, h, w], &Device::Cpu)?)
+    Ok(frames_from_rgb(&array.data, [f, h, w], device)?)
 }

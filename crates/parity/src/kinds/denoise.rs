@@ -12,14 +12,14 @@ use serde_json::Value;
 use testkit::{Case, Checker};
 use vae::{Tiles, Vae};
 
-pub(super) fn run(case: &Case, check: &mut Checker<'_>) -> Result<()> {
+pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Result<()> {
     for (name, run) in case.named_runs()? {
-        one(case, check, name, run).with_context(|| format!("run {name}"))?;
+        one(case, check, (name, run), device).with_context(|| format!("run {name}"))?;
     }
     Ok(())
 }
 
-fn one(case: &Case, check: &mut Checker<'_>, name: &str, run: &Value) -> Result<()> {
+fn one(case: &Case, check: &mut Checker<'_>, (name, run): (&str, &Value), device: &Device) -> Result<()> {
     let config = case.config();
     let inputs = run["inputs"].as_str().context("inputs")?;
     let half = run["dtype"] == "bf16";
@@ -31,9 +31,9 @@ fn one(case: &Case, check: &mut Checker<'_>, name: &str, run: &Value) -> Result<
         vae_config[key] = value.clone();
     }
     let vae_config: vae::Config = serde_json::from_value(vae_config).context("vae config")?;
-    let model = WanModel::load(&dit_config, &weights_as(case, "dit.", dtype)?)?;
-    let vae = Vae::load(&vae_config, &weights_as(case, "vae.", dtype)?)?;
-    let embedders = ConditionEmbedders::load(&dit_config, &weights(case, "")?)?;
+    let model = WanModel::load(&dit_config, &weights_as(case, "dit.", dtype, device)?)?;
+    let vae = Vae::load(&vae_config, &weights_as(case, "vae.", dtype, device)?)?;
+    let embedders = ConditionEmbedders::load(&dit_config, &weights(case, "", device)?)?;
 
     let reference = pictures::rgb_image(case.input_u8(inputs, "ref_u8")?)?;
     let blend = pictures::rgb_images(case.input_u8(inputs, "blend_u8")?)?;
@@ -52,10 +52,10 @@ fn one(case: &Case, check: &mut Checker<'_>, name: &str, run: &Value) -> Result<
     expect("clip_input", &Tensor::from_vec(picture, (1, 3, h, w), &Device::Cpu)?)?;
     let mask = clip.latent_mask()?;
     expect("smplx_mask_blurred", &mask.unsqueeze(0)?)?;
-    let tokens = clip.tokens(&embedders, rounding, &Device::Cpu)?;
+    let tokens = clip.tokens(&embedders, rounding, device)?;
     expect("condition", &tokens)?;
     let tiles = tiles(run)?;
-    let video = round(&clip.blend_tensor(&Device::Cpu)?, rounding)?;
+    let video = round(&clip.blend_tensor(device)?, rounding)?;
     let latents = match &tiles {
         Some(tiles) => vae.encode_tiled(&video, tiles, &mut ())?,
         None => vae.encode(&video, &mut ())?,
@@ -67,7 +67,7 @@ fn one(case: &Case, check: &mut Checker<'_>, name: &str, run: &Value) -> Result<
 
     let sampling = sampling(config, run, half)?;
     let context = |tensor: &str| -> Result<Tensor> {
-        Ok(round(&from_array(case.input_f32(inputs, tensor)?)?, rounding)?)
+        Ok(round(&from_array(case.input_f32(inputs, tensor)?, device)?, rounding)?)
     };
     let (positive, negative) = (context("context_posi")?, context("context_nega")?);
     let feature = context("clip_feature")?;
@@ -77,7 +77,7 @@ fn one(case: &Case, check: &mut Checker<'_>, name: &str, run: &Value) -> Result<
         y: Some(&y),
         add_condition,
     };
-    let noise = round(&from_array(case.input_f32(inputs, "noise")?)?, rounding)?;
+    let noise = round(&from_array(case.input_f32(inputs, "noise")?, device)?, rounding)?;
     let mut steps = Steps::default();
     let start = Start { latents: noise, step: 0 };
     let result = denoise(

@@ -2,7 +2,7 @@
 
 use super::tensor::{from_array, to_f32, weights_as};
 use anyhow::{Context, Result};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use dit::{Conditions, Config, Observer, WanModel};
 use std::collections::BTreeMap;
 use testkit::{Case, Checker};
@@ -21,24 +21,24 @@ impl Observer for Collector {
     }
 }
 
-pub fn run(case: &Case, checker: &mut Checker<'_>) -> Result<()> {
+pub fn run(case: &Case, checker: &mut Checker<'_>, device: &Device) -> Result<()> {
     let config: Config = serde_json::from_value(case.config().clone()).context("the case's config")?;
-    let exact = WanModel::load(&config, &weights_as(case, "", DType::F32)?)?;
-    let half = WanModel::load(&config, &weights_as(case, "", DType::BF16)?)?;
+    let exact = WanModel::load(&config, &weights_as(case, "", DType::F32, device)?)?;
+    let half = WanModel::load(&config, &weights_as(case, "", DType::BF16, device)?)?;
     for (name, _) in case.named_runs()? {
         let timestep = case.input_f32(name, "timestep")?.data[0];
         let mut seen = Collector::default();
-        let out = predict(&exact, case, name, timestep, &mut seen)?;
+        let out = predict(&exact, case, name, timestep, (&mut seen, device))?;
         seen.0.insert("out".to_owned(), out);
         for (tensor, value) in &seen.0 {
             compare(checker, &format!("{name}.{tensor}"), value)?;
         }
         // The reference rounds the timestep too; its largest effect by far.
-        let rounded = Tensor::new(timestep, &candle_core::Device::Cpu)?.to_dtype(DType::BF16)?;
+        let rounded = Tensor::new(timestep, &Device::Cpu)?.to_dtype(DType::BF16)?;
         let rounded = rounded.to_dtype(DType::F32)?.to_scalar::<f32>()?;
         let full = format!("bf16.{name}.out");
         if checker.expects(&full) {
-            compare(checker, &full, &predict(&half, case, name, rounded, &mut ())?)?;
+            compare(checker, &full, &predict(&half, case, name, rounded, (&mut (), device))?)?;
         }
     }
     Ok(())
@@ -49,9 +49,9 @@ fn predict(
     case: &Case,
     run: &str,
     timestep: f32,
-    observer: &mut dyn Observer,
+    (observer, device): (&mut dyn Observer, &Device),
 ) -> Result<Tensor> {
-    let input = |tensor: &str| from_array(case.input_f32(run, tensor)?);
+    let input = |tensor: &str| from_array(case.input_f32(run, tensor)?, device);
     let optional = |tensor: &str| case.has_input(run, tensor).then(|| input(tensor)).transpose();
     let (clip_feature, y, add_condition) =
         (optional("clip_feature")?, optional("y")?, optional("add_condition")?);

@@ -48,47 +48,65 @@ mod vae;
 use anyhow::Result;
 use testkit::{Case, Checker};
 
+/// Where models run.
+#[cfg(feature = "models")]
+pub use candle_core::Device;
+
+/// Without models, nothing runs anywhere but on the CPU.
+#[cfg(not(feature = "models"))]
+#[derive(Clone, Copy, Debug)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+}
+
 /// Runs a case and records the comparisons.
-pub type Run = fn(&Case, &mut Checker<'_>) -> Result<()>;
+#[derive(Clone, Copy, Debug)]
+pub enum Run {
+    /// Code for the CPU alone.
+    OnCpu(fn(&Case, &mut Checker<'_>) -> Result<()>),
+    /// A model, which runs on any device.
+    OnDevice(fn(&Case, &mut Checker<'_>, &Device) -> Result<()>),
+}
 
 /// The kinds that this build can run.
 pub const KINDS: &[(&str, Run)] = &[
     #[cfg(feature = "body")]
-    ("avatar_animate", avatar_animate::run),
+    ("avatar_animate", Run::OnCpu(avatar_animate::run)),
     #[cfg(feature = "body")]
-    ("camera", camera::run),
+    ("camera", Run::OnCpu(camera::run)),
     #[cfg(feature = "body")]
-    ("smplx", smplx::run),
+    ("smplx", Run::OnCpu(smplx::run)),
     #[cfg(feature = "models")]
-    ("clip", clip::run),
+    ("clip", Run::OnDevice(clip::run)),
     #[cfg(feature = "models")]
-    ("condition_embed", condition_embed::run),
+    ("condition_embed", Run::OnDevice(condition_embed::run)),
     #[cfg(feature = "whole")]
-    ("denoise", denoise::run),
+    ("denoise", Run::OnDevice(denoise::run)),
     #[cfg(feature = "models")]
-    ("dit", dit::run),
+    ("dit", Run::OnDevice(dit::run)),
     #[cfg(feature = "models")]
-    ("dit_t2v", dit::run),
+    ("dit_t2v", Run::OnDevice(dit::run)),
     #[cfg(feature = "models")]
-    ("lora", lora::run),
+    ("lora", Run::OnCpu(lora::run)),
     #[cfg(feature = "models")]
-    ("noise", noise::run),
+    ("noise", Run::OnCpu(noise::run)),
     #[cfg(feature = "models")]
-    ("scheduler", scheduler::run),
+    ("scheduler", Run::OnDevice(scheduler::run)),
     #[cfg(feature = "models")]
-    ("t5", t5::run),
+    ("t5", Run::OnDevice(t5::run)),
     #[cfg(feature = "models")]
-    ("teacache", teacache::run),
+    ("teacache", Run::OnDevice(teacache::run)),
     #[cfg(feature = "models")]
-    ("tokenizer", tokenizer::run),
+    ("tokenizer", Run::OnCpu(tokenizer::run)),
     #[cfg(feature = "models")]
-    ("vae", vae::run),
+    ("vae", Run::OnDevice(vae::run)),
     #[cfg(feature = "render")]
-    ("composite", composite::run),
+    ("composite", Run::OnCpu(composite::run)),
     #[cfg(feature = "render")]
-    ("image_ops", image_ops::run),
+    ("image_ops", Run::OnCpu(image_ops::run)),
     #[cfg(feature = "render")]
-    ("mask", mask::run),
+    ("mask", Run::OnCpu(mask::run)),
     #[cfg(feature = "render")]
-    ("splat", splat::run),
+    ("splat", Run::OnCpu(splat::run)),
 ];

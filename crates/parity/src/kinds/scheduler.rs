@@ -2,10 +2,11 @@
 
 use super::tensor::{from_array, to_f32};
 use anyhow::{Context, Result};
+use candle_core::Device;
 use sampler::FlowMatch;
 use testkit::{Case, Checker};
 
-pub(super) fn run(case: &Case, check: &mut Checker<'_>) -> Result<()> {
+pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Result<()> {
     for (name, run) in case.named_runs()? {
         let steps = run["num_inference_steps"].as_u64().context("num_inference_steps")? as usize;
         let strength = run["denoising_strength"].as_f64().context("denoising_strength")?;
@@ -16,9 +17,9 @@ pub(super) fn run(case: &Case, check: &mut Checker<'_>) -> Result<()> {
         let rounded = (0..steps).map(|i| schedule.timestep_bf16(i)).collect::<Result<Vec<_>, _>>()?;
         check.f32(&format!("{name}.timesteps_bf16"), &[steps], &rounded);
 
-        let velocities = from_array(case.input_f32(name, "model_output")?)?;
-        let clean = from_array(case.input_f32(name, "sample")?)?;
-        let noise = from_array(case.input_f32(name, "noise")?)?;
+        let velocities = from_array(case.input_f32(name, "model_output")?, device)?;
+        let clean = from_array(case.input_f32(name, "sample")?, device)?;
+        let noise = from_array(case.input_f32(name, "noise")?, device)?;
         let noised = schedule.add_noise(0, &clean, &noise)?;
         check.f32(&format!("{name}.add_noise"), noised.dims(), &to_f32(&noised)?);
         let ids: Vec<usize> = serde_json::from_value(run["step_ids"].clone()).context("step_ids")?;

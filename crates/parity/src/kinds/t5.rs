@@ -2,12 +2,13 @@
 
 use super::tensor::{to_f32, weights};
 use anyhow::{Context, Result, ensure};
+use candle_core::Device;
 use encoders::umt5::{Config, TextEncoder};
 use testkit::{Case, Checker};
 
-pub(super) fn run(case: &Case, check: &mut Checker<'_>) -> Result<()> {
+pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Result<()> {
     let config: Config = serde_json::from_value(case.config().clone()).context("config")?;
-    let model = TextEncoder::new(&config, &weights(case, "")?)?;
+    let model = TextEncoder::new(&config, &weights(case, "", device)?)?;
     for (name, _) in case.named_runs()? {
         let ids = case.input_i64(name, "ids")?;
         let mask = case.input_i64(name, "mask")?;

@@ -2,7 +2,7 @@
 
 use super::tensor::{from_array, to_f32, weights};
 use anyhow::{Context, Result, bail};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use testkit::{Case, Checker};
@@ -22,11 +22,11 @@ impl Observer for Collector {
     }
 }
 
-pub fn run(case: &Case, checker: &mut Checker<'_>) -> Result<()> {
+pub fn run(case: &Case, checker: &mut Checker<'_>, device: &Device) -> Result<()> {
     let config: Config = serde_json::from_value(case.config().clone()).context("the case's config")?;
-    let vae = Vae::load(&config, &weights(case, "")?)?;
+    let vae = Vae::load(&config, &weights(case, "", device)?)?;
     for (name, run) in case.named_runs()? {
-        let input = from_array(case.input_f32(name, "in")?)?;
+        let input = from_array(case.input_f32(name, "in")?, device)?;
         let mut seen = Collector::default();
         let out = match (run["op"].as_str(), tiles(run)?) {
             (Some("encode"), None) => vae.encode(&input, &mut seen)?,
