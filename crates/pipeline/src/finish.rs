@@ -205,7 +205,7 @@ impl Joined {
 }
 
 /// Detail transfer: what decoding loses is taken from the condition itself: `condition + result − decoded condition`.
-fn transfer_detail(result: &mut RgbImage, decoded_condition: &RgbImage, condition: &RgbImage) {
+pub fn transfer_detail(result: &mut RgbImage, decoded_condition: &RgbImage, condition: &RgbImage) {
     for ((r, d), c) in result.iter_mut().zip(decoded_condition.as_raw()).zip(condition.as_raw()) {
         *r = (i16::from(*c) + i16::from(*r) - i16::from(*d)).clamp(0, 255) as u8;
     }

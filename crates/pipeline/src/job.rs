@@ -168,6 +168,8 @@ pub struct Models {
     pub wan: Option<PathBuf>,
     /// The folder with AniCrafter's own files.
     pub anicrafter: Option<PathBuf>,
+    /// The folder of the demo preset's small weights; without one they are drawn at random.
+    pub demo: Option<PathBuf>,
     /// Another file (or list of shards) for the transformer: safetensors or GGUF.
     pub dit: Vec<PathBuf>,
     /// Further LoRA files, merged in order.
@@ -199,6 +201,7 @@ impl Default for Models {
             preset: Preset::default(),
             wan: None,
             anicrafter: None,
+            demo: None,
             dit: Vec::new(),
             lora: Vec::new(),
             dtype: Dtype::Bf16,
@@ -364,6 +367,7 @@ impl Job {
             &mut self.input.body,
             &mut self.models.wan,
             &mut self.models.anicrafter,
+            &mut self.models.demo,
             &mut self.prompt.embeddings,
             &mut self.output.work,
         ];

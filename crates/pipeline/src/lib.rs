@@ -36,7 +36,7 @@ pub mod work;
 
 pub use animate::{ConditionFiles, Outcome, animate, composite, gray};
 pub use error::{Error, Result};
-pub use finish::{beside, frame_rate, write_video};
+pub use finish::{beside, frame_rate, transfer_detail, write_video};
 pub use job::{
     Actor, Blend, Dtype, FirstFrame, Fit, Input, Job, Lora, Models, NEGATIVE_PROMPT, Output, PROMPT, Preset,
     Prompt, Video,

@@ -14,14 +14,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Rows of text context that the transformer is given.
-pub const CONTEXT_ROWS: usize = 512;
-
 /// Parts of the published CLIP file that a picture doesn't need: the text tower, the head and the last block.
 const CLIP_UNUSED: [&str; 5] =
     ["textual.", "log_scale", "visual.head", "visual.post_norm.", "visual.transformer.31."];
 
-/// The embedded small models: the same architecture, narrow and shallow.
+/// The tokenizer of the small models: a few hundred words.
 const DEMO_TOKENIZER: &[u8] = include_bytes!("../data/demo_tokenizer.json");
 
 /// The models of a job, by settings; nothing is read before it is asked for.
@@ -29,6 +26,8 @@ const DEMO_TOKENIZER: &[u8] = include_bytes!("../data/demo_tokenizer.json");
 pub struct ModelSet {
     settings: Models,
     device: Device,
+    /// Rows of text context that the transformer is given.
+    context_rows: usize,
     dit: Value,
     vae: vae::Config,
     text: Value,
@@ -43,40 +42,48 @@ impl ModelSet {
     pub fn new(settings: &Models) -> Result<Self> {
         let device = open_device(&settings.device)?;
         let settings = settings.clone();
-        Ok(match settings.preset {
-            Preset::AniCrafter => Self {
-                dit: checkpoint::preset("wan2.1-i2v-14b-720p")?,
-                vae: vae::Config::wan_2_1(),
-                text: checkpoint::preset("umt5-xxl")?,
-                image: checkpoint::preset("clip-vit-h-14")?,
-                settings,
-                device,
-            },
-            Preset::Demo => Self {
-                dit: json!({
+        let (dit, vae, text, image) = match (settings.preset, &settings.demo) {
+            (Preset::AniCrafter, _) => (
+                checkpoint::preset("wan2.1-i2v-14b-720p")?,
+                vae::Config::wan_2_1(),
+                checkpoint::preset("umt5-xxl")?,
+                checkpoint::preset("clip-vit-h-14")?,
+            ),
+            (Preset::Demo, Some(folder)) => {
+                let small: Small = checkpoint::read_config(folder.join("config.json"))?;
+                (small.dit, small.vae, small.text, small.image)
+            }
+            (Preset::Demo, None) => (
+                json!({
                     "dim": 192, "in_dim": 36, "ffn_dim": 768, "out_dim": 16, "text_dim": 64, "freq_dim": 64, "eps": 1e-6,
                     "patch_size": [1, 2, 2], "num_heads": 6, "num_layers": 6, "has_image_input": true, "image_dim": 64,
                     "image_tokens": 65,
                 }),
-                vae: vae::Config::small(16),
-                text: json!({
+                vae::Config::small(16),
+                json!({
                     "vocab": 128, "dim": 64, "dim_attn": 64, "dim_ffn": 128, "num_heads": 4, "num_layers": 2,
                     "num_buckets": 32, "shared_pos": false,
                 }),
-                image: json!({
+                json!({
                     "embed_dim": 32, "image_size": 112, "patch_size": 14, "vision_dim": 64, "vision_mlp_ratio": 4,
                     "vision_heads": 4, "vision_layers": 3,
                 }),
-                settings,
-                device,
-            },
-        })
+            ),
+        };
+        let context_rows = from_value::<dit::Config>(&dit)?.text_len;
+        Ok(Self { settings, device, context_rows, dit, vae, text, image })
     }
 
-    /// Have these weights seen data? The embedded ones may not have.
+    /// Have these weights seen data? The small ones without a folder are drawn at random.
     #[must_use]
     pub fn is_trained(&self) -> bool {
-        self.settings.preset != Preset::Demo
+        self.settings.preset != Preset::Demo || self.settings.demo.is_some()
+    }
+
+    /// Rows that a prompt's embedding is padded to.
+    #[must_use]
+    pub fn context_rows(&self) -> usize {
+        self.context_rows
     }
 
     /// The device that models run on.
@@ -110,7 +117,7 @@ impl ModelSet {
         let config = from_value(&self.text)?;
         let Some(folder) = self.wan()? else {
             let manifest = Manifest::of(Model::T5, &self.text)?;
-            let encoder = TextEncoder::new(&config, &self.untrained(&manifest, 1, DType::F32))?;
+            let encoder = TextEncoder::new(&config, &self.small(Model::T5, "t5", &manifest, DType::F32)?)?;
             return Ok((Tokenizer::from_json(DEMO_TOKENIZER)?, encoder));
         };
         let tokenizer = find_tokenizer(folder)?;
@@ -129,7 +136,8 @@ impl ModelSet {
         let config = from_value(&self.image)?;
         let Some(folder) = self.wan()? else {
             let manifest = Manifest::of(Model::Clip, &self.image)?;
-            return Ok(ImageEncoder::new(&config, &self.untrained(&manifest, 2, DType::F32).pp("visual"))?);
+            let weights = self.small(Model::Clip, "clip", &manifest, DType::F32)?;
+            return Ok(ImageEncoder::new(&config, &weights.pp("visual"))?);
         };
         let file = folder.join("models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth");
         let weights = Arc::new(Checkpoint::open_model(Model::Clip, &[file])?);
@@ -145,7 +153,13 @@ impl ModelSet {
     /// When the file is missing or doesn't fit.
     pub fn vae(&self, halves: vae::Halves) -> Result<vae::Vae> {
         let Some(folder) = self.wan()? else {
-            let weights = vae::random_weights(&self.vae, 3, &self.device)?;
+            let weights = match &self.settings.demo {
+                Some(_) => {
+                    let manifest = Manifest::of(Model::Vae, &serde_json::to_value(&self.vae)?)?;
+                    self.small(Model::Vae, "vae", &manifest, DType::F32)?
+                }
+                None => vae::random_weights(&self.vae, 3, &self.device)?,
+            };
             return Ok(vae::Vae::load_with(&self.vae, &weights, halves, vae::Backend::Auto)?);
         };
         let file = folder.join("Wan2.1_VAE.pth");
@@ -163,7 +177,15 @@ impl ModelSet {
         let config: dit::Config = from_value(&self.dit)?;
         let manifest = Manifest::embedders(&self.dit)?;
         let Some(files) = self.anicrafter()? else {
-            return Ok(ConditionEmbedders::load(&config, &self.untrained(&manifest, 4, DType::F32))?);
+            let weights = match &self.settings.demo {
+                Some(folder) => {
+                    let source = Checkpoint::open(&[folder.join("anicrafter.safetensors")])?;
+                    source.compare(&manifest).strict()?;
+                    Weights::new(Arc::new(source), DType::F32, &self.device)
+                }
+                None => self.untrained(&manifest, 4, DType::F32),
+            };
+            return Ok(ConditionEmbedders::load(&config, &weights)?);
         };
         let all = Checkpoint::open(&files)?;
         let stack = |name: &str| -> Result<dit::ConditionEmbedder> {
@@ -186,7 +208,7 @@ impl ModelSet {
         let config: dit::Config = from_value(&self.dit)?;
         let manifest = Manifest::of(Model::Dit, &self.dit)?;
         let Some(folder) = self.wan()? else {
-            let weights = self.untrained(&manifest, 5, self.half_type());
+            let weights = self.small(Model::Dit, "dit", &manifest, self.half_type())?;
             return Ok(WanModel::load(&config, &weights)?);
         };
         let files =
@@ -263,10 +285,30 @@ impl ModelSet {
         }
     }
 
+    /// The small weights of a model: the folder's file, or random ones where there is no folder.
+    fn small(&self, model: Model, name: &str, manifest: &Manifest, dtype: DType) -> Result<Weights> {
+        let Some(folder) = &self.settings.demo else {
+            let seed = name.bytes().fold(0, |h: u64, b| h * 31 + u64::from(b));
+            return Ok(self.untrained(manifest, seed, dtype));
+        };
+        let source = Checkpoint::open_model(model, &[folder.join(format!("{name}.safetensors"))])?;
+        source.compare(manifest).strict()?;
+        Ok(Weights::new(Arc::new(source), dtype, &self.device))
+    }
+
     /// Random weights of the right names and shapes.
     fn untrained(&self, manifest: &Manifest, seed: u64, dtype: DType) -> Weights {
         Weights::new(Arc::new(Untrained { manifest: manifest.tensors.clone(), seed }), dtype, &self.device)
     }
+}
+
+/// A folder's `config.json`: one object a model, under the names of the originals' constructors.
+#[derive(serde::Deserialize)]
+struct Small {
+    dit: Value,
+    vae: vae::Config,
+    text: Value,
+    image: Value,
 }
 
 fn from_value<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T> {

@@ -1,0 +1,109 @@
+//! The pipeline's models on a clip.
+
+use crate::clip::Clip;
+use anyhow::{Context, Result};
+use candle_core::{Device, Tensor};
+use dit::{ConditionEmbedders, Conditions, Rounding, WanModel, pad_context};
+use image::RgbImage;
+use pipeline::conditions::{self, assemble_y};
+use pipeline::denoise::{Sampling, Start, denoise, initial_noise};
+use pipeline::models::ModelSet;
+use pipeline::{Job, Preset};
+use std::path::Path;
+use vae::{Halves, Vae};
+
+/// The demo's models, all loaded.
+pub(crate) struct Restorer {
+    vae: Vae,
+    model: WanModel,
+    embedders: ConditionEmbedders,
+    image: encoders::clip_vision::ImageEncoder,
+    context: Tensor,
+    channels: usize,
+}
+
+/// What the models make of a clip.
+pub(crate) struct Restored {
+    /// The result as decoded.
+    pub plain: Vec<RgbImage>,
+    /// The condition, encoded and decoded.
+    pub base: Vec<RgbImage>,
+    /// The target, encoded and decoded.
+    pub round_trip: Vec<RgbImage>,
+}
+
+impl Restorer {
+    pub(crate) fn open(weights: &Path) -> Result<Self> {
+        let mut job = Job::new(Preset::Demo);
+        job.models.demo = Some(weights.to_owned());
+        let models = ModelSet::new(&job.models)?;
+        let (tokenizer, text) = models.text()?;
+        let rows = models.context_rows();
+        let context = text.encode(&tokenizer.tokenize(&job.prompt.positive, rows)?.ids, rows)?;
+        Ok(Self {
+            context: pad_context(&context, rows)?,
+            vae: models.vae(Halves::Both)?,
+            model: models.transformer()?,
+            embedders: models.embedders()?,
+            image: models.image()?,
+            channels: models.vae_config().z_dim,
+        })
+    }
+
+    pub(crate) fn restore(&self, clip: &Clip, sampling: &Sampling) -> Result<Restored> {
+        let device = Device::Cpu;
+        // The model's shift drops the last frame: it is there twice.
+        let twice =
+            |frames: &[RgbImage]| -> Vec<RgbImage> { frames.iter().chain(frames.last()).cloned().collect() };
+        let (blend, mesh, target) = (twice(&clip.blend), twice(&clip.mesh), twice(&clip.target));
+        let view = conditions::Clip { reference: &clip.reference, blend: &blend, mesh: &mesh };
+        let mask = view.latent_mask()?;
+        let tokens = view.tokens(&self.embedders, Rounding::None, &device)?;
+        let latents = self.vae.encode(&view.blend_tensor(&device)?, &mut ())?;
+        let y = assemble_y(&mask, &latents, Rounding::None)?;
+        let (w, h) = clip.reference.dimensions();
+        let planes = bg_mask::to_planes(&clip.reference, bg_mask::Scaling::PreprocessImage);
+        let feature =
+            self.image.encode(&Tensor::from_vec(planes, (1, 3, h as usize, w as usize), &device)?)?;
+        let (_, _, t, lh, lw) = y.dims5()?;
+        let noise = initial_noise(sampling.seed, [1, self.channels, t, lh, lw], &device)?;
+        let given = Conditions {
+            context: &self.context,
+            clip_feature: Some(&feature),
+            y: Some(&y),
+            add_condition: Some(&tokens),
+        };
+        let clean = denoise(&self.model, &given, None, Start { latents: noise, step: 0 }, sampling, &mut ())?;
+        let of_target = conditions::Clip { reference: &clip.reference, blend: &target, mesh: &mesh };
+        let target_latents = self.vae.encode(&of_target.blend_tensor(&device)?, &mut ())?;
+        Ok(Restored {
+            plain: self.frames(&clean)?,
+            base: self.frames(&latents)?,
+            round_trip: self.frames(&target_latents)?,
+        })
+    }
+
+    /// Decoded frames without the reference picture's.
+    fn frames(&self, latents: &Tensor) -> Result<Vec<RgbImage>> {
+        let video = self.vae.decode(latents, &mut ())?.get(0)?; // [3, F, H, W]
+        let (_, f, h, w) = video.dims4()?;
+        (1..f)
+            .map(|i| {
+                let planes = video.narrow(1, i, 1)?.flatten_all()?.to_vec1::<f32>()?;
+                bg_mask::from_planes(&planes, w as u32, h as u32).context("a decoded frame")
+            })
+            .collect()
+    }
+}
+
+/// Detail transfer: `condition + result − decoded condition`.
+pub(crate) fn detail(clip: &Clip, restored: &Restored) -> Vec<RgbImage> {
+    let frames = clip.blend.iter().zip(&restored.plain).zip(&restored.base);
+    frames
+        .map(|((condition, plain), base)| {
+            let mut out = plain.clone();
+            pipeline::transfer_detail(&mut out, base, condition);
+            out
+        })
+        .collect()
+}

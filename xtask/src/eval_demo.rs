@@ -1,0 +1,28 @@
+//! `cargo xtask eval-demo`: clips, then the measurement.
+
+use crate::shell;
+use anyhow::Result;
+use std::ffi::OsString;
+
+/// Training clips that the baselines are fitted on.
+const TRAINING_CLIPS: usize = 32;
+
+pub(crate) fn run(count: usize, rest: Vec<OsString>) -> Result<()> {
+    let root = shell::root();
+    let folder = root.join("out").join("eval-demo");
+    let clips = |split: &str, count: usize| -> Result<OsString> {
+        let to = folder.join(split).into_os_string();
+        let count = count.to_string();
+        let args = ["--split", split, "--seed", "1", "--first", "0", "--count", &count, "--out"];
+        let args = args.into_iter().map(OsString::from).chain([to.clone()]).collect();
+        shell::cargo(["run", "--release", "--quiet", "--package", "synth", "--", "clips"], args)?;
+        Ok(to)
+    };
+    let (train, val) = (clips("train", TRAINING_CLIPS)?, clips("val", count)?);
+    let weights = root.join("assets").join("demo").join("weights").into_os_string();
+    let named =
+        [("--clips", val), ("--train", train), ("--weights", weights), ("--output", folder.into_os_string())];
+    let args =
+        named.into_iter().flat_map(|(name, value)| [OsString::from(name), value]).chain(rest).collect();
+    shell::cargo(["run", "--release", "--quiet", "--package", "demo-eval", "--"], args)
+}
