@@ -33,7 +33,8 @@ def main():
         "vae": half(vae["params"]),
         "dit": half(stacked(params, "dit.")),
         "anicrafter": half({k: v for k, v in params.items() if k.startswith(("blend_embedding.", "smplx_embedding."))}),
-        "clip": half({"visual." + k: v for k, v in stacked(params, "clip.").items()}),
+        # The published file's temperature is part of its strict list; no stage reads it.
+        "clip": half({"visual." + k: v for k, v in stacked(params, "clip.").items()} | {"log_scale": torch.zeros(())}),
         "t5": half(wan.t5_init(T5, 3)),
     }
     total = 0
@@ -67,7 +68,7 @@ def golden(files, config, folder):
     y = torch.randn((1, DIT["in_dim"] - DIT["out_dim"], *grid), generator=draw)
     context = torch.nn.functional.pad(wan.t5_forward(weights["t5"], T5, PROMPT_IDS), (0, 0, 0, DIT["text_len"] - len(PROMPT_IDS)))
     picture = torch.rand((1, 3, 48, 64), generator=draw) * 2 - 1
-    clip = {k.removeprefix("visual."): v for k, v in weights["clip"].items()}
+    clip = {k.removeprefix("visual."): v for k, v in weights["clip"].items() if k != "log_scale"}
     feature = wan.clip_forward(clip, CLIP, picture)
     frames = torch.rand((1, 8, 4, 48, 64), generator=draw) * 2 - 1
     stacks = [stacked(weights["anicrafter"], p) for p in ("blend_embedding.", "smplx_embedding.")]

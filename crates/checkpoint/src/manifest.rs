@@ -1,5 +1,7 @@
 //! The tensors that a model has: names and shapes for a configuration, from compact patterns.
 
+mod vae;
+
 use crate::keys::Model;
 use crate::{Error, Result};
 use serde_json::Value;
@@ -48,19 +50,7 @@ impl Manifest {
                 ];
                 (include_str!("data/dit.txt"), numbers.into())
             }
-            Model::Vae => {
-                let (dim, z) = (get("dim")?, get("z_dim")?);
-                let numbers = [
-                    ("c1", dim),
-                    ("c2", 2 * dim),
-                    ("c4", 4 * dim),
-                    ("c8", 8 * dim),
-                    ("c12", 12 * dim),
-                    ("z_dim", z),
-                    ("z2", 2 * z),
-                ];
-                (include_str!("data/vae.txt"), numbers.into())
-            }
+            Model::Vae => return vae::manifest(config),
             Model::T5 => {
                 let mut numbers = Numbers::new();
                 for name in ["vocab", "dim", "dim_attn", "dim_ffn", "num_heads", "num_layers", "num_buckets"]

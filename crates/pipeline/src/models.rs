@@ -155,7 +155,7 @@ impl ModelSet {
         let Some(folder) = self.wan()? else {
             let weights = match &self.settings.demo {
                 Some(_) => {
-                    let manifest = Manifest::of(Model::Vae, &serde_json::to_value(&self.vae)?)?;
+                    let manifest = Manifest::of(Model::Vae, &to_value(&self.vae)?)?;
                     self.small(Model::Vae, "vae", &manifest, DType::F32)?
                 }
                 None => vae::random_weights(&self.vae, 3, &self.device)?,
@@ -313,6 +313,10 @@ struct Small {
 
 fn from_value<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T> {
     serde_json::from_value(value.clone()).map_err(|e| Error::Settings(e.to_string()))
+}
+
+fn to_value(config: &impl serde::Serialize) -> Result<Value> {
+    serde_json::to_value(config).map_err(|e| Error::Settings(e.to_string()))
 }
 
 /// All seven shards through their index, or the one file.

@@ -1,0 +1,78 @@
+//! The demo's trained weights through the normal loaders, against what the trainer computed from the same weights.
+
+use candle_core::{Device, Tensor};
+use dit::condition::LEADING_FRAMES;
+use dit::{Conditions, Rounding};
+use pipeline::models::ModelSet;
+use pipeline::{Job, Preset};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn models() -> ModelSet {
+    let mut job = Job::new(Preset::Demo);
+    job.models.demo = Some(root().join("assets/demo/weights"));
+    job.models.device = "cpu".to_owned();
+    ModelSet::new(&job.models).unwrap()
+}
+
+fn golden() -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(root().join("fixtures/trained/trained.safetensors"), &Device::Cpu).unwrap()
+}
+
+/// Largest difference over the largest value.
+fn error(got: &Tensor, want: &Tensor) -> f32 {
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(got.dims(), want.dims());
+    let (got, want) = (values(got), values(want));
+    let largest = want.iter().fold(0_f32, |m, v| m.max(v.abs()));
+    got.iter().zip(&want).fold(0_f32, |m, (a, b)| m.max((a - b).abs())) / largest
+}
+
+#[test]
+fn the_weights_are_trained_and_small_enough() {
+    assert!(models().is_trained());
+    let folder = root().join("assets/demo/weights");
+    let bytes: u64 = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes <= 25_000_000, "{bytes} bytes");
+}
+
+#[test]
+fn autoencoder_computes_what_the_trainer_computed() {
+    let (golden, vae) = (golden(), models().vae(vae::Halves::Both).unwrap());
+    let latents = vae.encode(&golden["video"], &mut ()).unwrap();
+    assert!(error(&latents, &golden["latents"]) < 2e-4, "{}", error(&latents, &golden["latents"]));
+    let decoded = vae.decode(&golden["latents"], &mut ()).unwrap();
+    assert!(error(&decoded, &golden["decoded"]) < 2e-4, "{}", error(&decoded, &golden["decoded"]));
+}
+
+#[test]
+fn transformer_computes_what_the_trainer_computed() {
+    let (golden, models) = (golden(), models());
+    let (tokenizer, text) = models.text().unwrap();
+    let rows = models.context_rows();
+    let ids = tokenizer.tokenize(pipeline::PROMPT, rows).unwrap().ids;
+    let context = text.encode(&ids, rows).unwrap();
+    assert!(error(&context, &golden["context"]) < 1e-4, "{}", error(&context, &golden["context"]));
+    let feature = models.image().unwrap().encode(&golden["picture"]).unwrap();
+    assert!(error(&feature, &golden["clip_feature"]) < 1e-4, "{}", error(&feature, &golden["clip_feature"]));
+    assert_eq!(golden["frames"].dims()[2], 5 + LEADING_FRAMES);
+    let frames = &golden["frames"];
+    let tokens = models.embedders().unwrap().tokens(frames, frames, Rounding::None).unwrap();
+    assert!(error(&tokens, &golden["tokens"]) < 1e-4, "{}", error(&tokens, &golden["tokens"]));
+    let model = models.transformer().unwrap();
+    let branch = model
+        .branch(&Conditions {
+            context: &golden["context"],
+            clip_feature: Some(&golden["clip_feature"]),
+            y: Some(&golden["y"]),
+            add_condition: Some(&golden["tokens"]),
+        })
+        .unwrap();
+    let timestep = f64::from(golden["timestep"].to_vec1::<f32>().unwrap()[0]);
+    let velocity = model.forward(&golden["x"], timestep, &branch, &mut ()).unwrap();
+    assert!(error(&velocity, &golden["velocity"]) < 1e-3, "{}", error(&velocity, &golden["velocity"]));
+}
