@@ -30,7 +30,9 @@ class Clips:
             for s in shape:
                 n *= s
             self.data[name][self.count] = raw[offset : offset + n].view(*shape).to(self.device)
-        self.count += 1
+        if self.device.type == "cuda":
+            torch.cuda.current_stream().synchronize()
+        self.count += 1  # only now may others look at it
 
     def fill(self):
         """Reads all files that are there and not read yet."""
@@ -51,7 +53,6 @@ class Clips:
                 if stream is not None:
                     with torch.cuda.stream(stream):
                         self.fill()
-                        stream.synchronize()
                 else:
                     self.fill()
                 if remove:

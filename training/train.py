@@ -113,7 +113,7 @@ def train_vae(args, clips, device, out):
         mse = difference.square().mean()
         loss = mse + 0.03 * difference.abs().mean() + 1e-5 * z.float().square().mean()
         trainer.step(loss, spent / args.vae_seconds)
-        if trainer.steps % 50 == 0:
+        if trainer.steps % 50 == 0 or trainer.steps in (1, 5, 20):
             error = mse.item()
             log(out, stage="vae", step=trainer.steps, seconds=spent, psnr=10 * math.log10(4 / error), clips=clips.count)
     params = {k: v.detach() for k, v in trainer.average.items()}
@@ -203,10 +203,29 @@ def embed(params, blend, mesh):
     return wan.condition_tokens(*parts)
 
 
+def compiled_or_not(function, **options):
+    """The compiled function; the plain one as soon as compiling fails."""
+    state = {"f": torch.compile(function, **options)}
+
+    def call(*args):
+        try:
+            return state["f"](*args)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001: whatever the compiler raises
+            if state["f"] is function:
+                raise
+            print(f"{function.__name__} isn't compiled: {str(error)[:300]}", flush=True)
+            state["f"] = function
+            return function(*args)
+
+    return call
+
+
 def make_block(compiled):
     if not compiled:
         return wan.dit_block
-    inner = torch.compile(wan.dit_block, dynamic=False)
+    inner = compiled_or_not(wan.dit_block, dynamic=False)
 
     def block(x, at, *rest):
         own = {k[len(at.prefix) :]: v for k, v in at.params.items() if k.startswith(at.prefix)}
@@ -283,7 +302,7 @@ def train_dit(args, model, latents, weight, device, out):
         # The same error in the clean latents counts the same at every noise level, but for very low ones.
         loss = ((v - (noise - target)).square() * importance * s.clamp(min=0.3)).mean()
         trainer.step(loss, spent / args.dit_seconds)
-        if trainer.steps % 50 == 0:
+        if trainer.steps % 50 == 0 or trainer.steps in (1, 5, 20):
             value = loss.item()
             running = value if running is None else 0.7 * running + 0.3 * value
             log(out, stage="dit", step=trainer.steps, seconds=spent, loss=running, clips=latents.count, made=clips.count)
@@ -395,6 +414,7 @@ def main():
 
     if args.compile:
         torch._dynamo.config.recompile_limit = 64
+        wan.norm_silu = compiled_or_not(wan.norm_silu, dynamic=True)
     clips = Clips(args.clips, device, args.capacity)
     clips.follow(args.remove)
     clips.wait(args.first)

@@ -157,10 +157,14 @@ def channel_norm(x, gamma):
     return (F.normalize(x.float(), dim=2, eps=1e-12) * scale).to(x.dtype)
 
 
+def norm_silu(x, gamma):
+    return F.silu(channel_norm(x, gamma))
+
+
 def residual_block(x, at):
     path = at["residual"]
-    y = causal_conv(F.silu(channel_norm(x, path["0"]("gamma"))), path["2"])
-    y = causal_conv(F.silu(channel_norm(y, path["3"]("gamma"))), path["6"])
+    y = causal_conv(norm_silu(x, path["0"]("gamma")), path["2"])
+    y = causal_conv(norm_silu(y, path["3"]("gamma")), path["6"])
     return y + (pointwise(x, at["shortcut"]) if at["shortcut"].has("weight") else x)
 
 
@@ -225,7 +229,7 @@ def vae_encode_raw(params, config, video):
     x = causal_conv(video, at["conv1"])
     x = run_blocks(x, at["downsamples"], vae_blocks(config)[0])
     x = middle_blocks(x, at["middle"])
-    x = causal_conv(F.silu(channel_norm(x, at["head"]["0"]("gamma"))), at["head"]["2"])
+    x = causal_conv(norm_silu(x, at["head"]["0"]("gamma")), at["head"]["2"])
     return pointwise(x, root["conv1"])[:, :, : config["z_dim"]]
 
 
@@ -236,7 +240,7 @@ def vae_decode_raw(params, config, latents):
     x = causal_conv(pointwise(latents, root["conv2"]), at["conv1"])
     x = middle_blocks(x, at["middle"])
     x = run_blocks(x, at["upsamples"], vae_blocks(config)[1])
-    return causal_conv(F.silu(channel_norm(x, at["head"]["0"]("gamma"))), at["head"]["2"])
+    return causal_conv(norm_silu(x, at["head"]["0"]("gamma")), at["head"]["2"])
 
 
 # ------------------------------------------------------------------------------------------------------------- transformer

@@ -312,7 +312,7 @@ impl Job {
                     bf16_latents: false,
                     ..Sampling::reference()
                 },
-                output: Output { background_lock: true, ..output },
+                output: Output { background_lock: true, detail_transfer: true, ..output },
             },
         }
     }
