@@ -22,7 +22,7 @@ def check(case, name, got, outputs, tolerances):
 
 
 def frames(x):
-    return ((x.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).unsqueeze(0)  # [1, F, 3, H, W]
+    return ((x.float() / 255 - 0.5) / 0.5).unsqueeze(0)  # [1, F, H, W, 3]
 
 
 def main(root):
@@ -42,13 +42,14 @@ def main(root):
             name = run["name"]
             get = lambda key: inputs.get(f"{name}.{key}", inputs.get(key))
             if kind == "vae" and not run["tiled"]:
-                x = get("in").transpose(1, 2)
-                mean, std = (torch.tensor(config[k]).view(1, 1, -1, 1, 1) for k in ("mean", "std"))
+                mean, std = (torch.tensor(config[k]) for k in ("mean", "std"))
                 if run["op"] == "encode":
-                    x = (wan.vae_encode_raw(weights, config, x) - mean) / std
+                    x = wan.vae_encode_raw(weights, config, get("in").permute(0, 2, 3, 4, 1))
+                    x = wan.to_latents(x, mean, std)
                 else:
-                    x = wan.vae_decode_raw(weights, config, x * std + mean).clamp(-1, 1)
-                good &= check(folder.name, f"{name}.out", x.transpose(1, 2), outputs, tolerances)
+                    x = wan.vae_decode_raw(weights, config, wan.from_latents(get("in"), mean, std))
+                    x = x.clamp(-1, 1).permute(0, 4, 1, 2, 3)
+                good &= check(folder.name, f"{name}.out", x, outputs, tolerances)
             if kind == "dit" and config["has_image_input"]:
                 x = wan.dit_forward(
                     weights, config, get("x"), get("timestep"), get("context"), get("clip_feature").float(), get("y"), get("add_condition")

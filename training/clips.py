@@ -21,9 +21,14 @@ class Clips:
         self.layout = {f["name"]: (f["offset"], f["shape"]) for f in layout["fields"]}
         self.data = {f: torch.empty((capacity, *self.layout[f][1]), dtype=torch.uint8, device=device) for f in fields}
         self.capacity, self.count, self.names, self.stop = capacity, 0, [], False
+        self.person = []  # (y, x) of the body's middle in each clip
 
     def read(self, path):
         raw = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+        offset, (f, h, w, c) = self.layout["mesh"]
+        middle = raw[offset + f // 2 * h * w * c :][: h * w * c].view(h, w, c)[::4, ::4].amax(-1) > 1
+        body = middle.nonzero()
+        self.person.append((4 * body.float().mean(0)).int().tolist() if len(body) else [h // 2, w // 2])
         for name in self.fields:
             offset, shape = self.layout[name]
             n = 1
@@ -68,13 +73,10 @@ class Clips:
 
 
 def pixels(data, dtype):
-    """Bytes `[..., H, W, 3]` to -1..1 `[..., 3, H, W]`."""
-    return (data.to(dtype) / 127.5 - 1.0).movedim(-1, -3)
+    """Bytes to -1..1."""
+    return data.to(dtype) / 127.5 - 1.0
 
 
-def shifted(clips, name, index, flip=None):
+def shifted(clips, name, index):
     """The model's view of a clip: the reference picture, then the frames; `[B, 1 + F, H, W, 3]` bytes."""
-    data = torch.cat([clips.data["reference"][index].unsqueeze(1), clips.data[name][index]], 1)
-    if flip is not None:
-        data = torch.where(flip.view(-1, 1, 1, 1, 1), data.flip(3), data)
-    return data
+    return torch.cat([clips.data["reference"][index].unsqueeze(1), clips.data[name][index]], 1)

@@ -70,15 +70,15 @@ def golden(files, config, folder):
     picture = torch.rand((1, 3, 48, 64), generator=draw) * 2 - 1
     clip = {k.removeprefix("visual."): v for k, v in weights["clip"].items() if k != "log_scale"}
     feature = wan.clip_forward(clip, CLIP, picture)
-    frames = torch.rand((1, 8, 4, 48, 64), generator=draw) * 2 - 1
+    frames = torch.rand((1, 8, 48, 64, 4), generator=draw) * 2 - 1
     stacks = [stacked(weights["anicrafter"], p) for p in ("blend_embedding.", "smplx_embedding.")]
     tokens = wan.condition_tokens(*(wan.embedder_forward(s, frames) for s in stacks))
     timestep = torch.tensor([937.5])
     velocity = wan.dit_forward(weights["dit"], DIT, x, timestep, context, feature, y, tokens)
-    video = torch.rand((1, 5, 3, 48, 64), generator=draw) * 2 - 1
-    mean, std = (torch.tensor(config["vae"][k]).view(1, 1, -1, 1, 1) for k in ("mean", "std"))
-    latents = ((wan.vae_encode_raw(weights["vae"], VAE, video) - mean) / std).transpose(1, 2)
-    decoded = wan.vae_decode_raw(weights["vae"], VAE, latents.transpose(1, 2) * std + mean).clamp(-1, 1)
+    video = torch.rand((1, 5, 48, 64, 3), generator=draw) * 2 - 1
+    mean, std = (torch.tensor(config["vae"][k]) for k in ("mean", "std"))
+    latents = wan.to_latents(wan.vae_encode_raw(weights["vae"], VAE, video), mean, std)
+    decoded = wan.vae_decode_raw(weights["vae"], VAE, wan.from_latents(latents, mean, std)).clamp(-1, 1)
     tensors = {
         "x": x,
         "y": y,
@@ -86,12 +86,12 @@ def golden(files, config, folder):
         "context": context,
         "picture": picture,
         "clip_feature": feature,
-        "frames": frames.transpose(1, 2),
+        "frames": frames.permute(0, 4, 1, 2, 3),
         "tokens": tokens,
         "velocity": velocity,
-        "video": video.transpose(1, 2),
+        "video": video.permute(0, 4, 1, 2, 3),
         "latents": latents,
-        "decoded": decoded.transpose(1, 2),
+        "decoded": decoded.permute(0, 4, 1, 2, 3),
     }
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "trained.safetensors")
 

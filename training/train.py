@@ -2,14 +2,14 @@
 
     python train.py --clips DIR --val DIR --out DIR --vae-seconds 150 --dit-seconds 300
 
-Both stages are bounded by time, not by steps: learning rates follow the share of the time that is used up. State is
-written to OUT every so often and taken up again with --resume. Clips are read while the generator still makes them.
+Both stages are bounded by time, not by steps: learning rates follow the share of the time that is used up. Training goes
+on from a former state with --vae-from and --dit-from. Clips are read while the generator still makes them.
 """
 
 import argparse
-import copy
 import json
 import math
+import random
 import time
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.live, 1.0)
-        warm = min(1.0, (self.steps + 1) / 100)
+        warm = min(1.0, (self.steps + 1) / 50)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * warm * (0.5 + 0.5 * math.cos(math.pi * min(progress, 1.0))) + 1e-6
         self.optimizer.step()
@@ -67,45 +67,39 @@ class Trainer:
 # ------------------------------------------------------------------------------------------------------------ autoencoder
 
 
-def vae_batch(clips, n, size, frames, device, dtype):
-    """Random crops: `[B, 1 + frames, 3, size, size]`. Half of them start with a reference picture, as clips do."""
-    index = torch.randint(clips.count, (n,)).tolist()
+def vae_batch(clips, n, size, frames, dtype):
+    """Random crops: `[B, 1 + frames, size, size, 3]`. Half of them start with a reference picture, as clips do; most are
+    about the person."""
     out = []
-    for i in index:
-        name = "target" if torch.rand(()) < 0.7 else "blend"
-        video = clips.data[name][i]
+    for i in torch.randint(clips.count, (n,)).tolist():
+        video = clips.data["target" if random.random() < 0.7 else "blend"][i]
         total, h, w = video.shape[:3]
-        start = int(torch.randint(total - frames, ()))
-        # More often where the person is.
-        if torch.rand(()) < 0.6:
-            person = (clips.data["mesh"][i][start + frames // 2] > 1).any(-1).nonzero()
-            at = person[int(torch.randint(max(len(person), 1), ()))].tolist() if len(person) else [h // 2, w // 2]
+        start = random.randrange(total - frames)
+        if random.random() < 0.6:
+            y, x = (c + random.randrange(-32, 33) for c in clips.person[i])
         else:
-            at = [int(torch.randint(h, ())), int(torch.randint(w, ()))]
-        y = max(0, min(h - size, at[0] - size // 2)) // 8 * 8
-        x = max(0, min(w - size, at[1] - size // 2)) // 8 * 8
+            y, x = random.randrange(h), random.randrange(w)
+        y = max(0, min(h - size, y - size // 2)) // 8 * 8
+        x = max(0, min(w - size, x - size // 2)) // 8 * 8
         part = video[start : start + frames + 1, y : y + size, x : x + size]
-        if torch.rand(()) < 0.5:
-            first = clips.data["reference"][i][y : y + size, x : x + size]
-            part = torch.cat([first[None], part[1:]])
-        if torch.rand(()) < 0.5:
-            part = part.flip(2)
-        out.append(part)
+        if random.random() < 0.5:
+            part = torch.cat([clips.data["reference"][i][y : y + size, x : x + size][None], part[1:]])
+        out.append(part.flip(2) if random.random() < 0.5 else part)
     return pixels(torch.stack(out), dtype)
 
 
 def train_vae(args, clips, device, out):
     params = to_device(wan.vae_init(VAE, 1), device)
     trainer = Trainer(params, args.vae_lr)
-    if args.resume and (out / "vae.pt").is_file():
-        state = torch.load(out / "vae.pt", map_location=device)
+    if args.vae_from:
+        state = torch.load(args.vae_from, map_location=device)
         for k, v in state["params"].items():
             params[k].data.copy_(v)
         trainer.average = {k: v.clone() for k, v in state["params"].items()}
     start, dtype = time.time(), torch.bfloat16 if device.type == "cuda" else torch.float32
     error = 0.0
     while (spent := time.time() - start) < args.vae_seconds:
-        video = vae_batch(clips, args.vae_batch, args.vae_crop, 8, device, dtype)
+        video = vae_batch(clips, args.vae_batch, args.vae_crop, 8, dtype)
         z = wan.vae_encode_raw(params, VAE, video)
         noisy = z + 0.03 * torch.randn_like(z)
         y = wan.vae_decode_raw(params, VAE, noisy)
@@ -126,55 +120,42 @@ def latent_statistics(params, clips, device, dtype, n=64):
     """Mean and deviation of each latent channel, and how much each channel weighs in pixels."""
     zs, weights = [], []
     for i in range(min(n, clips.count)):
-        video = pixels(shifted(clips, "target" if i % 4 else "blend", torch.tensor([i])), dtype)
+        video = pixels(shifted(clips, "target" if i % 4 else "blend", slice(i, i + 1)), dtype)
         zs.append(wan.vae_encode_raw(params, VAE, video).float())
     z = torch.cat(zs)
-    mean, std = z.mean((0, 1, 3, 4)), z.std((0, 1, 3, 4))
-    for i in range(min(8, len(zs))):
-        part = zs[i][:, :3, :, 4:16, 12:28]
-        base = wan.vae_decode_raw(params, VAE, part.to(dtype)).float()
-        row = []
-        for c in range(z.shape[2]):
-            moved = part.clone()
-            moved[:, :, c] += 0.5 * std[c] * torch.randn_like(moved[:, :, c])
-            row.append((wan.vae_decode_raw(params, VAE, moved.to(dtype)).float() - base).square().mean())
-        weights.append(torch.stack(row))
-    weight = torch.stack(weights).mean(0)
-    weight = weight / weight.mean()
-    return mean, std, weight.clamp(0.05, 20.0)
+    mean, std = z.mean((0, 1, 2, 3)), z.std((0, 1, 2, 3))
+    part = torch.cat(zs[:8])[:, :3, 4:16, 12:28]
+    base = wan.vae_decode_raw(params, VAE, part.to(dtype)).float()
+    for c in range(z.shape[-1]):
+        moved = part.clone()
+        moved[..., c] += 0.5 * std[c] * torch.randn_like(moved[..., c])
+        weights.append((wan.vae_decode_raw(params, VAE, moved.to(dtype)).float() - base).square().mean())
+    weight = torch.stack(weights)
+    return mean, std, (weight / weight.mean()).clamp(0.05, 20.0)
 
 
 # ------------------------------------------------------------------------------------------------------------ transformer
 
 
 class Latents:
-    """Normalised latents of targets and conditions, both ways round, made once a clip."""
+    """Normalised latents of targets and conditions, made once a clip."""
 
     def __init__(self, vae, stats, clips, dtype):
         self.vae, self.stats, self.clips, self.dtype, self.count = vae, stats, clips, dtype, 0
-        h, w = clips.data["target"].shape[2:4]
-        t = 1 + clips.data["target"].shape[1] // 4
-        shape = (clips.capacity, 2, VAE["z_dim"], t, h // 8, w // 8)
+        f, h, w = clips.data["target"].shape[1:4]
+        shape = (clips.capacity, VAE["z_dim"], 1 + f // 4, h // 8, w // 8)
         self.target, self.blend = (torch.empty(shape, dtype=dtype, device=clips.device) for _ in range(2))
 
     @torch.no_grad()
-    def encode(self, video):
-        mean, std = (s.view(1, 1, -1, 1, 1) for s in self.stats)
-        z = wan.vae_encode_raw(self.vae, VAE, pixels(video, self.dtype)).float()
-        return ((z - mean) / std).transpose(1, 2)  # [B, C, T, h, w]
-
     def more(self, n):
         """Encodes up to n clips that are new."""
-        new = range(self.count, min(self.clips.count, self.count + n))
-        if not len(new):
-            return 0
-        index = torch.tensor(list(new))
-        for way in (0, 1):
-            flip = torch.full((len(new),), bool(way), device=self.clips.device)
-            for name, store in (("target", self.target), ("blend", self.blend)):
-                store[new.start : new.stop, way] = self.encode(shifted(self.clips, name, index, flip)).to(self.dtype)
+        new = slice(self.count, min(self.clips.count, self.count + n))
+        if new.start == new.stop:
+            return
+        for name, store in (("target", self.target), ("blend", self.blend)):
+            z = wan.vae_encode_raw(self.vae, VAE, pixels(shifted(self.clips, name, new), self.dtype))
+            store[new] = wan.to_latents(z, *self.stats).to(self.dtype)
         self.count = new.stop
-        return len(new)
 
 
 def identity_start(params):
@@ -190,7 +171,7 @@ def identity_start(params):
                 j = (c * 2 + i) * 2 + k
                 weight[j, c, 0, i, k] += 0.7
                 weight[j, z + 4 + c, 0, i, k] -= 0.7
-                head[(i * 2 + k) * z + c, j] += 1.2
+                head[(i * 2 + k) * z + c, j] += 1.45
     assert 4 * z <= d
 
 
@@ -256,9 +237,9 @@ class Model:
         return prefix.endswith("embedding") and wan.embedder_frozen(rest)
 
     def conditions(self, params, reference, blend, mesh):
-        """reference `[B, 3, H, W]`, blend and mesh shifted `[B, F, 3, H, W]` → image features, condition tokens."""
+        """reference `[B, H, W, 3]`, blend and mesh shifted `[B, F, H, W, 3]` → image features, condition tokens."""
         clip = {k.removeprefix("clip."): v for k, v in params.items() if k.startswith("clip.")}
-        return wan.clip_forward(clip, CLIP, reference), embed(params, blend, mesh)
+        return wan.clip_forward(clip, CLIP, reference.permute(0, 3, 1, 2)), embed(params, blend, mesh)
 
     def velocity(self, params, x, timestep, feature, y, tokens):
         dit = {k.removeprefix("dit."): v for k, v in params.items() if k.startswith("dit.")}
@@ -269,25 +250,33 @@ def shift_sigma(s, shift=5.0):
     return shift * s / (1 + (shift - 1) * s)
 
 
+def save_parts(params, folder, n=3):
+    """The state in f16, in a few files of moderate size."""
+    names = list(params)
+    for i in range(n):
+        part = folder / f"dit{i}.pt"
+        torch.save({k: params[k].detach().half().cpu() for k in names[i::n]}, part.with_suffix(".tmp"))
+        part.with_suffix(".tmp").rename(part)
+
+
+def load_parts(folder, device):
+    parts = [torch.load(p, map_location=device) for p in sorted(Path(folder).glob("dit?.pt"))]
+    return {k: v.float() for part in parts for k, v in part.items()}
+
+
 def train_dit(args, model, latents, weight, device, out):
     clips, dtype = latents.clips, latents.dtype
-    trainer = Trainer(model.params, args.dit_lr, frozen=Model.frozen)
-    if args.resume and (out / "dit.pt").is_file():
-        state = torch.load(out / "dit.pt", map_location=device)
-        for k, v in state["params"].items():
+    if args.dit_from:
+        for k, v in load_parts(args.dit_from, device).items():
             model.params[k].data.copy_(v)
-        trainer.average = {k: v.clone() for k, v in state["params"].items()}
-    start, running = time.time(), None
+    trainer = Trainer(model.params, args.dit_lr, frozen=Model.frozen)
+    start, running, saved = time.time(), None, 0.0
     while (spent := time.time() - start) < args.dit_seconds:
         latents.more(4)
         n = min(args.batch, latents.count)
-        index = torch.randint(latents.count, (n,))
-        flip = (torch.rand(n) < 0.5).to(device)
-        way = flip.long()
-        place = index.to(device)
-        target, z_blend = latents.target[place, way].float(), latents.blend[place, way].float()
-        blend = pixels(shifted(clips, "blend", index, flip), dtype)
-        mesh = pixels(shifted(clips, "mesh", index, flip), dtype)
+        index = torch.randint(latents.count, (n,), device=device)
+        target, z_blend = latents.target[index].float(), latents.blend[index].float()
+        blend, mesh = (pixels(shifted(clips, name, index), dtype) for name in ("blend", "mesh"))
         mask = wan.latent_mask(mesh)
         feature, tokens = model.conditions(model.params, blend[:, 0], blend, mesh)
         sigma = shift_sigma(torch.rand(n, device=device))
@@ -299,17 +288,20 @@ def train_dit(args, model, latents, weight, device, out):
         person = 1 - mask.mean(1, keepdim=True)  # [B, 1, T, h, w]
         importance = (1 + args.person * person) * weight.view(1, -1, 1, 1, 1)
         importance[:, :, 0] *= 0.1
-        # The same error in the clean latents counts the same at every noise level, but for very low ones.
+        # The same error in the clean latents counts about the same at every noise level.
         loss = ((v - (noise - target)).square() * importance * s.clamp(min=0.3)).mean()
         trainer.step(loss, spent / args.dit_seconds)
         if trainer.steps % 50 == 0 or trainer.steps in (1, 5, 20):
             value = loss.item()
             running = value if running is None else 0.7 * running + 0.3 * value
             log(out, stage="dit", step=trainer.steps, seconds=spent, loss=running, clips=latents.count, made=clips.count)
-        if trainer.steps % 1000 == 0:
-            torch.save({"params": trainer.average}, out / "dit.pt")
+            if args.parts and spent - saved > 40:
+                save_parts(trainer.average, Path(args.parts))
+                saved = spent
     model.params = {k: v.detach() for k, v in trainer.average.items()}
     torch.save({"params": model.params}, out / "dit.pt")
+    if args.parts:
+        save_parts(model.params, Path(args.parts))
 
 
 # -------------------------------------------------------------------------------------------------------------- measuring
@@ -324,8 +316,7 @@ def sample(model, params, stats, z_blend, mask, feature, tokens, steps, seed):
     for now, then in zip(sigmas, sigmas[1:]):
         timestep = torch.full((x.shape[0],), now * 1000, device=x.device)
         x = x + model.velocity(params, x, timestep, feature, y, tokens) * (then - now)
-    mean, std = (s.view(1, -1, 1, 1, 1) for s in stats)
-    return (x * std + mean).transpose(1, 2)
+    return wan.from_latents(x, *stats)
 
 
 def psnr(a, b, mask=None):
@@ -335,8 +326,8 @@ def psnr(a, b, mask=None):
 
 
 def to_bytes(x):
-    """Shifted clip -1..1 `[B, F, 3, H, W]` → bytes without the first frame `[B, F - 1, H, W, 3]`."""
-    return ((x.float().clamp(-1, 1) + 1) * 127.5).floor()[:, 1:].movedim(2, -1)
+    """Shifted clip -1..1 `[B, F, H, W, 3]` → bytes without the first frame `[B, F - 1, H, W, 3]`."""
+    return ((x.float().clamp(-1, 1) + 1) * 127.5).floor()[:, 1:]
 
 
 @torch.no_grad()
@@ -352,11 +343,10 @@ def evaluate(vae, model, stats, val, out, dtype, steps=(1, 2, 4)):
         composite = val.data["blend"][i : i + 1].float()
         person = (val.data["mesh"][i : i + 1] > 1).any(-1).float()  # [1, F, H, W]
         person = F.max_pool2d(person, 13, 1, 6)
-        mean, std = (s.view(1, 1, -1, 1, 1) for s in stats)
         encode = lambda video: wan.vae_encode_raw(vae, VAE, video).float()
         decode = lambda z: wan.vae_decode_raw(vae, VAE, z.to(dtype))
         z_blend, z_target = encode(blend), encode(pixels(shifted(val, "target", index), dtype))
-        norm = lambda z: ((z - mean) / std).transpose(1, 2)
+        norm = lambda z: wan.to_latents(z, *stats)
         base = to_bytes(decode(z_blend))
         trip = to_bytes(decode(z_target))
         mask = wan.latent_mask(mesh)
@@ -389,7 +379,7 @@ def main():
     parser.add_argument("--val", required=True, help="folder of held-out clips")
     parser.add_argument("--out", required=True)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--capacity", type=int, default=4500)
+    parser.add_argument("--capacity", type=int, default=6500)
     parser.add_argument("--val-count", type=int, default=32)
     parser.add_argument("--first", type=int, default=64, help="clips that must be there before training starts")
     parser.add_argument("--vae-seconds", type=float, default=150)
@@ -403,30 +393,37 @@ def main():
     parser.add_argument("--person", type=float, default=4.0, help="additional weight of the person's region")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--remove", action="store_true", help="delete clips once they are in memory")
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--vae-from", help="a vae.pt to go on from")
+    parser.add_argument("--dit-from", help="a folder of dit0.pt … to go on from")
+    parser.add_argument("--parts", help="a folder where the transformer's state is left every 40 seconds, as dit0.pt …")
     args = parser.parse_args()
     out, device = Path(args.out), torch.device(args.device)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
+    random.seed(0)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = True
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
 
     if args.compile:
         torch._dynamo.config.recompile_limit = 64
-        wan.norm_silu = compiled_or_not(wan.norm_silu, dynamic=True)
+    if device.type == "cuda":
+        # Clips take at most half of the card.
+        args.capacity = min(args.capacity, int(0.5 * torch.cuda.get_device_properties(0).total_memory / 9.5e6))
+    wan.choose_convolution(device, dtype)
     clips = Clips(args.clips, device, args.capacity)
     clips.follow(args.remove)
     clips.wait(args.first)
     vae = train_vae(args, clips, device, out)
     mean, std, weight = latent_statistics(vae, clips, device, dtype)
     stats = (mean, std)
-    torch.save({"params": vae, "mean": mean, "std": std, "weight": weight}, out / "vae.pt")
+    for folder in {out, Path(args.parts or out)}:
+        torch.save({"params": vae, "mean": mean, "std": std, "weight": weight}, folder / "vae.pt")
     log(out, stage="latents", weight_min=weight.min().item(), weight_max=weight.max().item())
     model = Model(device, args.compile)
     latents = Latents(vae, stats, clips, dtype)
     while latents.count < min(args.first, clips.count):
-        latents.more(8)
+        latents.more(4)
     train_dit(args, model, latents, weight, device, out)
     clips.stop = True
     val = Clips(args.val, device, args.val_count)

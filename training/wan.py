@@ -127,38 +127,51 @@ def vae_init(config, seed):
     return init.params
 
 
+# Videos and feature maps are `[B, T, H, W, C]` in memory: libraries are fastest with channels last, and a norm over
+# channels reads one row.
+
+CONV3D = True  # one 3-D convolution, or three frames' channels through a 2-D one: see `choose_convolution`
+
+
 def frames_conv(x, weight, bias, pad=0, stride=1):
-    """A convolution of every frame: x `[B, T, C, H, W]`, weight `[O, C, kh, kw]`."""
+    """A convolution of every frame: x `[B, T, H, W, C]`, weight `[O, C, kh, kw]`."""
     b, t = x.shape[:2]
-    y = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    y = F.conv2d(y, weight.to(y.dtype), bias.to(y.dtype), stride=stride, padding=pad)
-    return y.unflatten(0, (b, t))
+    weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+    if weight.shape[-1] == 1:
+        return F.linear(x, weight.flatten(1), bias)
+    y = F.conv2d(x.flatten(0, 1).permute(0, 3, 1, 2), weight, bias, stride=stride, padding=pad)
+    return y.permute(0, 2, 3, 1).contiguous().unflatten(0, (b, t))
+
+
+def time_conv(x, weight, bias, stride=1, stride_t=1):
+    """A 3×3×3 convolution without padding in time: x `[B, T + 2, H, W, C]`."""
+    if CONV3D:
+        y = F.conv3d(
+            x.permute(0, 4, 1, 2, 3), weight.to(x.dtype), bias.to(x.dtype), stride=(stride_t, stride, stride), padding=(0, 1, 1)
+        )
+        return y.permute(0, 2, 3, 4, 1).contiguous()
+    n = (x.shape[1] - 3) // stride_t + 1
+    taps = torch.cat([x[:, k : k + stride_t * (n - 1) + 1 : stride_t] for k in range(3)], -1)
+    return frames_conv(taps, weight.permute(0, 2, 1, 3, 4).flatten(1, 2), bias, pad=1, stride=stride)
 
 
 def causal_conv(x, at):
-    """A 3×3×3 convolution that sees two frames back. As one 2-D convolution over three frames' channels, which is what
-    GPU libraries are fastest at."""
-    w = at("weight")  # [O, C, 3, 3, 3]
-    before = torch.zeros_like(x[:, :2]) if x.shape[1] > 1 else x.new_zeros(x.shape[0], 2, *x.shape[2:])
-    padded = torch.cat([before, x], 1)
-    n = x.shape[1]
-    stacked = torch.cat([padded[:, k : k + n] for k in range(3)], 2)  # [B, T, 3·C, H, W]
-    flat = w.permute(0, 2, 1, 3, 4).flatten(1, 2)  # [O, 3·C, 3, 3]
-    return frames_conv(stacked, flat, at("bias"), pad=1)
+    """A 3×3×3 convolution that sees two frames back."""
+    before = x.new_zeros(x.shape[0], 2, *x.shape[2:])
+    return time_conv(torch.cat([before, x], 1), at("weight"), at("bias"))
 
 
 def pointwise(x, at):
-    return frames_conv(x, at("weight").flatten(1)[..., None, None], at("bias"))
-
-
-def channel_norm(x, gamma):
-    """RMS norm over channels: `x / max(|x|, 1e-12) · sqrt(C) · gamma`."""
-    scale = gamma.flatten()[:, None, None] * x.shape[2] ** 0.5
-    return (F.normalize(x.float(), dim=2, eps=1e-12) * scale).to(x.dtype)
+    return F.linear(x, at("weight").flatten(1).to(x.dtype), at("bias").to(x.dtype))
 
 
 def norm_silu(x, gamma):
     return F.silu(channel_norm(x, gamma))
+
+
+def channel_norm(x, gamma):
+    """RMS norm over channels: `x / max(|x|, 1e-12) · sqrt(C) · gamma`."""
+    return F.rms_norm(x, x.shape[-1:], gamma.flatten().to(x.dtype), 1e-20)
 
 
 def residual_block(x, at):
@@ -169,10 +182,9 @@ def residual_block(x, at):
 
 
 def frame_attention(x, at):
-    b, t, c, h, w = x.shape
     qkv = pointwise(channel_norm(x, at["norm"]("gamma")), at["to_qkv"])
-    q, k, v = qkv.flatten(0, 1).flatten(2).transpose(1, 2).unsqueeze(1).chunk(3, -1)  # [B·T, 1, H·W, C]
-    y = F.scaled_dot_product_attention(q, k, v).squeeze(1).transpose(1, 2).reshape(b, t, c, h, w)
+    q, k, v = qkv.flatten(0, 1).flatten(1, 2).unsqueeze(1).chunk(3, -1)  # [B·T, 1, H·W, C]
+    y = F.scaled_dot_product_attention(q, k, v).reshape(x.shape)
     return x + pointwise(y, at["proj"])
 
 
@@ -181,36 +193,37 @@ def middle_blocks(x, at):
 
 
 def downsample(x, at, temporal):
-    b, t = x.shape[:2]
-    y = F.pad(x.flatten(0, 1), (0, 1, 0, 1)).unflatten(0, (b, t))
+    y = F.pad(x, (0, 0, 0, 1, 0, 1))
     y = frames_conv(y, at["resample.1"]("weight"), at["resample.1"]("bias"), stride=2)
+    t = x.shape[1]
     if not temporal or t == 1:
         return y
     # Frame 0 stands alone; then every second frame sees itself and two before it.
     w = at["time_conv"]("weight")[..., 0, 0]  # [C, C, 3]
     n = (t - 1) // 2
-    taps = torch.cat([y[:, k : k + 2 * n - 1 : 2] for k in range(3)], 2)
-    late = frames_conv(taps, w.permute(0, 2, 1).flatten(1)[..., None, None], at["time_conv"]("bias"))
+    taps = torch.cat([y[:, k : k + 2 * n - 1 : 2] for k in range(3)], -1)
+    late = F.linear(taps, w.permute(0, 2, 1).flatten(1).to(x.dtype), at["time_conv"]("bias").to(x.dtype))
     return torch.cat([y[:, :1], late], 1)
 
 
 def upsample(x, at, temporal):
-    b, t = x.shape[:2]
+    t = x.shape[1]
     if temporal and t > 1:
         # Frame 0 stays single and isn't seen by the others.
         w = at["time_conv"]("weight")[..., 0, 0]  # [2·C, C, 3]
         rest = x[:, 1:]
-        padded = torch.cat([torch.zeros_like(rest[:, :1]), torch.zeros_like(rest[:, :1]), rest], 1)
-        taps = torch.cat([padded[:, k : k + t - 1] for k in range(3)], 2)
-        pairs = frames_conv(taps, w.permute(0, 2, 1).flatten(1)[..., None, None], at["time_conv"]("bias"))
-        pairs = pairs.unflatten(2, (2, -1)).flatten(1, 2)  # even and odd frames in turn
+        padded = torch.cat([x.new_zeros(x.shape[0], 2, *x.shape[2:]), rest], 1)
+        taps = torch.cat([padded[:, k : k + t - 1] for k in range(3)], -1)
+        pairs = F.linear(taps, w.permute(0, 2, 1).flatten(1).to(x.dtype), at["time_conv"]("bias").to(x.dtype))
+        pairs = pairs.unflatten(-1, (2, -1)).movedim(-2, 2).flatten(1, 2)  # even and odd frames in turn
         x = torch.cat([x[:, :1], pairs], 1)
     b, t = x.shape[:2]
-    y = F.interpolate(x.flatten(0, 1), scale_factor=2, mode="nearest-exact").unflatten(0, (b, t))
+    y = F.interpolate(x.flatten(0, 1).permute(0, 3, 1, 2), scale_factor=2, mode="nearest")
+    y = y.permute(0, 2, 3, 1).contiguous().unflatten(0, (b, t))
     return frames_conv(y, at["resample.1"]("weight"), at["resample.1"]("bias"), pad=1)
 
 
-def run_blocks(x, at, blocks, keep=None):
+def run_blocks(x, at, blocks):
     for i, (kind, _, _) in enumerate(blocks):
         block = at[str(i)]
         if kind == "res":
@@ -223,14 +236,14 @@ def run_blocks(x, at, blocks, keep=None):
 
 
 def vae_encode_raw(params, config, video):
-    """`[B, T, 3, H, W]` in -1..1 → the mean of the latents, not normalised, `[B, T', z, H/8, W/8]`."""
+    """`[B, T, H, W, 3]` in -1..1 → the mean of the latents, not normalised, `[B, T', H/8, W/8, z]`."""
     root = Scope(params)
     at = root["encoder"]
     x = causal_conv(video, at["conv1"])
     x = run_blocks(x, at["downsamples"], vae_blocks(config)[0])
     x = middle_blocks(x, at["middle"])
     x = causal_conv(norm_silu(x, at["head"]["0"]("gamma")), at["head"]["2"])
-    return pointwise(x, root["conv1"])[:, :, : config["z_dim"]]
+    return pointwise(x, root["conv1"])[..., : config["z_dim"]]
 
 
 def vae_decode_raw(params, config, latents):
@@ -241,6 +254,38 @@ def vae_decode_raw(params, config, latents):
     x = middle_blocks(x, at["middle"])
     x = run_blocks(x, at["upsamples"], vae_blocks(config)[1])
     return causal_conv(norm_silu(x, at["head"]["0"]("gamma")), at["head"]["2"])
+
+
+def to_latents(z, mean, std):
+    """What the VAE gives `[B, T, h, w, z]` → normalised latents `[B, z, T, h, w]`, f32."""
+    return ((z.float() - mean) / std).permute(0, 4, 1, 2, 3)
+
+
+def from_latents(x, mean, std):
+    return x.permute(0, 2, 3, 4, 1) * std + mean
+
+
+def choose_convolution(device, dtype):
+    """Times both ways of a 3×3×3 convolution, forward and backward, and keeps the faster."""
+    global CONV3D
+    if device.type != "cuda":
+        return
+    times = {}
+    x = torch.randn(8, 11, 96, 96, 24, device=device, dtype=dtype, requires_grad=True)
+    weight = torch.randn(24, 24, 3, 3, 3, device=device, requires_grad=True)
+    bias = torch.zeros(24, device=device)
+    for way in (True, False):
+        CONV3D = way
+        for n in (2, 6):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            for _ in range(n):
+                time_conv(x, weight, bias).sum().backward()
+            end.record()
+            torch.cuda.synchronize()
+            times[way] = start.elapsed_time(end) / n
+    CONV3D = times[True] < times[False]
+    print(f"3-D convolution {times[True]:.2f} ms, three frames in a 2-D one {times[False]:.2f} ms", flush=True)
 
 
 # ------------------------------------------------------------------------------------------------------------- transformer
@@ -262,7 +307,7 @@ def dit_init(config, seed):
         init.const(f"{name}.bias", (width,), 0.0)
     init.linear("img_emb.proj.1", image, image)
     init.linear("img_emb.proj.3", image, d)
-    out = d**-0.5 / (2 * config["num_layers"]) ** 0.5
+    out = 0.2 * d**-0.5 / (2 * config["num_layers"]) ** 0.5  # blocks start nearly as the identity
     for i in range(config["num_layers"]):
         at = f"blocks.{i}"
         for kind, names in (("self_attn", "qkv"), ("cross_attn", ("q", "k", "v", "k_img", "v_img"))):
@@ -274,7 +319,7 @@ def dit_init(config, seed):
         init.const(f"{at}.norm3.weight", (d,), 1.0)
         init.const(f"{at}.norm3.bias", (d,), 0.0)
         init.linear(f"{at}.ffn.0", d, config["ffn_dim"])
-        init.linear(f"{at}.ffn.2", config["ffn_dim"], d, std=config["ffn_dim"] ** -0.5 / (2 * config["num_layers"]) ** 0.5)
+        init.linear(f"{at}.ffn.2", config["ffn_dim"], d, std=0.2 * config["ffn_dim"] ** -0.5 / (2 * config["num_layers"]) ** 0.5)
         init.normal(f"{at}.modulation", (1, 6, d), 0.02)
         init.params[f"{at}.modulation"][0, 2] += 1.0  # open gates
         init.params[f"{at}.modulation"][0, 5] += 1.0
@@ -428,7 +473,7 @@ def embedder_init(dim, seed):
         else:
             init.conv(name, c_in, 16, (3, 3, 3), 1.6)
         c_in = 16
-    init.conv(f"{2 * len(EMBEDDER_STRIDES)}", 16, dim, (1, 2, 2), 0.5)
+    init.conv(f"{2 * len(EMBEDDER_STRIDES)}", 16, dim, (1, 2, 2), 0.2)
     return init.params
 
 
@@ -437,44 +482,40 @@ def embedder_frozen(name):
 
 
 def embedder_forward(params, x, n_pointwise=N_POINTWISE):
-    """x `[B, F + 3, 4, H, W]` → `[B, T, D, H/16, W/16]`. Of the first `n_pointwise` layers only the kernels' middle
+    """x `[B, F + 3, H, W, 4]` → `[B, T, H/16, W/16, D]`. Of the first `n_pointwise` layers only the kernels' middle
     elements are read (the others are zero)."""
     at = Scope(params)
     for i, (stride_t, stride) in enumerate(EMBEDDER_STRIDES):
         layer = at[f"{2 * i}"]
         if i < n_pointwise:
             with torch.no_grad():
-                x = frames_conv(x, layer("weight")[:, :, 1, 1, 1][..., None, None], layer("bias"))
-                x = F.silu(x)
+                weight = layer("weight")[:, :, 1, 1, 1].to(x.dtype)
+                x = F.silu(F.linear(x, weight, layer("bias").to(x.dtype)))
             continue
-        padded = F.pad(x, (0, 0, 0, 0, 0, 0, 1, 1))
-        n = (x.shape[1] - 1) // stride_t + 1
-        taps = torch.cat([padded[:, k : k + stride_t * (n - 1) + 1 : stride_t] for k in range(3)], 2)
-        weight = layer("weight").permute(0, 2, 1, 3, 4).flatten(1, 2)
-        x = F.silu(frames_conv(taps, weight, layer("bias"), pad=1, stride=stride))
+        x = F.silu(time_conv(F.pad(x, (0, 0, 0, 0, 0, 0, 1, 1)), layer("weight"), layer("bias"), stride, stride_t))
     layer = at[f"{2 * len(EMBEDDER_STRIDES)}"]
     return frames_conv(x, layer("weight")[:, :, 0], layer("bias"), stride=2)
 
 
 def embedder_inputs(blend, mesh):
-    """The shifted clips `[B, F, 3, H, W]` in -1..1 → the inputs of the two stacks `[B, F + 3, 4, H, W]`: the mask (1 on
+    """The shifted clips `[B, F, H, W, 3]` in -1..1 → the inputs of the two stacks `[B, F + 3, H, W, 4]`: the mask (1 on
     background) first, frame 0 four times."""
-    mask = (mesh <= -0.99).all(2, keepdim=True).to(mesh.dtype)
+    mask = (mesh <= -0.99).all(-1, keepdim=True).to(mesh.dtype)
     mask[:, 0] = 1.0
     repeat = lambda x: torch.cat([x[:, :1]] * 3 + [x], 1)
     mask = repeat(mask)
-    return torch.cat([mask, repeat(blend)], 2), torch.cat([mask, repeat(mesh)], 2)
+    return torch.cat([mask, repeat(blend)], -1), torch.cat([mask, repeat(mesh)], -1)
 
 
 def condition_tokens(blend, mesh):
-    """Two `[B, T, D, h, w]` → `[B, T·h·w, D]`."""
-    return (blend.float() + mesh.float()).permute(0, 1, 3, 4, 2).flatten(1, 3)
+    """Two `[B, T, h, w, D]` → `[B, T·h·w, D]`."""
+    return (blend.float() + mesh.float()).flatten(1, 3)
 
 
 def latent_mask(mesh, factor=8):
-    """The shifted mesh clip `[B, F, 3, H, W]` → the model's four mask channels `[B, 4, T, h, w]`."""
-    b, f, _, h, w = mesh.shape
-    mask = (mesh[:, 1:] <= -0.99).all(2).float()[:, :, ::factor, ::factor]  # [B, F - 1, h, w]
+    """The shifted mesh clip `[B, F, H, W, 3]` → the model's four mask channels `[B, 4, T, h, w]`."""
+    b, f, h, w, _ = mesh.shape
+    mask = (mesh[:, 1:, ::factor, ::factor] <= -0.99).all(-1).float()  # [B, F - 1, h, w]
     size = min(h, w) // 16
     size += 1 - size % 2
     sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
