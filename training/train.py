@@ -92,10 +92,9 @@ def train_vae(args, clips, device, out):
     params = to_device(wan.vae_init(VAE, 1), device)
     trainer = Trainer(params, args.vae_lr)
     if args.vae_from:
-        state = torch.load(args.vae_from, map_location=device)
-        for k, v in state["params"].items():
+        for k, v in load_vae(args.vae_from, device).items():
             params[k].data.copy_(v)
-        trainer.average = {k: v.clone() for k, v in state["params"].items()}
+            trainer.average[k].copy_(v)
     start, dtype = time.time(), torch.bfloat16 if device.type == "cuda" else torch.float32
     error = 0.0
     while (spent := time.time() - start) < args.vae_seconds:
@@ -260,8 +259,26 @@ def save_parts(params, folder, n=3):
 
 
 def load_parts(folder, device):
-    parts = [torch.load(p, map_location=device) for p in sorted(Path(folder).glob("dit?.pt"))]
+    """A state of `save_parts`, or exported weights."""
+    folder = Path(folder)
+    if (folder / "dit.safetensors").is_file():
+        from safetensors.torch import load_file
+
+        prefixes = {"dit": "dit.", "anicrafter": "", "clip": ""}
+        files = {p + k: v for name, p in prefixes.items() for k, v in load_file(folder / f"{name}.safetensors").items()}
+        files.pop("visual.log_scale", None), files.pop("log_scale", None)
+        return {k.replace("visual.", "clip.", 1): v.float().to(device) for k, v in files.items()}
+    parts = [torch.load(p, map_location=device) for p in sorted(folder.glob("dit?.pt"))]
     return {k: v.float() for part in parts for k, v in part.items()}
+
+
+def load_vae(path, device):
+    """A `vae.pt`, or the exported file of that name in a folder."""
+    if Path(path).suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return {k: v.float().to(device) for k, v in load_file(path).items()}
+    return torch.load(path, map_location=device)["params"]
 
 
 def train_dit(args, model, latents, weight, device, out):
@@ -393,8 +410,8 @@ def main():
     parser.add_argument("--person", type=float, default=4.0, help="additional weight of the person's region")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--remove", action="store_true", help="delete clips once they are in memory")
-    parser.add_argument("--vae-from", help="a vae.pt to go on from")
-    parser.add_argument("--dit-from", help="a folder of dit0.pt … to go on from")
+    parser.add_argument("--vae-from", help="a vae.pt or vae.safetensors to go on from")
+    parser.add_argument("--dit-from", help="a folder of dit0.pt … or of exported weights to go on from")
     parser.add_argument("--parts", help="a folder where the transformer's state is left every 40 seconds, as dit0.pt …")
     args = parser.parse_args()
     out, device = Path(args.out), torch.device(args.device)

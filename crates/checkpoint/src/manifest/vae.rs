@@ -64,7 +64,8 @@ where
 /// All tensors, under the names of `Wan2.1_VAE.pth`.
 pub(super) fn manifest(config: &Value) -> Result<Manifest> {
     let (dim, z) = (field(config, "dim")?, field(config, "z_dim")?);
-    let extent = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (1..=64).contains(n));
+    let extent =
+        |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (1..=64).contains(n));
     let mult = list(config, "dim_mult", &[1, 2, 4, 4], extent)?;
     let temporal = list(config, "temperal_downsample", &[false, true, true], Value::as_bool)?;
     let scales = list(config, "attn_scales", &[], Value::as_f64)?;
