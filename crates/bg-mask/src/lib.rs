@@ -6,6 +6,7 @@
 //! * [`over`] and [`composite_layers`] put avatars on a plate, the latter several of them by depth and with occluders
 //!   in front; [`reference_blend`] does it the way the AniCrafter reference does, bit for bit.
 //! * [`person_mask`], [`components`], [`dilate`], [`grow`] and friends make and shape masks.
+//! * [`reference_frame`] cuts a character out of its picture as the reference does.
 //! * [`cast_contact_shadow`] and [`LightMatch`] seat an avatar in its scene.
 //! * [`lock_background`] puts the source back around a generated person.
 //! * [`conditions`] builds the mask and condition tensors of the diffusion model; [`resample`](mod@resample) resizes
@@ -24,6 +25,7 @@
 //! ```
 
 mod blend;
+mod character;
 pub mod conditions;
 mod distance;
 mod error;
@@ -38,6 +40,7 @@ pub mod resample;
 mod shadow;
 
 pub use blend::{mix, over, over_in_place, reference_blend, reference_blend_planes, truncate_planes};
+pub use character::{reference_frame, split_alpha};
 pub use distance::{THRESHOLD, dilate, erode, grow, squared_distance};
 pub use error::{Error, Result};
 pub use fit::{pad_image_to_aspect_ratio, resize};

@@ -515,10 +515,10 @@ fn character(path: &Path, mask: Option<&Path>, w: u32, h: u32) -> Result<RgbImag
                 );
                 return Err(Error::Missing { stage: Stage::Composite, what });
             }
-            crate::reference::split_alpha(&decoded.to_rgba8())
+            bg_mask::split_alpha(&decoded.to_rgba8())
         }
     };
-    crate::reference::reference_frame(&picture, &mask, w, h)
+    Ok(bg_mask::reference_frame(&picture, &mask, w, h)?)
 }
 
 /// Decodes latents to 8-bit frames on disk.

@@ -29,7 +29,6 @@ mod finish;
 mod job;
 pub mod models;
 mod progress;
-pub mod reference;
 pub mod report;
 pub mod windows;
 pub mod work;

@@ -11,7 +11,7 @@ use crate::random::Random;
 use crate::render::{Actor, Painter, Picture, Scene};
 use crate::template::Template;
 use crate::track::Track;
-use crate::{Error, Result, Split, character, portrait, scenes};
+use crate::{Error, Result, Split, portrait, scenes};
 use avatar_render::{
     Frame as Splats, Gaussians, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer,
 };
@@ -109,7 +109,7 @@ impl Maker {
 
         let mut clip = Clip::default();
         clip.parts[Part::Reference as usize] =
-            character::reference_frame(&portrait.picture, &portrait.mask, SIZE[1] as u32, SIZE[0] as u32)?
+            bg_mask::reference_frame(&portrait.picture, &portrait.mask, SIZE[1] as u32, SIZE[0] as u32)?
                 .into_raw();
         for index in 0..FRAMES {
             let time = (index as f32 - 0.5 * (FRAMES - 1) as f32) / FPS;

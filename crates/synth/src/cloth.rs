@@ -168,7 +168,7 @@ impl Cloth {
             }
             Pattern::Argyle => {
                 let (p, q) = (u / s + 0.5 * v / s, u / s - 0.5 * v / s);
-                let odd = floor(p) as i32 + floor(q) as i32 & 1 == 1;
+                let odd = (floor(p) as i32 + floor(q) as i32) & 1 == 1;
                 let line = lines(p + 0.5, 1.0, 0.03, f / s).max(lines(q + 0.5, 1.0, 0.03, f / s));
                 let plain = if f > 0.7 * s {
                     a.lerp(b, 0.5)

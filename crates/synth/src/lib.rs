@@ -20,7 +20,6 @@
 //! ```
 
 pub mod avatar;
-pub mod character;
 pub mod clip;
 pub mod cloth;
 pub mod extras;

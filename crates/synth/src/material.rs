@@ -231,7 +231,7 @@ impl Material {
             Family::Tiles => {
                 let (x, y) = (floor(u / s), floor(v / s));
                 let fade = (1.5 - 1.5 * f / s).clamp(0.0, 1.0);
-                let odd = (x as i32 + y as i32 & 1) as f32;
+                let odd = ((x as i32 + y as i32) & 1) as f32;
                 let tone = 0.94 + 0.12 * hash(x as i32 + self.seed, y as i32) * fade;
                 let joint = lines(u, s, 0.012, f).max(lines(v, s, 0.012, f));
                 (a.lerp(b, 0.5 + (odd - 0.5) * fade) * tone * (1.0 + 0.05 * stain)).lerp(c, joint * 0.8)
@@ -315,7 +315,7 @@ impl Material {
             }
             Family::Weave => {
                 let (x, y) = (floor(u / s), floor(v / s));
-                let odd = x as i32 + y as i32 & 1 == 1;
+                let odd = (x as i32 + y as i32) & 1 == 1;
                 let (along, across) = if odd { (u / s - x, v / s - y) } else { (v / s - y, u / s - x) };
                 let fade = (1.5 - 1.5 * f / s).clamp(0.0, 1.0);
                 let round = 1.0 - 0.5 * (2.0 * across - 1.0).powi(2) * fade;

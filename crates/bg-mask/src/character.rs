@@ -4,37 +4,27 @@
 //! Ported from `lhm_runner.py` (`get_bbox` and the crop), `LHM/utils/bbox.py` (`scale`) and `run_pipeline.py`
 //! (`pad_image_to_aspect_ratio`) of the AniCrafter repository.
 
-use crate::{Error, Result};
-use bg_mask::pad_image_to_aspect_ratio;
+use crate::error::{Error, Result, same_size};
+use crate::fit::pad_image_to_aspect_ratio;
 use image::{GrayImage, Rgb, RgbImage, RgbaImage};
 
 /// What the person's box is enlarged by.
 const ENLARGE: f64 = 1.1;
 
-/// Cuts the person out: `mask` is white on it.
+/// Cuts the person out on white: `mask` is white on it.
 ///
 /// # Errors
-/// When the mask has another size or shows nobody.
+/// When the mask has another size or shows nobody, or the target has no pixels.
 pub fn reference_frame(picture: &RgbImage, mask: &GrayImage, width: u32, height: u32) -> Result<RgbImage> {
-    let (w, h) = picture.dimensions();
-    if mask.dimensions() != (w, h) {
-        let (mw, mh) = mask.dimensions();
-        return Err(Error::Mismatch {
-            what: "sizes of the character picture and its mask",
-            a: format!("{w}×{h}"),
-            b: format!("{mw}×{mh}"),
-        });
-    }
-    let [left, top, right, bottom] = person_box(mask).ok_or_else(|| Error::Mismatch {
-        what: "character picture and mask",
-        a: "a person".to_owned(),
-        b: "a mask without any white".to_owned(),
-    })?;
+    same_size("the character's mask", picture.dimensions(), mask.dimensions())?;
+    let (w, h) = mask.dimensions();
+    let nobody = Error::Empty { what: "the person in the mask", width: w, height: h };
+    let [left, top, right, bottom] = person_box(mask).ok_or(nobody)?;
     let cut = RgbImage::from_fn(right - left, bottom - top, |x, y| {
         let (x, y) = (x + left, y + top);
         if mask.get_pixel(x, y)[0] > 127 { *picture.get_pixel(x, y) } else { Rgb([255; 3]) }
     });
-    Ok(pad_image_to_aspect_ratio(&cut, width, height, Rgb([255; 3]))?)
+    pad_image_to_aspect_ratio(&cut, width, height, Rgb([255; 3]))
 }
 
 /// The picture and its mask from one with an alpha channel.
@@ -96,11 +86,8 @@ mod tests {
         let picture = RgbImage::new(10, 10);
         assert!(matches!(
             reference_frame(&picture, &GrayImage::new(10, 10), 16, 16),
-            Err(Error::Mismatch { .. })
+            Err(Error::Empty { .. })
         ));
-        assert!(matches!(
-            reference_frame(&picture, &GrayImage::new(9, 10), 16, 16),
-            Err(Error::Mismatch { .. })
-        ));
+        assert!(matches!(reference_frame(&picture, &GrayImage::new(9, 10), 16, 16), Err(Error::Size { .. })));
     }
 }
