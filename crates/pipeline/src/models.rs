@@ -155,11 +155,7 @@ impl ModelSet {
         let Some(folder) = self.wan()? else {
             let weights = match &self.settings.demo {
                 Some(_) => {
-<<<<<<< HEAD
                     let manifest = Manifest::of(Model::Vae, &to_value(&self.vae)?)?;
-=======
-                    let manifest = Manifest::of(Model::Vae, &serde_json::to_value(&self.vae)?)?;
->>>>>>> 9beb92d (Small weights from a folder, and their measurement on held-out clips)
                     self.small(Model::Vae, "vae", &manifest, DType::F32)?
                 }
                 None => vae::random_weights(&self.vae, 3, &self.device)?,
