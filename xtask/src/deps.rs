@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Every crate of the workspace with the crates of the workspace that it may build on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("anicrafter-assets", &[]),
+    ("anicrafter-person-models", &[]),
     ("tensorfile", &[]),
     ("kernels", &[]),
     ("bg-mask", &[]),
@@ -16,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("avatar-render", &["smplx", "tensorfile"]),
     ("sampler", &[]),
     ("nn", &["kernels"]),
+    ("tflite", &["kernels"]),
     ("vae", &["nn", "kernels"]),
     ("dit", &["nn"]),
     ("encoders", &["nn"]),
@@ -51,6 +53,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("media", &["candle-core", "wgpu"]),
     ("tensorfile", &["candle-core", "wgpu"]),
     ("kernels", &["candle-core", "wgpu"]),
+    ("tflite", &["candle-core", "wgpu"]),
 ];
 
 pub(crate) fn check() -> Result<()> {
