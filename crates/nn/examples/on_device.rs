@@ -1,10 +1,11 @@
 //! Every layer on a device against the CPU kernels in f32: `cargo run -p nn --features cuda --example on_device -- cuda:0`
 //!
-//! Prints ‖device − CPU‖ / ‖CPU‖ for each, and fails where it is larger than the type explains.
+//! Prints ‖device − CPU‖ / ‖CPU‖ for each, and fails where it is larger than the type explains. A second argument, one of
+//! linear, rows, attention and conv, runs that part alone.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use candle_core::{DType, Device, Result, Tensor};
-use nn::conv3d::{Conv3d, ConvShape, Frames, Padding, Read, Storage, Window, Workspace};
+use nn::conv3d::{ChannelNorm, Conv3d, ConvShape, Frames, Padding, Read, Storage, Window, Workspace};
 use nn::{
     Activation, Attention, Grid, LayerNorm, Linear, Precision, RandomWeights, RmsNorm, Rope3d, WeightSource,
     Weights, add_gated,
@@ -19,10 +20,13 @@ const HALF: f64 = 1e-2;
 fn main() -> std::result::Result<ExitCode, Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).ok_or("which device? cuda:N or metal")?;
     let mut table = Table { device: nn::open_device(&name)?, failed: 0 };
-    linear(&mut table)?;
-    rows(&mut table)?;
-    attention(&mut table)?;
-    conv(&mut table)?;
+    type Part = fn(&mut Table) -> Result<()>;
+    let parts: [(&str, Part); 4] =
+        [("linear", linear), ("rows", rows), ("attention", attention), ("conv", conv)];
+    let wanted = std::env::args().nth(2);
+    for (_, run) in parts.iter().filter(|(part, _)| wanted.as_deref().is_none_or(|w| w == *part)) {
+        run(&mut table)?;
+    }
     println!("{name}: {} layers differ from the CPU", table.failed);
     Ok(if table.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -185,29 +189,56 @@ fn conv(table: &mut Table) -> Result<()> {
         ("1x2x2, stride 2", [1, 2, 2], [1, 2, 2], Padding::default()),
     ];
     for (name, kernel, stride, padding) in shapes {
-        for (dtype, tolerance) in [(DType::F32, SINGLE), (DType::BF16, HALF)] {
-            for fused in [false, true] {
-                let run = |dtype: DType, device: &Device| -> Result<Tensor> {
-                    let shape = ConvShape { c_in: 24, c_out: 40, kernel, stride, padding };
-                    let source = RandomWeights { seed: 2 };
-                    let weights = Weights::new(Arc::new(source), dtype, device);
-                    let conv = Conv3d::load(&weights.pp("conv"), shape)?;
-                    let gamma = [("gamma".to_owned(), row("gamma", 24, device)?.reshape((24, 1, 1, 1))?)];
-                    let gamma = Weights::from_tensors(gamma.into(), dtype, device);
-                    let norm = nn::conv3d::ChannelNorm::load(&gamma, 24, 3)?;
-                    let read =
-                        if fused { Read { upsample: true, ..Read::norm_silu(&norm) } } else { Read::PLAIN };
-                    let on = if conv.on_kernels() { Storage::F32 } else { Storage::Tensor };
-                    let workspace = Workspace::new(on);
-                    let x = Frames::from_tensor(&workspace, &random("x", &[24, 5, 10, 14], device)?)?;
-                    let window = Window { zeros: kernel[0] - 1, past: None, frames: &x };
-                    conv.apply(&workspace, window, read, None)?.to_tensor()
-                };
-                let expected = run(DType::F32, &Device::Cpu)?;
-                let name = format!("conv {name}, {dtype:?}, norm, SiLU and upsampling {fused}");
-                table.against(&name, tolerance, &expected, |device| run(dtype, device))?;
+        for (c_in, c_out, size) in
+            [(24, 40, [5, 10, 14]), (96, 200, [3, 18, 22]), (3, 96, [4, 16, 16]), (64, 3, [2, 12, 34])]
+        {
+            let shape = ConvShape { c_in, c_out, kernel, stride, padding };
+            let name = format!("conv {name}, {c_in} to {c_out}");
+            // A norm needs an even number of channels on CUDA; models have no other.
+            for fused in if c_in == 3 { &[false][..] } else { &[false, true] } {
+                one_conv(table, &name, shape, size, *fused)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Two calls with frames of the first cached for the second, and a residual where the size stays.
+fn one_conv(
+    table: &mut Table,
+    name: &str,
+    shape: ConvShape,
+    [t, h, w]: [usize; 3],
+    fused: bool,
+) -> Result<()> {
+    let c = shape.c_in;
+    let run = |dtype: DType, device: &Device| -> Result<Tensor> {
+        let weights = Weights::new(Arc::new(RandomWeights { seed: 2 }), dtype, device);
+        let conv = Conv3d::load(&weights.pp("conv"), shape)?;
+        let gamma = [("gamma".to_owned(), row("gamma", c, device)?.reshape((c, 1, 1, 1))?)];
+        let norm = ChannelNorm::load(&Weights::from_tensors(gamma.into(), dtype, device), c, 3)?;
+        let read = if fused { Read { upsample: true, ..Read::norm_silu(&norm) } } else { Read::PLAIN };
+        let workspace = Workspace::new(if conv.on_kernels() { Storage::F32 } else { Storage::Tensor });
+        let frames = |name: &str, c: usize, t: usize, h: usize, w: usize| {
+            Frames::from_tensor(&workspace, &random(name, &[c, t, h, w], device)?)
+        };
+        let (first, second) = (frames("x", c, t, h, w)?, frames("y", c, t, h, w)?);
+        let look_back = shape.kernel[0] - 1;
+        let window = Window::causal(None, &first, look_back);
+        let one = conv.apply(&workspace, window, read, None)?;
+        let past = if look_back > 0 { Some(Frames::tail(None, &first, look_back)?) } else { None };
+        let window = Window::causal(past.as_ref(), &second, look_back);
+        let [c_out, h2, w2] = one.size();
+        let n = shape.frames(t + look_back);
+        let residual = frames("r", c_out, n, h2, w2)?;
+        let residual = (c_out % 8 == 0).then_some(&residual);
+        let two = conv.apply(&workspace, window, read, residual)?;
+        Tensor::cat(&[one.to_tensor()?, two.to_tensor()?], 1)
+    };
+    let expected = run(DType::F32, &Device::Cpu)?;
+    for (dtype, tolerance) in [(DType::F32, SINGLE), (DType::BF16, HALF)] {
+        let name = format!("{name}, {dtype:?}, norm, SiLU and upsampling {fused}");
+        table.against(&name, tolerance, &expected, |device| run(dtype, device))?;
     }
     Ok(())
 }

@@ -47,23 +47,21 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Runs it once to warm up and three times more (once more where a run is long); gives the median in seconds and the
+/// Runs it once to warm up and three times more, or only once where that takes long; gives the median in seconds and the
 /// peak memory in words.
 fn measure(device: &Device, mut run: impl FnMut() -> Result<()>) -> Result<(f64, String)> {
-    let start = Instant::now();
-    run()?;
-    device.synchronize()?;
-    let repeats = if start.elapsed().as_secs_f64() > 4.0 { 1 } else { 3 };
+    const LONG: f64 = 10.0;
     peak_device_memory(device)?;
-    let mut times = Vec::with_capacity(repeats);
-    for _ in 0..repeats {
+    let mut timed = || -> Result<f64> {
         let start = Instant::now();
         run()?;
         device.synchronize()?;
-        times.push(start.elapsed().as_secs_f64());
-    }
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let first = timed()?;
+    let mut times = if first > LONG { vec![first] } else { vec![timed()?, timed()?, timed()?] };
     times.sort_by(f64::total_cmp);
-    Ok((times[repeats / 2], peak(device)?))
+    Ok((times[times.len() / 2], peak(device)?))
 }
 
 fn peak(device: &Device) -> Result<String> {
