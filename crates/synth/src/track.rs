@@ -18,6 +18,8 @@ pub struct Track {
     look: f32,
     aim: f32,
     follow: f32,
+    /// Share of that in the direction of the view.
+    along: f32,
     pan: f32,
     truck: f32,
     dolly: f32,
@@ -39,6 +41,8 @@ impl Track {
         let look = if near { height * (1.0 - 0.42 / share - random.range(0.0, 0.12)) } else { height * 0.5 };
         let still = random.chance(0.15);
         let k = if still { 0.0 } else { 1.0 };
+        // Who runs is followed, or would run out of the picture.
+        let at_least = if mover.speed() > 1.7 { 0.85 } else { 0.0 };
         Self {
             mover: mover.clone(),
             size,
@@ -48,7 +52,8 @@ impl Track {
             height: random.range(0.7, 1.9),
             look,
             aim: if near { 0.10 } else { 0.30 } * random.signed(),
-            follow: if still || random.chance(0.3) { 0.0 } else { random.range(0.5, 1.0) },
+            follow: if still || random.chance(0.3) { at_least } else { random.range(0.5, 1.0).max(at_least) },
+            along: if at_least > 0.0 { 1.0 } else { 0.6 },
             pan: k * 0.10 * random.normal(),
             truck: k * 0.35 * random.normal(),
             dolly: k * 0.25 * random.normal(),
@@ -67,7 +72,7 @@ impl Track {
         let target = Vec3::new(0.0, self.look, 0.0) + walker;
         let eye =
             Vec3::new(self.side * self.away + self.truck * time, self.height, self.away + self.dolly * time)
-                + walker * Vec3::new(1.0, 0.0, 0.6);
+                + walker * Vec3::new(1.0, 0.0, self.along);
         let off = Vec3::new(self.aim, 0.0, 0.0)
             + Vec3::new(self.pan * time * self.away, 0.0, 0.0)
             + Vec3::new(shake(0, 1), shake(2, 3), 0.0) * self.away;

@@ -206,6 +206,12 @@ impl Mover {
         self.speed * t
     }
 
+    /// Metres a second over the ground.
+    #[must_use]
+    pub fn speed(&self) -> f32 {
+        self.speed
+    }
+
     /// The pose at a time.
     #[must_use]
     pub fn pose(&self, t: f32) -> Pose {
