@@ -1,9 +1,13 @@
-//! Rates of the kernels on this machine: `cargo run --release -p kernels --example speed [LEVEL]`.
+//! Rates of the kernels on this machine: `cargo run --release -p kernels --example speed [LEVEL|best] [wall|processor]`.
 //!
-//! Prints the best of a few runs for the shapes of a 14B transformer block at 1,024 tokens.
+//! Prints the peak of a loop of fused multiply-adds in registers, then the best of a few runs for the shapes of a 14B
+//! transformer block at 1,024 tokens. `processor` counts the time that threads spend on a processor (Linux), which other
+//! load disturbs less; it compares with the peak where `RAYON_NUM_THREADS` is 1.
 
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
+#![expect(unsafe_code, reason = "calls a loop compiled for instructions that were checked for")]
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use kernels::{
@@ -11,14 +15,91 @@ use kernels::{
     modulated_layer_norm, rms_norm_rope, set_level,
 };
 
+static PROCESSOR: OnceLock<bool> = OnceLock::new();
+
+/// Seconds since some point.
+fn now() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    if !PROCESSOR.get().copied().unwrap_or(false) {
+        return START.get_or_init(Instant::now).elapsed().as_secs_f64();
+    }
+    let tasks = std::fs::read_dir("/proc/self/task").expect("the processor clock needs Linux's /proc");
+    let nanoseconds = |task: std::fs::DirEntry| -> Option<f64> {
+        let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        stat.split_whitespace().next()?.parse().ok()
+    };
+    tasks.flatten().filter_map(nanoseconds).sum::<f64>() * 1e-9
+}
+
 fn best(runs: usize, mut f: impl FnMut()) -> f64 {
     (0..runs)
         .map(|_| {
-            let start = Instant::now();
+            let start = now();
             f();
-            start.elapsed().as_secs_f64()
+            now() - start
         })
         .fold(f64::INFINITY, f64::min)
+}
+
+/// GFLOP/s of one thread whose multiply-adds wait for nothing: 10 chains of vectors.
+#[cfg(target_arch = "x86_64")]
+fn peak() -> Option<f64> {
+    const CHAINS: usize = 10;
+    const ROUNDS: usize = 20_000_000;
+
+    use std::arch::x86_64::{
+        _mm256_add_ps, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_add_ps, _mm512_cvtss_f32,
+        _mm512_fmadd_ps, _mm512_set1_ps,
+    };
+
+    #[target_feature(enable = "avx2,fma")]
+    fn avx2(seed: f32) -> f32 {
+        let x = _mm256_set1_ps(seed);
+        let mut sums = [x; CHAINS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(*sum, x, x);
+            }
+        }
+        let mut all = x;
+        for sum in sums {
+            all = _mm256_add_ps(all, sum);
+        }
+        _mm256_cvtss_f32(all)
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn avx512(seed: f32) -> f32 {
+        let x = _mm512_set1_ps(seed);
+        let mut sums = [x; CHAINS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, x, x);
+            }
+        }
+        let mut all = x;
+        for sum in sums {
+            all = _mm512_add_ps(all, sum);
+        }
+        _mm512_cvtss_f32(all)
+    }
+
+    let seed = std::hint::black_box(0.5);
+    let (lanes, seconds) = match kernels::level() {
+        // SAFETY: a level in use is supported.
+        Level::Avx512 | Level::Avx512Bf16 => {
+            (16, best(3, || _ = std::hint::black_box(unsafe { avx512(seed) })))
+        }
+        // SAFETY: as above.
+        Level::Avx2 => (8, best(3, || _ = std::hint::black_box(unsafe { avx2(seed) }))),
+        _ => return None,
+    };
+    Some((2 * lanes * CHAINS * ROUNDS) as f64 / seconds * 1e-9)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn peak() -> Option<f64> {
+    None
 }
 
 fn data(len: usize) -> Vec<f32> {
@@ -32,11 +113,15 @@ fn data(len: usize) -> Vec<f32> {
 }
 
 fn main() {
-    if let Some(name) = std::env::args().nth(1) {
+    PROCESSOR.get_or_init(|| std::env::args().nth(2).is_some_and(|clock| clock == "processor"));
+    if let Some(name) = std::env::args().nth(1).filter(|name| name != "best") {
         let level = Level::ALL.into_iter().find(|l| format!("{l:?}").eq_ignore_ascii_case(&name));
         set_level(level.expect("no such level")).expect("unsupported level");
     }
     println!("level {:?}, {} threads", kernels::level(), rayon::current_num_threads());
+    if let Some(peak) = peak() {
+        println!("peak of one thread in f32 {peak:32.1} GFLOP/s");
+    }
     for (m, n, k) in
         [(1024, 5120, 5120), (1024, 13824, 5120), (1024, 5120, 13824), (512, 5120, 4096), (1, 5120, 5120)]
     {

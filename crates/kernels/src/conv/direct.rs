@@ -11,6 +11,7 @@ use super::rows::{Run, load_run};
 use super::simd::Simd;
 use super::tile::{Product, product};
 use super::{ConvShape, PANEL};
+use crate::scratch::Lined;
 
 /// Output columns of a block at most.
 const COLUMNS: usize = 64;
@@ -22,7 +23,7 @@ const BAND: usize = 64 * 1024;
 /// Weights as panels `[panels][kt·kh][kw·c_in][PANEL]`.
 #[derive(Debug)]
 pub(super) struct Direct {
-    panels: Vec<f32>,
+    panels: Lined<f32>,
 }
 
 /// How a frame is cut into blocks.
@@ -50,7 +51,7 @@ impl Grid {
             columns,
             blocks_y: h.div_ceil(rows),
             blocks_x: w.div_ceil(columns),
-            band: band(rows),
+            band: band(rows).next_multiple_of(PANEL), // so that the result behind it starts a cache line
             result: rows * columns * wide,
         }
     }
@@ -61,7 +62,7 @@ impl Direct {
         let [kt, kh, kw] = shape.kernel;
         let taps = kt * kh * kw;
         let depth = taps * shape.c_in;
-        let mut packed = vec![0.0; panels(shape.c_out) * depth * PANEL];
+        let mut packed = Lined::zeros(panels(shape.c_out) * depth * PANEL);
         for o in 0..shape.c_out {
             for c in 0..shape.c_in {
                 for tap in 0..taps {

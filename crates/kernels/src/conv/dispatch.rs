@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{ConvShape, Frame, FrameMut, Input, PANEL};
+use crate::scratch::{SLACK, to_line};
 
 /// One call: what to read and how.
 pub(super) struct Job<'a> {
@@ -104,21 +105,22 @@ thread_local! {
 }
 
 /// Runs `work` on every block from 0 to `blocks`, each once, on the threads of the current pool, with `scratch` floats
-/// of working memory (of any content) for each thread.
+/// of working memory (of any content, from the start of a cache line) for each thread.
 pub(super) fn for_each_block(blocks: usize, scratch: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
     let next = AtomicUsize::new(0);
     let worker = || {
         SCRATCH.with_borrow_mut(|memory| {
-            if memory.len() < scratch {
+            if memory.len() < scratch + SLACK {
                 *memory = Vec::new(); // frees before it grows
-                memory.resize(scratch, 0.0);
+                memory.resize(scratch + SLACK, 0.0);
             }
+            let start = to_line(memory);
             loop {
                 let block = next.fetch_add(1, Ordering::Relaxed);
                 if block >= blocks {
                     break;
                 }
-                work(block, &mut memory[..scratch]);
+                work(block, &mut memory[start..start + scratch]);
             }
         });
     };

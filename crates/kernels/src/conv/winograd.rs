@@ -20,6 +20,7 @@ use super::rows::{Run, load_run};
 use super::simd::Simd;
 use super::tile::{Product, product, product_pair};
 use super::{Calls, ConvShape, PANEL};
+use crate::scratch::Lined;
 
 /// Positions of a transformed 4×4 patch.
 const POSITIONS: usize = 16;
@@ -33,7 +34,7 @@ const MIN_CHANNELS: usize = 16;
 /// Transformed weights as panels `[16][panels][taps][c_in][PANEL]`.
 #[derive(Debug)]
 pub(super) struct Winograd {
-    panels: Vec<f32>,
+    panels: Lined<f32>,
     /// Blocks of `c_in` rows in a panel: the temporal taps, or 4 if those are transformed too.
     taps: usize,
     temporal: bool,
@@ -102,7 +103,7 @@ impl Winograd {
         let temporal = kt == 3 && calls == Calls::Clips;
         let taps = if temporal { 4 } else { kt };
         let n_panels = panels(shape.c_out);
-        let mut packed = vec![0.0; POSITIONS * n_panels * taps * shape.c_in * PANEL];
+        let mut packed = Lined::zeros(POSITIONS * n_panels * taps * shape.c_in * PANEL);
         for o in 0..shape.c_out {
             for c in 0..shape.c_in {
                 let filter = &weight[(o * shape.c_in + c) * kt * 9..][..kt * 9];

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::product::{Bf16Pairs, F32, Product};
 use super::source::Source;
 use crate::level::level;
+use crate::scratch::Lined;
 use crate::simd::{Kernel, PANEL, Simd, dispatch};
 
 /// An `f32` weight `[N, K]` in the order that the kernels read: panels `[K, 16]` of 16 outputs.
@@ -13,7 +14,7 @@ use crate::simd::{Kernel, PANEL, Simd, dispatch};
 pub struct PackedF32 {
     n: usize,
     k: usize,
-    panels: Vec<f32>,
+    panels: Lined<f32>,
 }
 
 /// A bf16 weight `[N, K]` in the order that the kernels read: panels `[K/2, 16]` of pairs along K, for 16 outputs.
@@ -21,7 +22,7 @@ pub struct PackedF32 {
 pub struct PackedBf16 {
     n: usize,
     k: usize,
-    panels: Vec<u32>,
+    panels: Lined<u32>,
 }
 
 /// Packs one panel.
@@ -41,9 +42,9 @@ impl<P: Product> Kernel for PackPanel<'_, P> {
     }
 }
 
-fn pack<P: Product>(product: P, source: Source<'_>, n: usize, k: usize) -> Vec<P::T> {
+fn pack<P: Product>(product: P, source: Source<'_>, n: usize, k: usize) -> Lined<P::T> {
     let size = P::units(k) * PANEL;
-    let mut panels = vec![P::T::default(); n.div_ceil(PANEL) * size];
+    let mut panels = Lined::zeros(n.div_ceil(PANEL) * size);
     if size > 0 {
         let level = level();
         panels
