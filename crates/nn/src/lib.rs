@@ -52,7 +52,7 @@ pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm};
 pub use patch::{Grid, patchify, unpatchify};
 pub use quantize::QuantizeOnLoad;
-pub use random::RandomWeights;
+pub use random::{RandomBlocks, RandomWeights};
 pub use residual::add_gated;
 pub use rope::Rope3d;
 pub use timestep::timestep_embedding;

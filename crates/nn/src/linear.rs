@@ -7,14 +7,11 @@ use half::bf16;
 use kernels::{Gate, PackedBf16, PackedF32, Weight};
 use std::sync::Arc;
 
-/// From this many rows on, quantised blocks are widened once for the whole product instead of row by row.
-const ROWS_WORTH_WIDENING: usize = 32;
-
 /// An affine map over the last axis.
 ///
 /// Activations go in and come out in f32. With bf16 weights the product rounds its input to bf16 and accumulates in
 /// f32. On the CPU the weights are repacked for the kernels when the layer is made, unless they are variables of a
-/// training run.
+/// training run; quantised blocks stay as they are, and the product dequantises them while it reads.
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Matrix,
@@ -198,12 +195,7 @@ impl Linear {
     }
 
     fn runs_on_kernels(&self, x: &Tensor) -> bool {
-        !matches!(self.weight, Matrix::Dense(_)) && slices::on_kernels(&[x]) && !self.few_quantized_rows(x)
-    }
-
-    /// Few rows against quantised blocks: candle multiplies the blocks as they are.
-    fn few_quantized_rows(&self, x: &Tensor) -> bool {
-        matches!(self.weight, Matrix::Quantized(_)) && x.elem_count() / self.d_in < ROWS_WORTH_WIDENING
+        !matches!(self.weight, Matrix::Dense(_)) && slices::on_kernels(&[x])
     }
 
     fn with_kernel<R>(
@@ -222,7 +214,10 @@ impl Linear {
         match &self.weight {
             Matrix::PackedF32(w) => finish(kernels::Linear::new(Weight::PackedF32(w), n, k)),
             Matrix::PackedBf16(w) => finish(kernels::Linear::new(Weight::PackedBf16(w), n, k)),
-            Matrix::Quantized(w) => finish(kernels::Linear::new(Weight::Bf16(&quantize::widen(w)?), n, k)),
+            Matrix::Quantized(w) => match quantize::kind(w.dtype()) {
+                Some(kind) => finish(kernels::Linear::new(Weight::Quantized(kind, &w.data()?), n, k)),
+                None => finish(kernels::Linear::new(Weight::Bf16(&quantize::widen(w)?), n, k)),
+            },
             Matrix::Dense(_) => bail!("weights of a training run aren't packed"),
         }
     }

@@ -1,15 +1,28 @@
-//! Quantised matrices: a source that makes them on the way, and their widening for products of many rows.
+//! Quantised matrices: a source that makes them on the way, and the forms that the kernels multiply them in.
 
 use crate::WeightSource;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Tensor, bail};
 use half::bf16;
+use kernels::QuantKind;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Elements that a task widens: a whole number of blocks of every format.
 const ELEMENTS_PER_TASK: usize = 1 << 16;
+
+/// The format as the kernels know it; `None` where they can't read its blocks.
+pub(crate) fn kind(dtype: GgmlDType) -> Option<QuantKind> {
+    match dtype {
+        GgmlDType::Q8_0 => Some(QuantKind::Q8_0),
+        GgmlDType::Q4_0 => Some(QuantKind::Q4_0),
+        GgmlDType::Q4K => Some(QuantKind::Q4K),
+        GgmlDType::Q5K => Some(QuantKind::Q5K),
+        GgmlDType::Q6K => Some(QuantKind::Q6K),
+        _ => None,
+    }
+}
 
 /// All elements in bf16, whose rounding is finer than any of the formats' steps.
 pub(crate) fn widen(matrix: &QTensor) -> Result<Vec<bf16>> {

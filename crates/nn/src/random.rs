@@ -1,9 +1,9 @@
 //! Weights out of thin air, for benches, tests and examples.
 
 use crate::WeightSource;
-use candle_core::quantized::QTensor;
-use candle_core::{DType, Device, Result, Shape, Tensor};
-use half::bf16;
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+use half::{bf16, f16};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct RandomWeights {
 
 impl WeightSource for RandomWeights {
     fn dense(&self, name: &str, shape: &Shape, dtype: DType, device: &Device) -> Result<Tensor> {
-        let start = name.bytes().fold(mix(self.seed), |state, byte| mix(state ^ u64::from(byte)));
+        let start = start(self.seed, name);
         let (centre, reach) = match shape.dims() {
             [_] if name.ends_with("weight") => (1.0, 0.1),
             [_] | [] => (0.0, 0.1),
@@ -47,6 +47,65 @@ impl WeightSource for RandomWeights {
     fn contains(&self, _: &str) -> bool {
         true
     }
+}
+
+/// As [`RandomWeights`], but matrices of whole blocks come in quantised blocks of random bytes: [`GgmlDType::Q8_0`] or
+/// [`GgmlDType::Q4K`], without the cost of quantising. Every other format is an error.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomBlocks {
+    /// Another seed gives other weights.
+    pub seed: u64,
+    /// Format of the blocks.
+    pub dtype: GgmlDType,
+}
+
+impl WeightSource for RandomBlocks {
+    fn dense(&self, name: &str, shape: &Shape, dtype: DType, device: &Device) -> Result<Tensor> {
+        RandomWeights { seed: self.seed }.dense(name, shape, dtype, device)
+    }
+
+    fn quantized(&self, name: &str, shape: (usize, usize), device: &Device) -> Result<Option<Arc<QTensor>>> {
+        let (n, k) = shape;
+        // Of the uniform bytes or nibbles: 1 / their own root mean square.
+        let unit = match self.dtype {
+            GgmlDType::Q8_0 => 1.0 / 73.9,
+            GgmlDType::Q4K => 1.0 / 4.61,
+            other => bail!("no random blocks of {other:?}"),
+        };
+        if !k.is_multiple_of(self.dtype.block_size()) {
+            return Ok(None);
+        }
+        let start = start(self.seed, name);
+        let scale = f16::from_f32(unit / (k as f32).sqrt()).to_le_bytes();
+        let size = self.dtype.type_size();
+        let mut bytes = vec![0; n * k / self.dtype.block_size() * size];
+        bytes.par_chunks_mut(size).enumerate().for_each(|(i, block)| {
+            for (j, word) in block.chunks_mut(8).enumerate() {
+                let random = mix(start.wrapping_add((i << 8 | j) as u64)).to_le_bytes();
+                word.copy_from_slice(&random[..word.len()]);
+            }
+            block[..2].copy_from_slice(&scale);
+            if self.dtype == GgmlDType::Q4K {
+                // Values are scale · 1 · nibble − minimum · 15: around 0 with a minimum of half a scale.
+                let half = f16::from_f32(unit / (k as f32).sqrt() / 2.0).to_le_bytes();
+                block[2..4].copy_from_slice(&half);
+                block[4..8].fill(1);
+                block[8..12].fill(15);
+                block[12..16].fill(0xf1);
+            }
+        });
+        let storage = QStorage::from_data(bytes.into(), device, self.dtype)?;
+        Ok(Some(Arc::new(QTensor::new(storage, shape)?)))
+    }
+
+    fn contains(&self, _: &str) -> bool {
+        true
+    }
+}
+
+/// Where the numbers of a tensor start.
+fn start(seed: u64, name: &str) -> u64 {
+    name.bytes().fold(mix(seed), |state, byte| mix(state ^ u64::from(byte)))
 }
 
 /// Steele, Lea and Flood's SplitMix64 finaliser.

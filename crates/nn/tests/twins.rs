@@ -5,8 +5,8 @@
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use nn::{
-    Activation, Attention, Grid, LayerNorm, Linear, Precision, QuantizeOnLoad, RandomWeights, RmsNorm,
-    Rope3d, WeightSource, Weights, add_gated,
+    Activation, Attention, Grid, LayerNorm, Linear, Precision, QuantizeOnLoad, RandomBlocks, RandomWeights,
+    RmsNorm, Rope3d, WeightSource, Weights, add_gated,
 };
 use std::sync::Arc;
 
@@ -162,6 +162,45 @@ fn quantised_is_close_to_dense() {
             let worst = worst(&a, &b);
             assert!(worst > 0.0 && worst < tolerance, "{dtype:?}, {rows} rows: {worst}");
         }
+    }
+}
+
+/// Products that dequantise while they read, against the same blocks dequantised beforehand, at each level.
+#[test]
+fn quantised_products_equal_those_of_dequantised_weights() {
+    let formats = [GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K];
+    // The kernels don't read this one: its blocks are widened first.
+    for dtype in formats.into_iter().chain([GgmlDType::Q5_0]) {
+        let source = QuantizeOnLoad::new(Arc::new(RandomWeights { seed: 3 }), dtype);
+        let blocks = source.quantized("weight", (37, 512), &Device::Cpu).unwrap().unwrap();
+        let wide = Linear::new(blocks.dequantize(&Device::Cpu).unwrap(), None).unwrap();
+        let weights = Weights::new(Arc::new(source), DType::F32, &Device::Cpu);
+        let quantized = Linear::load_without_bias(&weights, 512, 37).unwrap();
+        for level in kernels::Level::ALL.into_iter().filter(|level| level.is_supported()) {
+            kernels::set_level(level).unwrap();
+            // bf16 products round the activations, widening to bf16 rounds the weights.
+            let rounded = level == kernels::Level::Avx512Bf16 || dtype == GgmlDType::Q5_0;
+            for rows in [1, 4, 5, 100] {
+                let x = random("x", &[rows, 512]);
+                close(quantized.forward(&x), wide.forward(&x), if rounded { 0.03 } else { 2e-5 });
+            }
+        }
+        kernels::set_level(kernels::detected_level()).unwrap();
+    }
+}
+
+/// Made up blocks are valid and differ from place to place.
+#[test]
+fn random_blocks_have_the_stated_size() {
+    for dtype in [GgmlDType::Q8_0, GgmlDType::Q4K] {
+        let source = RandomBlocks { seed: 3, dtype };
+        let blocks = source.quantized("weight", (64, 512), &Device::Cpu).unwrap().unwrap();
+        let values = blocks.dequantize(&Device::Cpu).unwrap();
+        let rms = values.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+        let stated = (512_f32).sqrt().recip();
+        assert!(rms > 0.5 * stated && rms < 2.0 * stated, "{dtype:?}: {rms}, stated {stated}");
+        assert!(worst(&values.narrow(0, 0, 1).unwrap(), &values.narrow(0, 1, 1).unwrap()) > 0.0);
+        assert!(source.quantized("weight", (64, 500), &Device::Cpu).unwrap().is_none(), "no whole blocks");
     }
 }
 
