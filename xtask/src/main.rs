@@ -1,6 +1,7 @@
 //! `cargo xtask …`: the tasks of this workspace, in Rust.
 #![expect(clippy::print_stdout, reason = "a command-line program")]
 
+mod bench;
 mod ci;
 mod deps;
 mod eval_demo;
@@ -33,6 +34,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
+    /// Times the models' parts beside another implementation, on the same random weights.
+    Bench(bench::Args),
     /// Runs every check that a change must pass.
     Ci(ci::Args),
     /// Checks which crate may depend on which, and that heavy dependencies stay out of the light crates.
@@ -70,6 +73,7 @@ fn main() -> Result<()> {
             shell::cargo(["run", "--release", "--package", "cli", "--bin", "anicrafter", "--", "demo"], rest)
         }
         Task::Test { rest } => shell::cargo(["test", "--workspace"], rest),
+        Task::Bench(args) => bench::run(args),
         Task::Ci(args) => ci::run(&args),
         Task::Deps => deps::check(),
         Task::Tidy => tidy::check(),

@@ -1,0 +1,99 @@
+"""Runs ours and PyTorch's on the same random weights in turn; prints times, their ratio and the relative error.
+
+    python compare.py PROGRAM [--cases A,B] [--dtypes f32,bf16] [--runs 3] [--threads 2]
+
+`PROGRAM` is the binary of the package `benches`. See the README beside this file.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+CASES = "linear/1024,attention/4096,dit_block/1024,vae_encode,vae_decode,umt5_layer/512,clip"
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("program")
+parser.add_argument("--cases", default=CASES, help=f"default: {CASES}; dit_block/4096 takes long")
+parser.add_argument("--dtypes", default="f32,bf16")
+parser.add_argument("--runs", type=int, default=3, help="runs of each side, in turn; the best one counts")
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument(
+    "--clock",
+    default="wall",
+    choices=("wall", "processor"),
+    help="processor: time on a processor (Linux), which other load disturbs less; with one thread only",
+)
+args = parser.parse_args()
+
+# Both sides get their threads from here and from nothing else.
+for name in [n for n in os.environ if n.startswith(("OPENBLAS_", "OMP_", "MKL_"))]:
+    del os.environ[name]
+os.environ["RAYON_NUM_THREADS"] = str(args.threads)
+
+import torch  # noqa: E402, after the environment is set
+
+import models  # noqa: E402
+
+torch.set_num_threads(args.threads)
+processor = args.clock == "processor"
+if processor and args.threads != 1:
+    sys.exit("--clock processor needs --threads 1: waiting threads would count")
+
+
+class Ours:
+    def __init__(self, program):
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline().split()
+        if not answer:
+            sys.exit(f"{args.program} gave up at {words}")
+        return answer[1:]
+
+    def processor_seconds(self):
+        fields = open(f"/proc/{self.process.pid}/stat").read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(case, dtype_name):
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype_name]
+    ours = Ours(args.program)
+    ours.ask("load", case, dtype_name)
+    theirs = models.load(case, dtype)
+    times = [], []
+    for _ in range(args.runs):
+        before = ours.processor_seconds() if processor else 0
+        seconds = float(ours.ask("run")[0])
+        times[0].append(ours.processor_seconds() - before if processor else seconds)
+        clock = time.process_time if processor else time.perf_counter
+        start = clock()
+        reference = theirs()
+        times[1].append(clock() - start)
+    with tempfile.NamedTemporaryFile() as file:
+        shape = [int(n) for n in ours.ask("output", file.name)]
+        got = torch.frombuffer(bytearray(open(file.name, "rb").read()), dtype=torch.float32).reshape(shape)
+    want = reference.float()
+    if got.shape != want.shape:
+        sys.exit(f"{case}: ours is {tuple(got.shape)}, PyTorch's {tuple(want.shape)}")
+    error = ((got - want).norm() / want.norm()).item()
+    a, b = min(times[0]), min(times[1])
+    peak = int(ours.ask("peak")[0]) / 1024**2
+    ours.close()
+    print(f"| {case} | {dtype_name} | {a:.3f} | {b:.3f} | {b / a:.2f} | {error:.1e} | {peak:.2f} |", flush=True)
+
+
+print(f"PyTorch {torch.__version__}, {args.threads} threads, {args.clock} clock, best of {args.runs}, {torch.backends.cpu.get_cpu_capability()}\n")
+print("| case | type | ours s | PyTorch s | PyTorch / ours | relative error | our peak GiB |")
+print("| --- | --- | --- | --- | --- | --- | --- |")
+with torch.inference_mode():
+    for case in args.cases.split(","):
+        for dtype_name in args.dtypes.split(","):
+            compare(case, dtype_name)
