@@ -86,12 +86,14 @@ fn peak() -> Option<f64> {
 
     let seed = std::hint::black_box(0.5);
     let (lanes, seconds) = match kernels::level() {
-        // SAFETY: a level in use is supported.
         Level::Avx512 | Level::Avx512Bf16 => {
+            // SAFETY: a level in use is supported.
             (16, best(3, || _ = std::hint::black_box(unsafe { avx512(seed) })))
         }
-        // SAFETY: as above.
-        Level::Avx2 => (8, best(3, || _ = std::hint::black_box(unsafe { avx2(seed) }))),
+        Level::Avx2 => {
+            // SAFETY: a level in use is supported.
+            (8, best(3, || _ = std::hint::black_box(unsafe { avx2(seed) })))
+        }
         _ => return None,
     };
     Some((2 * lanes * CHAINS * ROUNDS) as f64 / seconds * 1e-9)
