@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("media", &[]),
     ("smplx", &["tensorfile"]),
     ("avatar-render", &["smplx", "tensorfile"]),
+    ("avatar-bake", &["avatar-render", "smplx"]),
     ("sampler", &[]),
     ("nn", &["kernels"]),
     ("tflite", &["kernels"]),
@@ -38,7 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vae",
         ],
     ),
-    ("cli", &["anicrafter-assets", "avatar-render", "checkpoint", "dit", "media", "pipeline", "smplx"]),
+    ("cli", &["anicrafter-assets", "avatar-bake", "avatar-render", "checkpoint", "dit", "media", "pipeline", "smplx"]),
 ];
 
 /// Crates that nothing may depend on (outside of tests): tools and tests of the workspace itself.
@@ -50,6 +51,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("smplx", &["candle-core", "wgpu"]),
     ("bg-mask", &["candle-core", "wgpu"]),
     ("avatar-render", &["candle-core", "wgpu"]),
+    ("avatar-bake", &["candle-core", "wgpu"]),
     ("media", &["candle-core", "wgpu"]),
     ("tensorfile", &["candle-core", "wgpu"]),
     ("kernels", &["candle-core", "wgpu"]),

@@ -13,7 +13,7 @@ pub struct LhmBody {
     pub offset: Vec<[f32; 3]>,
     /// Transforms from the neutral to the zero pose, one for each joint.
     pub neutral_to_zero: Box<[Affine; N_JOINTS]>,
-    /// The person's shape coefficients.
+    /// The person's shape coefficients; empty where the query points carry the shape already (baked avatars).
     pub betas: Vec<f32>,
     /// Height of the body over the height of the picture, as LHM estimated it.
     pub body_ratio: f32,

@@ -45,6 +45,24 @@ impl Retarget {
         let joints = model.rest_joints(&betas, &[])?;
         Ok(Self { skin: PointSkin::with_joints(model, binding, avatar, joints)?, betas, rms_m })
     }
+
+    /// Binds points whose places on the surface and whose shape are known: nothing is fitted or searched.
+    ///
+    /// The query points have to carry the shape already: they lie on the body with these betas in the neutral pose, and
+    /// `avatar.neutral_to_zero` belongs to the same betas.
+    ///
+    /// # Errors
+    /// When lengths disagree, a vertex doesn't exist, there are more betas than components, or something isn't finite.
+    pub fn bound(
+        model: &BodyModel,
+        binding: PointBinding,
+        avatar: &AvatarPoints<'_>,
+        betas: &[f32],
+    ) -> Result<Self> {
+        let joints = model.rest_joints(betas, &[])?;
+        let skin = PointSkin::with_joints(model, binding, avatar, joints)?;
+        Ok(Self { skin, betas: betas.to_vec(), rms_m: 0.0 })
+    }
 }
 
 /// Rounds of nearest points and least squares.
