@@ -20,71 +20,73 @@ pub(crate) struct Args {
 }
 
 /// Features that build on any machine, beyond the default ones. `cuda` and `metal` need a toolkit.
-const FEATURES: &[(&str, &str)] = &[("avatar-render", "gpu"), ("cli", "gpu")];
+const FEATURES: &str = "avatar-render/gpu,cli/gpu";
 
-/// Tools and tests of the workspace itself.
-const UNPUBLISHED: &[&str] = &["body-builder", "demo-builder", "parity", "testkit", "xtask"];
+/// Crates that people take alone, and the features of the parity program: each is checked without what the rest of the
+/// workspace would switch on in its dependencies.
+const ALONE: &[&[&str]] = &[
+    &["-p", "tensorfile"],
+    &["-p", "smplx"],
+    &["-p", "bg-mask"],
+    &["-p", "media"],
+    &["-p", "kernels"],
+    &["-p", "avatar-render"],
+    &["-p", "parity", "--no-default-features"],
+    &["-p", "parity", "--no-default-features", "--features", "body"],
+    &["-p", "parity", "--no-default-features", "--features", "render"],
+    &["-p", "parity", "--no-default-features", "--features", "models"],
+];
 
 type Step<'a> = (&'static str, Box<dyn Fn() -> Result<()> + 'a>);
 
+fn clippy(args: &[&str]) -> Result<()> {
+    shell::run(command("clippy").args(args).args(["--", "-D", "warnings"]))
+}
+
+fn documentation(args: &[&str]) -> Result<()> {
+    let mut doc = command("doc");
+    shell::run(doc.args(["--workspace", "--no-deps"]).args(args).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Makes every publishable crate's archive.
+fn packages(verify: bool) -> Result<()> {
+    let mut package = command("package");
+    package.args(["--workspace", "--allow-dirty", "--quiet"]);
+    for tool in deps::unpublished()? {
+        package.arg("--exclude").arg(tool);
+    }
+    if !verify {
+        package.arg("--no-verify");
+    }
+    shell::run(&mut package)
+}
+
 fn steps(args: &Args) -> Vec<Step<'_>> {
+    const ALL: [&str; 2] = ["--workspace", "--all-targets"];
     let mut steps: Vec<Step<'_>> = vec![
         ("format", Box::new(|| shell::run(command("fmt").arg("--check")))),
         ("tidy", Box::new(tidy::check)),
         ("dependencies", Box::new(deps::check)),
-        (
-            "clippy",
-            Box::new(|| {
-                shell::run(command("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))
-            }),
-        ),
+        ("clippy", Box::new(|| clippy(&ALL))),
     ];
     if !args.skip_tests {
         steps.push(("tests", Box::new(|| shell::run(command("test").arg("--workspace")))));
     }
-    steps.push((
-        "documentation",
-        Box::new(|| {
-            shell::run(command("doc").args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
-        }),
-    ));
-    for (package, feature) in FEATURES {
-        steps.push((
-            "features",
-            Box::new(move || {
-                shell::run(command("clippy").args([
-                    "-p",
-                    package,
-                    "--features",
-                    feature,
-                    "--all-targets",
-                    "--",
-                    "-D",
-                    "warnings",
-                ]))
-            }),
-        ));
-    }
-    steps.push((
-        "packages",
-        Box::new(|| {
-            let mut package = command("package");
-            package.args(["--workspace", "--allow-dirty", "--quiet"]);
-            for tool in UNPUBLISHED {
-                package.args(["--exclude", tool]);
-            }
-            if !args.verify_packages {
-                package.arg("--no-verify");
-            }
-            shell::run(&mut package)
-        }),
-    ));
+    // The whole workspace again with the features on: what they don't touch isn't checked twice.
+    steps.push(("features", Box::new(|| clippy(&[&ALL[..], &["--features", FEATURES]].concat()))));
+    steps.push(("alone", Box::new(|| ALONE.iter().try_for_each(|args| clippy(args)))));
+    steps.push(("documentation", Box::new(|| documentation(&[]))));
+    steps.push(("documentation with features", Box::new(|| documentation(&["--features", FEATURES]))));
+    steps.push(("packages", Box::new(|| packages(args.verify_packages))));
     steps
 }
 
+/// Steps that only compile.
+const LINTS: &[&str] = &["clippy", "features", "alone", "documentation", "documentation with features"];
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, step) in steps(args) {
-        if args.skip_lints && ["clippy", "documentation", "features"].contains(&name) {
+        if args.skip_lints && LINTS.contains(&name) {
             continue;
         }
         println!("── {name}");

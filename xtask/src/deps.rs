@@ -58,11 +58,23 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("tflite", &["candle-core", "wgpu"]),
 ];
 
-pub(crate) fn check() -> Result<()> {
+fn read_metadata() -> Result<Value> {
     let output =
         command("metadata").args(["--format-version", "1", "--locked"]).output().context("cargo metadata")?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The crates that say `publish = false`: tools and tests of the workspace itself.
+pub(crate) fn unpublished() -> Result<Vec<String>> {
+    let metadata = read_metadata()?;
+    let members = members(&metadata)?;
+    let kept_here = |package: &Value| package["publish"].as_array().is_some_and(Vec::is_empty);
+    Ok(members.values().filter(|(_, p)| kept_here(p)).map(|(name, _)| (*name).to_owned()).collect())
+}
+
+pub(crate) fn check() -> Result<()> {
+    let metadata = read_metadata()?;
     let mut wrong = edges(&metadata)?;
     wrong.extend(heavy(&metadata)?);
     if !wrong.is_empty() {

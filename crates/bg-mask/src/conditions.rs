@@ -1,4 +1,5 @@
-//! The mask and condition tensors that the diffusion model is given, built from 8-bit frames.
+//! The mask that the diffusion model is given, built from 8-bit frames. What its embedders read besides is built in the
+//! crate `dit`, on tensors.
 //!
 //! Everything here is one frame late, as the model was trained: the reference picture comes first and the last
 //! frame is lost. Letters: F frames, H and W pixels, h = H/8 and w = W/8, T = (F - 1)/4 + 1 latent frames.
@@ -6,15 +7,11 @@
 //! of the AniCrafter repository at commit e9e8965.
 
 use crate::error::{Error, Result, same_length, same_size};
-use crate::normalize::{Scaling, write_planes};
 use image::RgbImage;
 use rayon::prelude::*;
 
 /// Latent pixels are this many picture pixels wide and high.
 pub const LATENT_STRIDE: usize = 8;
-
-/// How often the first frame is repeated in front, for the embedders and their mask.
-pub const REPEATS_IN_FRONT: usize = 3;
 
 /// One channel over time: `[frames, height, width]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,67 +83,6 @@ fn shifted<'a>(what: &'static str, frames: &'a [RgbImage]) -> Result<(&'a RgbIma
         same_size(what, first.dimensions(), frame.dimensions())?;
     }
     Ok((first, &frames[..frames.len() - 1]))
-}
-
-/// The reference picture and then all frames but the last, normalised to -1…1.
-///
-/// # Shapes
-/// `[3, F, H, W]`.
-///
-/// # Errors
-/// When there is no frame or the pictures differ in size.
-pub fn ref_combine(reference: &RgbImage, frames: &[RgbImage]) -> Result<Vec<f32>> {
-    let (first, shifted) = shifted("condition frames", frames)?;
-    same_size("the reference picture", first.dimensions(), reference.dimensions())?;
-    let n = first.width() as usize * first.height() as usize;
-    let mut out = vec![0.0; 3 * frames.len() * n];
-    for (f, frame) in std::iter::once(reference).chain(shifted).enumerate() {
-        write_planes(frame, Scaling::FrameProcessNorm, &mut out[f * n..], frames.len() * n);
-    }
-    Ok(out)
-}
-
-/// The mask channel of both embedders: ones for the reference picture and its three repeats, then the background
-/// mask.
-///
-/// # Shapes
-/// `[F - 1, H, W]` to `[F + 3, H, W]`.
-#[must_use]
-pub fn combine_mask(background: &Planes) -> Planes {
-    let (height, width) = (background.height, background.width);
-    let in_front = REPEATS_IN_FRONT + 1;
-    let mut data = vec![1.0; in_front * height * width];
-    data.extend_from_slice(&background.data);
-    Planes { frames: background.frames + in_front, height, width, data }
-}
-
-/// What an embedder reads: the mask channel first, then the three colours, the first frame three more times in
-/// front.
-///
-/// # Shapes
-/// `combined` is `[3, F, H, W]`, `mask` `[F + 3, H, W]`; the result `[4, F + 3, H, W]`.
-///
-/// # Errors
-/// When the two don't belong together.
-pub fn embedder_input(mask: &Planes, combined: &[f32]) -> Result<Vec<f32>> {
-    let n = mask.height * mask.width;
-    let Some(frames) = mask.frames.checked_sub(REPEATS_IN_FRONT).filter(|&f| f > 0) else {
-        return Err(Error::Frames {
-            what: "the embedders' mask",
-            expected: format!("more than {REPEATS_IN_FRONT}"),
-            got: mask.frames,
-        });
-    };
-    same_length("the condition tensor", 3 * frames * n, combined.len())?;
-    let mut out = Vec::with_capacity(4 * mask.frames * n);
-    out.extend_from_slice(&mask.data);
-    for channel in combined.chunks_exact((frames * n).max(1)) {
-        for _ in 0..REPEATS_IN_FRONT {
-            out.extend_from_slice(&channel[..n]);
-        }
-        out.extend_from_slice(channel);
-    }
-    Ok(out)
 }
 
 /// Every eighth pixel of every eighth row: nearest-neighbour reduction as PyTorch's `interpolate` does it.
@@ -301,12 +237,10 @@ mod tests {
         assert!(matches!(pack_y(&mask, &[], 16), Err(Error::Frames { got: 3, .. })));
         assert!(matches!(background_mask(&[]), Err(Error::Frames { .. })));
         let (a, b) = (RgbImage::new(8, 8), RgbImage::new(8, 16));
-        assert!(matches!(background_mask(&[a.clone(), b.clone()]), Err(Error::Size { .. })));
-        assert!(matches!(ref_combine(&b, &[a]), Err(Error::Size { .. })));
+        assert!(matches!(background_mask(&[a, b]), Err(Error::Size { .. })));
         assert!(gaussian_blur(&mask, 4, 1.0).is_err());
         assert!(gaussian_blur(&mask, 7, 1.0).is_err());
         assert!(gaussian_blur(&mask, 3, f64::NAN).is_err());
-        assert!(embedder_input(&mask, &[]).is_err());
         let empty = background_mask(&[RgbImage::new(0, 0), RgbImage::new(0, 0)]).unwrap();
         assert!(nearest_eighth(&empty).data.is_empty());
     }

@@ -9,7 +9,7 @@
 //! * [`reference_frame`] cuts a character out of its picture as the reference does.
 //! * [`cast_contact_shadow`] and [`LightMatch`] seat an avatar in its scene.
 //! * [`lock_background`] puts the source back around a generated person.
-//! * [`conditions`] builds the mask and condition tensors of the diffusion model; [`resample`](mod@resample) resizes
+//! * [`conditions`] builds the mask of the diffusion model; [`resample`](mod@resample) resizes
 //!   as Pillow does, byte for byte.
 //!
 //! ```

@@ -32,20 +32,12 @@ impl Scaling {
 /// `[3, H, W]`, red first.
 #[must_use]
 pub fn to_planes(image: &RgbImage, scaling: Scaling) -> Vec<f32> {
-    let mut out = vec![0.0; image.as_raw().len()];
-    write_planes(image, scaling, &mut out, image.as_raw().len() / 3);
-    out
-}
-
-/// Writes the picture's three planes at `out[channel * plane_stride..]`.
-pub(crate) fn write_planes(image: &RgbImage, scaling: Scaling, out: &mut [f32], plane_stride: usize) {
     let table: [f32; 256] = std::array::from_fn(|value| scaling.apply(value as u8));
     let (pixels, _) = image.as_raw().as_chunks::<3>();
-    for channel in 0..3 {
-        for (out, pixel) in out[channel * plane_stride..].iter_mut().zip(pixels) {
-            *out = table[usize::from(pixel[channel])];
-        }
-    }
+    (0..3)
+        .flat_map(|channel| pixels.iter().map(move |pixel| pixel[channel]))
+        .map(|x| table[usize::from(x)])
+        .collect()
 }
 
 /// Planes in -1…1 as a picture: `(x + 1) * 127.5`, clipped to 0…255 and cut to an integer without rounding, as

@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     options.audio = AudioTrack::open(&input, Some(Path::new("ffmpeg")))?;
     let sound = options.audio.as_ref().map(AudioTrack::duration_s);
-    let writer = VideoWriter::create(&output, options)?.in_background(2);
+    let mut writer = VideoWriter::create(&output, options)?.in_background(2);
     for frame in reader {
         writer.push(frame?)?;
     }

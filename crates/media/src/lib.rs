@@ -18,7 +18,7 @@
 //! // Darken a video; decoding, this thread and encoding overlap.
 //! let reader = VideoReader::open(&input)?.prefetch(2);
 //! let options = WriteOptions::new(reader.info().frame_rate);
-//! let writer = VideoWriter::create(&output, options)?.in_background(2);
+//! let mut writer = VideoWriter::create(&output, options)?.in_background(2);
 //! for frame in reader {
 //!     let mut frame = frame?;
 //!     frame.iter_mut().for_each(|byte| *byte /= 2);

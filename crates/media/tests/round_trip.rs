@@ -139,7 +139,7 @@ fn nothing_is_left_of_what_was_not_finished() {
     writer.push(&frame(64, 48, 0)).unwrap();
     assert!(!path.exists());
     drop(writer);
-    let background =
+    let mut background =
         VideoWriter::create(&path, WriteOptions::new(FrameRate::whole(30))).unwrap().in_background(1);
     background.push(frame(64, 48, 0)).unwrap();
     drop(background);
@@ -183,11 +183,19 @@ fn sizes_and_options_are_checked() {
 fn a_background_writer_reports_the_first_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.mp4");
-    let writer =
-        VideoWriter::create(&path, WriteOptions::new(FrameRate::whole(30))).unwrap().in_background(1);
-    writer.push(frame(64, 64, 0)).unwrap();
-    writer.push(frame(64, 32, 0)).unwrap();
-    assert!(matches!(writer.finish(), Err(Error::FrameSize { frame: 1, .. })));
+    let broken = || {
+        let mut writer =
+            VideoWriter::create(&path, WriteOptions::new(FrameRate::whole(30))).unwrap().in_background(1);
+        writer.push(frame(64, 64, 0)).unwrap();
+        writer.push(frame(64, 32, 0)).unwrap();
+        writer
+    };
+    assert!(matches!(broken().finish(), Err(Error::FrameSize { frame: 1, .. })));
+    // Who goes on pushing is told the same, and no more than that afterwards.
+    let mut writer = broken();
+    let first = (0..100).find_map(|_| writer.push(frame(64, 64, 0)).err());
+    assert!(matches!(first, Some(Error::FrameSize { frame: 1, .. })), "{first:?}");
+    assert!(matches!(writer.push(frame(64, 64, 0)), Err(Error::Thread { .. })));
 }
 
 #[test]

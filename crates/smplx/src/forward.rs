@@ -3,7 +3,8 @@
 //! Vertices are worked on in blocks of 16. For each block the pose correctives are added to the shaped template and the
 //! sum is skinned while it's in the first-level cache, so that no offsets of the whole body are ever stored. What bounds
 //! one frame is reading the table of correctives once (`486 × 3 × V` floats: 61 MB at V = 10,475); what bounds many frames is
-//! arithmetic (`2 × 486 × 3 × V` floating-point operations a frame: 30.5 MFLOP).
+//! arithmetic (`2 × 486 × 3 × V` floating-point operations a frame: 30.5 MFLOP). Joints that are at rest in all frames, eyes
+//! and hands mostly, cost neither: their columns of the table are passed over.
 
 use crate::error::{Error, Result};
 use crate::kernel_blocks::{Panel, PanelTerm, Simd, Term, add_few, add_many, skin_few, skin_many};
@@ -14,6 +15,7 @@ use crate::rotation::{IDENTITY, Mat3};
 use crate::skeleton::N_JOINTS;
 use crate::weights::VertexWeight;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// One frame's parameters.
 #[derive(Clone, Copy, Debug)]
@@ -210,6 +212,7 @@ impl BodyModel {
             betas: frames.iter().map(|f| trimmed(f.betas)).collect(),
             expressions: frames.iter().map(|f| trimmed(f.expression)).collect(),
             translations: frames.iter().map(|f| f.translation).collect(),
+            pose_runs: used_runs(&features),
             features,
             transforms,
             same_shape,
@@ -268,12 +271,30 @@ fn trimmed(coefficients: &[f32]) -> &[f32] {
     &coefficients[..used]
 }
 
+/// The columns in which a frame has something other than zero, as runs; short gaps aren't worth a run of their own.
+fn used_runs(features: &[Vec<f32>]) -> Vec<Range<usize>> {
+    const GAP: usize = 16;
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for column in 0..features.first().map_or(0, Vec::len) {
+        if features.iter().all(|frame| frame[column] == 0.0) {
+            continue;
+        }
+        match runs.last_mut() {
+            Some(run) if column - run.end <= GAP => run.end = column + 1,
+            _ => runs.push(column..column + 1),
+        }
+    }
+    runs
+}
+
 /// The coefficients of up to [`FRAMES_AT_A_TIME`] frames.
 struct Prepared<'a> {
     betas: Vec<&'a [f32]>,
     expressions: Vec<&'a [f32]>,
     translations: Vec<[f32; 3]>,
     features: Vec<Vec<f32>>,
+    /// The columns of the pose table that some frame uses.
+    pose_runs: Vec<Range<usize>>,
     transforms: Vec<[crate::Affine; N_JOINTS]>,
     same_shape: bool,
     /// The first so many frames go through the loop over lanes of frames, the others through that over single frames.
@@ -301,6 +322,7 @@ impl Prepared<'_> {
 struct FewFrames {
     first: usize,
     coefficients: Interleaved,
+    pose_runs: Vec<Range<usize>>,
     joints: Vec<Vec<Lane>>,
     translations: Vec<[f32; 3]>,
 }
@@ -332,6 +354,7 @@ impl FewFrames {
                 2 => Interleaved::Two(interleave(prepared, first)),
                 _ => Interleaved::Four(interleave(prepared, first)),
             },
+            pose_runs: prepared.pose_runs.clone(),
             joints: prepared.transforms[first..first + n]
                 .iter()
                 .map(|t| t.iter().map(joint).collect())
@@ -347,21 +370,24 @@ impl FewFrames {
         at: usize,
         weights: &[&[VertexWeight]],
         out: &mut [&mut [[f32; 3]]],
-        part: std::ops::Range<usize>,
+        part: Range<usize>,
     ) {
         fn offsets<const NF: usize>(
             model: &BodyModel,
             simd: Simd,
             at: usize,
-            coefficients: &[Vec<[f32; NF]>; 3],
+            [betas, expression, features]: &[Vec<[f32; NF]>; 3],
+            pose_runs: &[Range<usize>],
         ) -> [Block; NF] {
             let mut offsets = [model.template[at]; NF];
-            let tables = [&model.shape, &model.expression, &model.pose];
-            let terms: [Term<'_, NF>; 3] = std::array::from_fn(|i| Term {
-                directions: tables[i].of_block(at),
-                coefficients: &coefficients[i],
-            });
-            add_few(simd, &terms, &mut offsets);
+            let shape = Term { directions: model.shape.of_block(at), coefficients: betas };
+            let expression = Term { directions: model.expression.of_block(at), coefficients: expression };
+            add_few(simd, &[shape, expression], &mut offsets);
+            let pose = model.pose.of_block(at);
+            for run in pose_runs {
+                let (directions, coefficients) = (&pose[run.clone()], &features[run.clone()]);
+                add_few(simd, &[Term { directions, coefficients }], &mut offsets);
+            }
             offsets
         }
         let mut skin = |offsets: &[Block]| {
@@ -371,9 +397,9 @@ impl FewFrames {
             }
         };
         match &self.coefficients {
-            Interleaved::One(c) => skin(&offsets(model, simd, at, c)),
-            Interleaved::Two(c) => skin(&offsets(model, simd, at, c)),
-            Interleaved::Four(c) => skin(&offsets(model, simd, at, c)),
+            Interleaved::One(c) => skin(&offsets(model, simd, at, c, &self.pose_runs)),
+            Interleaved::Two(c) => skin(&offsets(model, simd, at, c, &self.pose_runs)),
+            Interleaved::Four(c) => skin(&offsets(model, simd, at, c, &self.pose_runs)),
         }
     }
 }
@@ -384,6 +410,7 @@ struct ManyFrames {
     /// Shape and expression: one frame's coefficients where all frames share them, else a panel.
     shape: ShapeTerm,
     features: Vec<Lane>,
+    pose_runs: Vec<Range<usize>>,
     joints: Vec<Lane>,
     translations: Vec<Lane>,
 }
@@ -419,6 +446,7 @@ impl ManyFrames {
             n_lanes,
             shape,
             features: panel(prepared.features[0].len(), &|frame, column| prepared.features[frame][column]),
+            pose_runs: prepared.pose_runs.clone(),
             joints: panel(N_JOINTS * 12, &|frame, column| {
                 prepared.transforms[frame][column / 12].as_flattened()[column % 12]
             }),
@@ -436,7 +464,11 @@ impl ManyFrames {
         offsets: &mut Vec<Lane>,
     ) {
         let mut base = [model.template[at]];
-        let pose = PanelTerm { directions: model.pose.of_block(at), panel: &self.features };
+        let (pose, n) = (model.pose.of_block(at), self.n_lanes);
+        let pose = self.pose_runs.iter().map(|run| PanelTerm {
+            directions: &pose[run.clone()],
+            panel: &self.features[run.start * n..run.end * n],
+        });
         let [shape, expression] = [&model.shape, &model.expression].map(|table| table.of_block(at));
         if let ShapeTerm::Shared([betas, expressions]) = &self.shape {
             let terms = [
@@ -448,23 +480,20 @@ impl ManyFrames {
         offsets.clear();
         let rows: &[f32] = bytemuck::cast_slice(&base);
         offsets.extend(rows.iter().flat_map(|x| std::iter::repeat_n(Lane([*x; LANES]), self.n_lanes)));
-        match &self.shape {
-            ShapeTerm::Shared(_) => add_many(simd, self.n_lanes, &[pose], offsets),
-            ShapeTerm::Own([betas, expressions]) => {
-                let terms = [
-                    PanelTerm { directions: shape, panel: betas },
-                    PanelTerm { directions: expression, panel: expressions },
-                    pose,
-                ];
-                add_many(simd, self.n_lanes, &terms, offsets);
-            }
+        if let ShapeTerm::Own([betas, expressions]) = &self.shape {
+            let shape = PanelTerm { directions: shape, panel: betas };
+            let expression = PanelTerm { directions: expression, panel: expressions };
+            add_many(simd, n, &[shape, expression], offsets);
+        }
+        for term in pose {
+            add_many(simd, n, &[term], offsets);
         }
         let panel = Panel { n_lanes: self.n_lanes, joints: &self.joints, translations: &self.translations };
         skin_many(simd, weights, &panel, offsets);
     }
 
     /// Copies a block's rows to the frames' vertices.
-    fn write(&self, offsets: &[Lane], out: &mut [&mut [[f32; 3]]], part: std::ops::Range<usize>) {
+    fn write(&self, offsets: &[Lane], out: &mut [&mut [[f32; 3]]], part: Range<usize>) {
         for (frame, out) in out.iter_mut().enumerate() {
             let (lane, at) = (frame / LANES, frame % LANES);
             let rows = offsets[lane..].iter().step_by(self.n_lanes);

@@ -1,4 +1,5 @@
 //! Properties that hold for any weights: streaming equals the whole pass, a batch its items, tiles the picture.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use candle_core::{DType, Device, Tensor};
 use std::ops::ControlFlow;

@@ -12,7 +12,8 @@ use std::thread::JoinHandle;
 pub struct BackgroundWriter {
     path: PathBuf,
     frames: SyncSender<Message>,
-    thread: JoinHandle<Result<Option<Written>>>,
+    /// None once its error has been told.
+    thread: Option<JoinHandle<Result<Option<Written>>>>,
 }
 
 #[derive(Debug)]
@@ -34,30 +35,36 @@ impl BackgroundWriter {
             }
             Ok(None)
         });
-        Self { path, frames, thread }
+        Self { path, frames, thread: Some(thread) }
     }
 
     /// Hands over a frame; waits while too many are outstanding.
     ///
     /// # Errors
-    /// Once writing has failed. [`BackgroundWriter::finish`] then tells why.
-    pub fn push(&self, frame: RgbImage) -> Result<()> {
-        self.frames.send(Message::Frame(frame)).map_err(|_| Error::Thread { path: self.path.clone() })
+    /// The first error of the writer, a full disk for one, some frames after the one that it failed at; after that only
+    /// that the thread has ended.
+    pub fn push(&mut self, frame: RgbImage) -> Result<()> {
+        self.frames.send(Message::Frame(frame)).map_err(|_| self.failure())
     }
 
     /// Waits for the last frame and completes the file.
     ///
     /// # Errors
     /// The first error of the writer.
-    pub fn finish(self) -> Result<Written> {
-        let Self { path, frames, thread } = self;
-        // Where the thread has already given up, its own error is the one to report.
-        let told = frames.send(Message::Finish).is_ok();
-        drop(frames);
-        match thread.join() {
-            Ok(Ok(Some(written))) if told => Ok(written),
-            Ok(Err(error)) => Err(error),
-            _ => Err(Error::Thread { path }),
+    pub fn finish(mut self) -> Result<Written> {
+        self.frames.send(Message::Finish).map_err(|_| self.failure())?;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(Ok(Some(written)))) => Ok(written),
+            Some(Ok(Err(error))) => Err(error),
+            _ => Err(Error::Thread { path: self.path }),
+        }
+    }
+
+    /// Why the thread has given up.
+    fn failure(&mut self) -> Error {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(Err(error))) => error,
+            _ => Error::Thread { path: self.path.clone() },
         }
     }
 }

@@ -166,6 +166,37 @@ fn zero_columns_are_dropped_and_cost_nothing() {
 }
 
 #[test]
+fn joints_at_rest_are_passed_over() {
+    let arrays = synthetic::arrays(SMALL, 1);
+    let model = BodyModel::from_arrays(arrays.clone()).unwrap();
+    for moving in [0..0, 1..2, 1..22, 3..5, 54..55, 0..55] {
+        let mut cases = cases(19, false);
+        for (i, case) in cases.iter_mut().enumerate() {
+            for (joint, turn) in case.pose.iter_mut().enumerate() {
+                // One frame has a joint of its own that moves.
+                if !(moving.contains(&joint) || i == 7 && joint == 40) {
+                    *turn = [0.0; 3];
+                }
+            }
+        }
+        let frames = frames(&cases);
+        for n in [1, 19] {
+            for (frame, posed) in frames.iter().zip(model.forward_batch(&frames[..n]).unwrap()) {
+                let worst = worst(&posed.vertices, &oracle(&arrays, frame));
+                assert!(worst < 5e-6, "{moving:?}, {n} frames: {worst}");
+            }
+        }
+    }
+    let used = |columns: &[usize]| {
+        let mut feature = vec![0.0; 486];
+        columns.iter().for_each(|c| feature[*c] = 0.5);
+        used_runs(&[vec![0.0; 486], feature])
+    };
+    assert!(used(&[]).is_empty());
+    assert_eq!(used(&[0, 10, 200, 485]), [0..11, 200..201, 485..486]);
+}
+
+#[test]
 fn wrong_arguments_are_named() {
     let model = synthetic::body(SMALL, 5);
     let long = [0.0; 7];
