@@ -57,7 +57,7 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     let open = |path: &PathBuf| -> Result<_> {
         Ok(VideoWriter::create(path, WriteOptions::new(rate))?.in_background(ENCODE_BEHIND))
     };
-    let video = open(&args.output)?;
+    let mut video = open(&args.output)?;
     let mut mesh = args.mesh.as_ref().map(&open).transpose()?;
     let mut mask = args.mask.as_ref().map(&open).transpose()?;
     let mut done = 0;
