@@ -22,11 +22,25 @@ struct Args {
     /// Print failures and the closing line only.
     #[arg(long)]
     quiet: bool,
+    /// Instruction set of the models' CPU kernels instead of the best one: portable, neon, avx2, avx512, avx512bf16.
+    #[cfg(feature = "models")]
+    #[arg(long, value_parser = level)]
+    level: Option<kernels::Level>,
+}
+
+#[cfg(feature = "models")]
+fn level(name: &str) -> Result<kernels::Level, String> {
+    let level = kernels::Level::ALL.into_iter().find(|level| format!("{level:?}").eq_ignore_ascii_case(name));
+    level.ok_or_else(|| format!("no such level; there are {:?}", kernels::Level::ALL))
 }
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let device = open(&args.device)?;
+    #[cfg(feature = "models")]
+    if let Some(level) = args.level {
+        kernels::set_level(level)?;
+    }
     let mut summary = parity::Summary::default();
     for dir in parity::cases(&args.goldens)? {
         if !args.only.is_empty() {
