@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bg-mask", &[]),
     ("media", &[]),
     ("smplx", &["tensorfile"]),
+    ("mocap", &["anicrafter-person-models", "smplx", "tflite"]),
     ("avatar-render", &["smplx", "tensorfile"]),
     ("avatar-bake", &["avatar-render", "smplx"]),
     ("sampler", &[]),
@@ -56,6 +57,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("tensorfile", &["candle-core", "wgpu"]),
     ("kernels", &["candle-core", "wgpu"]),
     ("tflite", &["candle-core", "wgpu"]),
+    ("mocap", &["candle-core", "wgpu"]),
 ];
 
 fn read_metadata() -> Result<Value> {

@@ -7,6 +7,7 @@
 //!   in front; [`reference_blend`] does it the way the AniCrafter reference does, bit for bit.
 //! * [`person_mask`], [`components`], [`dilate`], [`grow`] and friends make and shape masks.
 //! * [`reference_frame`] cuts a character out of its picture as the reference does.
+//! * [`PlateBuilder`] takes people out of a video: plates for moving and standing cameras, frame by frame.
 //! * [`cast_contact_shadow`] and [`LightMatch`] seat an avatar in its scene.
 //! * [`lock_background`] puts the source back around a generated person.
 //! * [`conditions`] builds the mask of the diffusion model; [`resample`](mod@resample) resizes
@@ -35,6 +36,7 @@ mod light;
 mod lock;
 mod mask;
 mod normalize;
+mod plate;
 mod render;
 pub mod resample;
 mod shadow;
@@ -49,8 +51,9 @@ pub use light::{LightMatch, LightOptions, apply_gains};
 pub use lock::{LockOptions, lock_background, lock_mask};
 pub use mask::{
     Component, Components, alpha_mask, components, fill_holes, keep_components, largest_components,
-    mask_from_bytes, person_mask, union,
+    mask_from_bytes, person_mask, union, with_shadow,
 };
 pub use normalize::{Scaling, from_planes, to_planes};
+pub use plate::{FrameMap, Plate, PlateBuilder, PlateOptions};
 pub use render::{Layout, Render};
 pub use shadow::{Contact, ContactShadow, cast_contact_shadow, contacts_of};

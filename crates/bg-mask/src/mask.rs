@@ -164,6 +164,29 @@ pub fn fill_holes(mask: &GrayImage, max_area: usize) -> GrayImage {
     out
 }
 
+/// A mask with room for the shadow at the person's feet: every piece is joined by an ellipse around its lowest tenth, as wide
+/// as `share` of the piece's height to each side and a third as high. A `share` of 0 is a copy.
+#[must_use]
+pub fn with_shadow(mask: &GrayImage, share: f32) -> GrayImage {
+    let mut out = mask.clone();
+    if !(share > 0.0) {
+        return out;
+    }
+    for piece in components(mask).list {
+        let height = (piece.bottom - piece.top + 1) as f32;
+        let middle = (piece.left + piece.right) as f32 / 2.0;
+        let across = (piece.right - piece.left) as f32 / 2.0 + share * height;
+        let (low, down) = (piece.bottom as f32 - height * 0.03, (share * height / 3.0).max(1.0));
+        for (x, y, byte) in out.enumerate_pixels_mut() {
+            let (u, v) = ((x as f32 - middle) / across.max(1.0), (y as f32 - low) / down);
+            if u * u + v * v <= 1.0 {
+                byte.0 = [255];
+            }
+        }
+    }
+    out
+}
+
 /// Makes a mask from bytes.
 ///
 /// # Errors
@@ -208,6 +231,17 @@ mod tests {
         // The bay at the right opens to the border through a corner only for eight neighbours, so it is a hole here.
         assert_eq!(fill_holes(&mask, 1), drawn(&["#####.", "###.#.", "###.#.", "#..##.", "####.."]));
         assert_eq!(fill_holes(&mask, 2), drawn(&["#####.", "#####.", "#####.", "#####.", "####.."]));
+    }
+
+    #[test]
+    fn a_shadow_lies_at_the_feet() {
+        let mask = GrayImage::from_fn(60, 50, |x, y| {
+            image::Luma([if (25..35).contains(&x) && y < 40 { 255 } else { 0 }])
+        });
+        assert_eq!(with_shadow(&mask, 0.0), mask);
+        let wider = with_shadow(&mask, 0.4);
+        let at = |x, y| wider.get_pixel(x, y)[0];
+        assert_eq!((at(16, 39), at(30, 42), at(16, 20), at(30, 49)), (255, 255, 0, 0));
     }
 
     #[test]

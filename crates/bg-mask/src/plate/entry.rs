@@ -1,0 +1,112 @@
+//! A frame in the window, and how it lies to its neighbours.
+
+use super::gray::{Gray, reduced_mask};
+use super::homography::{self, Pair};
+use super::lucas;
+use super::warp::Warp;
+use image::{GrayImage, RgbImage};
+use rayon::prelude::*;
+
+/// Levels of the pyramids.
+const LEVELS: usize = 4;
+/// Small pixels between nodes of the maps between neighbours.
+const STEP: f32 = 16.0;
+/// Small pixels over which the rest beyond the homography is smoothed.
+const REACH: f32 = 28.0;
+
+/// A frame.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub picture: RgbImage,
+    pub hole: GrayImage,
+    pub small: Vec<Gray>,
+    pub small_hole: GrayImage,
+    /// Distance from the hole in small pixels; 0 in it.
+    pub clear: Vec<f32>,
+    pub corners: Vec<[f32; 2]>,
+    pub to_next: Option<Warp>,
+    pub to_previous: Option<Warp>,
+    /// The camera didn't move to the next frame.
+    pub still_next: bool,
+}
+
+impl Entry {
+    pub(super) fn new(picture: RgbImage, hole: &GrayImage, scale: usize) -> Self {
+        let small_hole = reduced_mask(hole, scale);
+        let clear =
+            crate::distance::squared_distance(&small_hole).into_iter().map(|d| d.sqrt().min(255.0)).collect();
+        let gray = Gray::reduced(&picture, scale);
+        let corners = lucas::corners(&gray, &small_hole);
+        Self {
+            picture,
+            hole: hole.clone(),
+            small: gray.pyramid(LEVELS),
+            small_hole,
+            clear,
+            corners,
+            to_next: None,
+            to_previous: None,
+            still_next: false,
+        }
+    }
+
+    /// Width and height of the small picture.
+    pub(super) fn size(&self) -> [usize; 2] {
+        [self.small[0].width, self.small[0].height]
+    }
+
+    /// Distance from the hole at a small position, in small pixels; negative outside of the picture.
+    pub(super) fn clear_at(&self, [x, y]: [f32; 2]) -> f32 {
+        let [w, h] = self.size();
+        let (u, v) = (x.round(), y.round());
+        if u < 0.0 || v < 0.0 || u >= w as f32 || v >= h as f32 {
+            return -1.0;
+        }
+        self.clear[v as usize * w + u as usize]
+    }
+}
+
+/// Half of what is found again moves less than this where a camera stands still, in small pixels.
+const STILL: f32 = 0.3;
+
+fn median_move(pairs: &[Pair]) -> f32 {
+    let mut moves: Vec<f32> = pairs.iter().map(|(p, q)| (p[0] - q[0]).hypot(p[1] - q[1])).collect();
+    if moves.is_empty() {
+        return f32::INFINITY;
+    }
+    let middle = moves.len() / 2;
+    *moves.select_nth_unstable_by(middle, f32::total_cmp).1
+}
+
+/// Does the background lie in the same place in two frames that are far apart?
+pub(super) fn same_place(a: &Entry, b: &Entry) -> bool {
+    let pairs: Vec<Pair> = a
+        .corners
+        .par_iter()
+        .step_by(3)
+        .filter(|p| b.clear_at(**p) > 3.0)
+        .filter_map(|p| Some((*p, lucas::find_in_pyramid(&a.small, *p, &b.small, *p)?)))
+        .collect();
+    pairs.len() >= 6 && median_move(&pairs) < STILL
+}
+
+/// Finds the maps between two neighbours; leaves them out where too little agrees.
+pub(super) fn join(a: &mut Entry, b: &mut Entry) {
+    let pairs: Vec<Pair> = a
+        .corners
+        .par_iter()
+        .filter_map(|p| {
+            let q = lucas::find_in_pyramid(&a.small, *p, &b.small, *p)?;
+            (b.clear_at(q) > 3.0).then_some((*p, q))
+        })
+        .collect();
+    let Some((h, n)) = homography::robust(&pairs) else { return };
+    if n < 12 || n * 5 < pairs.len() {
+        return;
+    }
+    a.still_next = median_move(&pairs) < STILL;
+    let back: Vec<Pair> = pairs.iter().map(|(p, q)| (*q, *p)).collect();
+    let Some((inverse, _)) = homography::robust(&back) else { return };
+    a.to_next = Some(Warp::from_pairs(a.size(), &h, &pairs, STEP, REACH));
+    b.to_previous = Some(Warp::from_pairs(b.size(), &inverse, &back, STEP, REACH));
+}

@@ -1,0 +1,203 @@
+//! The background without the people: what a hole shows is looked up in frames that see behind it.
+//!
+//! [`PlateBuilder`] takes frames with their holes in order and gives plates in order, with a window of frames in memory.
+//! Neighbouring frames are aligned by a robust homography and a smooth rest. For each plate the maps are chained to frames
+//! before and after, corrected against the picture around the hole, and each pixel is sampled once, at full resolution, from
+//! frames that see it; nearer frames weigh more. Colours are fitted at the seam. A camera that stands still takes the median
+//! over time instead. What no frame shows is put together from patches once and carried along.
+
+mod compose;
+mod entry;
+mod gray;
+mod homography;
+mod lucas;
+mod patch;
+mod pull;
+mod warp;
+
+use crate::error::{Error, Result, in_range};
+use entry::Entry;
+use image::{GrayImage, RgbImage};
+use std::collections::VecDeque;
+
+/// How plates are made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlateOptions {
+    /// Frames that are looked at before and after each.
+    pub window: usize,
+    /// Every so many frames one is a source; a longer window needs more memory but not more work.
+    pub source_every: usize,
+    /// Memory for the window in bytes: with large frames the window gets shorter.
+    pub memory: usize,
+}
+
+impl Default for PlateOptions {
+    fn default() -> Self {
+        Self { window: 40, source_every: 4, memory: 600 << 20 }
+    }
+}
+
+/// One frame's background.
+#[derive(Clone, Debug)]
+pub struct Plate {
+    /// The frame with its hole filled.
+    pub picture: RgbImage,
+    /// Part of the hole that was seen in other frames, 0..1; 1 without a hole.
+    pub seen: f32,
+    /// The camera stood still: the median over time was taken.
+    pub still: bool,
+}
+
+/// Background that was invented in an earlier frame.
+#[derive(Debug)]
+struct Invented {
+    frame: usize,
+    picture: RgbImage,
+    /// Distance into the invented part, in small pixels; 0 outside.
+    depth: Vec<f32>,
+}
+
+/// Makes plates frame by frame.
+#[derive(Debug)]
+pub struct PlateBuilder {
+    options: PlateOptions,
+    window: usize,
+    scale: usize,
+    size: Option<(u32, u32)>,
+    entries: VecDeque<Entry>,
+    /// Number of the first entry's frame.
+    first: usize,
+    pushed: usize,
+    next: usize,
+    closed: bool,
+    invented: VecDeque<Invented>,
+}
+
+/// Longer side of the small pictures on which motion is found.
+const SMALL: usize = 680;
+
+impl PlateBuilder {
+    /// A builder without frames.
+    ///
+    /// # Errors
+    /// When the options are out of range.
+    pub fn new(options: PlateOptions) -> Result<Self> {
+        in_range("window", options.window as f32, 1.0..=1000.0, "1 to 1000 frames")?;
+        in_range("source_every", options.source_every as f32, 1.0..=1000.0, "1 to 1000 frames")?;
+        Ok(Self {
+            options,
+            window: options.window,
+            scale: 1,
+            size: None,
+            entries: VecDeque::new(),
+            first: 0,
+            pushed: 0,
+            next: 0,
+            closed: false,
+            invented: VecDeque::new(),
+        })
+    }
+
+    /// Adds the next frame; `hole` is 255 on what has to go, a little larger than the person; `cut` says that the frame doesn't
+    /// follow from the one before.
+    ///
+    /// # Errors
+    /// When sizes differ or the frame is empty.
+    pub fn push(&mut self, frame: RgbImage, hole: &GrayImage, cut: bool) -> Result<()> {
+        let (width, height) = frame.dimensions();
+        if width < 32 || height < 32 {
+            return Err(Error::Empty { what: "the frame (at least 32 × 32)", width, height });
+        }
+        crate::error::same_size("the hole", (width, height), hole.dimensions())?;
+        match self.size {
+            Some(size) => crate::error::same_size("the frame", size, (width, height))?,
+            None => {
+                self.size = Some((width, height));
+                self.scale = (width.max(height) as usize).div_ceil(SMALL).max(1);
+                // Picture and hole, and the small pictures.
+                let each = width as usize * height as usize * 6;
+                let fits = (self.options.memory / each).saturating_sub(1) / 2;
+                self.window = self.options.window.min(fits.max(2));
+            }
+        }
+        let mut entry = Entry::new(frame, hole, self.scale);
+        if let Some(last) = self.entries.back_mut().filter(|_| !cut) {
+            entry::join(last, &mut entry);
+        }
+        self.entries.push_back(entry);
+        self.pushed += 1;
+        Ok(())
+    }
+
+    /// Says that no frame follows.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// The next plate, if enough frames are there to make it; after [`PlateBuilder::close`] all that are left.
+    ///
+    /// # Errors
+    /// None but internal ones.
+    pub fn next_plate(&mut self) -> Result<Option<Plate>> {
+        let ready = self.pushed > self.next + self.window || (self.closed && self.pushed > self.next);
+        if !ready {
+            return Ok(None);
+        }
+        let t = self.next;
+        self.next += 1;
+        while self.first + self.window < t {
+            self.entries.pop_front();
+            self.first += 1;
+        }
+        while self.invented.front().is_some_and(|i| i.frame + self.window < t) {
+            self.invented.pop_front();
+        }
+        compose::plate(self, t).map(Some)
+    }
+
+    fn entry(&self, frame: usize) -> Option<&Entry> {
+        frame.checked_sub(self.first).and_then(|i| self.entries.get(i))
+    }
+}
+
+/// Where the background of one frame lies in another.
+#[derive(Clone, Debug)]
+pub struct FrameMap {
+    warp: warp::Warp,
+    scale: f32,
+}
+
+impl FrameMap {
+    /// Finds the map from `a` to `b`, looking only outside of the holes; `None` where too little agrees.
+    ///
+    /// # Errors
+    /// When sizes differ or a frame is smaller than 32 pixels.
+    pub fn between(a: (&RgbImage, &GrayImage), b: (&RgbImage, &GrayImage)) -> Result<Option<Self>> {
+        let (width, height) = a.0.dimensions();
+        if width < 32 || height < 32 {
+            return Err(Error::Empty { what: "the frame (at least 32 × 32)", width, height });
+        }
+        for (what, size) in [
+            ("its hole", a.1.dimensions()),
+            ("the other frame", b.0.dimensions()),
+            ("its hole", b.1.dimensions()),
+        ] {
+            crate::error::same_size(what, (width, height), size)?;
+        }
+        let scale = (width.max(height) as usize).div_ceil(SMALL).max(1);
+        let (mut first, mut second) =
+            (Entry::new(a.0.clone(), a.1, scale), Entry::new(b.0.clone(), b.1, scale));
+        entry::join(&mut first, &mut second);
+        Ok(first.to_next.map(|warp| Self { warp, scale: scale as f32 }))
+    }
+
+    /// Where a pixel of the first frame lies in the second.
+    #[must_use]
+    pub fn at(&self, pixel: [f32; 2]) -> [f32; 2] {
+        let small = pixel.map(|v| (v + 0.5) / self.scale - 0.5);
+        self.warp.at(small).map(|v| (v + 0.5) * self.scale - 0.5)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! A person in numbered pictures: mattes as pictures, landmarks and motion as JSON.
+//!
+//! `cargo run -p mocap --example track -- frames/ out/ [FPS]`
+#![expect(clippy::print_stdout, reason = "an example")]
+
+use mocap::{FitOptions, TrackOptions, Tracker, fit};
+use std::path::PathBuf;
+use std::time::Instant;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [frames, out, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: track FRAMES OUT [FPS]".into());
+    };
+    let fps: f32 = rest.first().map_or(Ok(25.0), |text| text.to_string_lossy().parse())?;
+    std::fs::create_dir_all(out)?;
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(frames)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    files.sort();
+    let mut tracker = Tracker::new(TrackOptions::default())?;
+    let (mut seen, mut cuts, mut size, mut seconds) = (Vec::new(), Vec::new(), [0, 0], 0.0);
+    for (n, file) in files.iter().enumerate() {
+        let frame = image::open(file)?.to_rgb8();
+        size = [frame.width(), frame.height()];
+        let start = Instant::now();
+        let tracked = tracker.next_frame(&frame)?;
+        seconds += start.elapsed().as_secs_f64();
+        seen.push(tracked.observation);
+        cuts.push(tracked.cut);
+        tracked.matte.save(out.join(format!("{n:06}.png")))?;
+    }
+    println!("{} frames tracked in {seconds:.2} s", seen.len());
+    let body = smplx::BodyModel::from_bytes(anicrafter_assets::BODY)?;
+    let start = Instant::now();
+    let fitted = fit(&body, &seen, &cuts, &FitOptions::new(fps, size))?;
+    println!("fitted in {:.2?}; gaps {:?}", start.elapsed(), fitted.gaps);
+    std::fs::write(out.join("motion.json"), fitted.motion.to_json())?;
+    std::fs::write(out.join("landmarks.json"), serde_json::to_vec(&seen)?)?;
+    Ok(())
+}

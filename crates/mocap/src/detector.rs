@@ -1,0 +1,103 @@
+//! Finds people in a whole picture.
+//!
+//! The model gives 2254 boxes relative to fixed anchor points: two a cell of 28 × 28 and 14 × 14, six a cell of 7 × 7, each
+//! with four points of which the first is the middle of the hips and the second the top of a circle around the body.
+//! Anchor layout and thresholds: MediaPipe's `pose_detection_cpu.pbtxt`.
+
+use crate::error::{Error, Result};
+use crate::region::Region;
+use image::RgbImage;
+use tflite::Model;
+
+const SIZE: usize = 224;
+const VALUES: usize = 12;
+const LAYERS: [(usize, usize); 3] = [(28, 2), (14, 2), (7, 6)];
+const MIN_SCORE: f32 = 0.5;
+const MAX_OVERLAP: f32 = 0.3;
+/// The region is this much larger than the circle around the body.
+pub(crate) const ENLARGE: f32 = 1.25;
+
+/// Somebody in a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detection {
+    /// The region around the whole body.
+    pub region: Region,
+    /// How sure the model is, 0..1.
+    pub score: f32,
+}
+
+/// The detection model.
+#[derive(Debug)]
+pub struct Detector {
+    model: Model,
+}
+
+impl Detector {
+    /// Reads the model.
+    ///
+    /// # Errors
+    /// When it can't be read or does another task.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let name = "pose detection";
+        let model = Model::from_bytes(bytes).map_err(|source| Error::Model { model: name, source })?;
+        let (n, m): (usize, usize) = (SIZE, LAYERS.iter().map(|(cells, each)| cells * cells * each).sum());
+        let (wanted, outputs): (&[usize], [&[usize]; 2]) = (&[1, n, n, 3], [&[1, m, VALUES], &[1, m, 1]]);
+        if model.inputs() != [wanted] || model.outputs() != outputs {
+            let found = format!("{:?} to {:?}", model.inputs(), model.outputs());
+            return Err(Error::Task { model: name, found });
+        }
+        Ok(Self { model })
+    }
+
+    /// Everybody in a picture, the largest first.
+    ///
+    /// # Errors
+    /// When the model can't run.
+    pub fn detect(&self, picture: &RgbImage) -> Result<Vec<Detection>> {
+        let whole = Region::around(picture.width(), picture.height());
+        let input = whole.sample(picture, SIZE, -1.0, 1.0);
+        let outputs =
+            self.model.run(&[&input]).map_err(|source| Error::Model { model: "pose detection", source })?;
+        let mut found = Vec::new();
+        let anchors = LAYERS.iter().flat_map(|&(cells, each)| {
+            (0..cells * cells * each).map(move |i| {
+                let cell = i / each;
+                [(cell % cells) as f32 + 0.5, (cell / cells) as f32 + 0.5].map(|v| v / cells as f32)
+            })
+        });
+        for ((values, logit), anchor) in
+            outputs[0].data.chunks_exact(VALUES).zip(&outputs[1].data).zip(anchors)
+        {
+            let score = 1.0 / (1.0 + (-logit.clamp(-100.0, 100.0)).exp());
+            if score < MIN_SCORE {
+                continue;
+            }
+            let at =
+                |k: usize| [values[k] / SIZE as f32 + anchor[0], values[k + 1] / SIZE as f32 + anchor[1]];
+            let (centre, top) = (whole.to_picture(at(4)), whole.to_picture(at(6)));
+            let region = Region::from_points(centre, top, ENLARGE);
+            let (middle, half) = (at(0), [values[2], values[3]].map(|v| v / SIZE as f32 / 2.0));
+            let bounds = [middle[0] - half[0], middle[1] - half[1], middle[0] + half[0], middle[1] + half[1]];
+            if region.is_usable(picture.width(), picture.height()) {
+                found.push((Detection { region, score }, bounds));
+            }
+        }
+        found.sort_by(|a, b| b.0.score.total_cmp(&a.0.score));
+        let mut kept: Vec<(Detection, [f32; 4])> = Vec::new();
+        for candidate in found {
+            if kept.iter().all(|k| overlap(&k.1, &candidate.1) < MAX_OVERLAP) {
+                kept.push(candidate);
+            }
+        }
+        kept.sort_by(|a, b| b.0.region.size.total_cmp(&a.0.region.size));
+        Ok(kept.into_iter().map(|(detection, _)| detection).collect())
+    }
+}
+
+/// Intersection over union of two boxes.
+fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    let side = |i: usize| (a[i + 2].min(b[i + 2]) - a[i].max(b[i])).max(0.0);
+    let area = |r: &[f32; 4]| (r[2] - r[0]).max(0.0) * (r[3] - r[1]).max(0.0);
+    let both = side(0) * side(1);
+    both / (area(a) + area(b) - both).max(1e-12)
+}

@@ -1,0 +1,257 @@
+//! Landmarks of a whole clip become SMPL-X parameters and a camera.
+
+mod band;
+mod math;
+mod prior;
+mod rig;
+mod solve;
+mod start;
+mod view;
+
+use crate::error::{Error, Result};
+use crate::landmarks::Observation;
+use math::{exp, log, mul, scale, transpose};
+use rig::{JOINTS, Rig, State};
+use serde::{Deserialize, Serialize};
+use smplx::{BodyModel, BodyPose, Camera, Motion, MotionFrame, Side};
+use solve::Problem;
+use std::ops::Range;
+use view::View;
+
+/// Frames that are solved together, and how many of them two runs share.
+const RUN: usize = 120;
+const SHARED: usize = 12;
+
+/// How landmarks become a motion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FitOptions {
+    /// Frames a second.
+    pub fps: f32,
+    /// Width and height of the pictures in pixels.
+    pub size: [u32; 2],
+    /// Focal length in pixels; `None` for 60° across the width.
+    pub focal_px: Option<f32>,
+    /// Shape of the body that is fitted; empty for the mean one.
+    pub betas: Vec<f32>,
+    /// Seconds without the person that are bridged; in longer gaps the body waits behind the camera, out of view.
+    pub bridge_s: f32,
+}
+
+impl FitOptions {
+    /// Defaults for a video.
+    #[must_use]
+    pub fn new(fps: f32, size: [u32; 2]) -> Self {
+        Self { fps, size, focal_px: None, betas: Vec::new(), bridge_s: 1.0 }
+    }
+
+    /// The camera of all frames: the principal point is in the middle.
+    #[must_use]
+    pub fn camera(&self) -> Camera {
+        let [w, h] = self.size.map(|n| n as f32);
+        let focal = self.focal_px.unwrap_or(w / 2.0 / (30.0_f32).to_radians().tan());
+        Camera { focal_px: [focal; 2], principal_px: [w / 2.0, h / 2.0], size_px: self.size }
+    }
+}
+
+/// Frames in which nobody was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Which frames.
+    pub frames: Range<usize>,
+    /// The body was moved smoothly across; else it is out of view.
+    pub bridged: bool,
+}
+
+/// A motion with what is known about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    /// The motion, with a camera in every frame.
+    pub motion: Motion,
+    /// `[T]` how sure each of the first 22 joints is, 0..1: 0 where nobody was seen.
+    pub confidence: Vec<[f32; 22]>,
+    /// Where nobody was seen.
+    pub gaps: Vec<Gap>,
+    /// `[T]` mean distance of the sure landmarks from the fitted body in the picture, in pixels; 0 where nobody was seen.
+    pub residual_px: Vec<f32>,
+}
+
+/// Fits a body to observations, one a frame; `cuts` marks frames that don't follow from the one before.
+///
+/// # Errors
+/// When nobody was seen at all, the settings are impossible, or the body doesn't suit them.
+pub fn fit(
+    body: &BodyModel,
+    observations: &[Option<Observation>],
+    cuts: &[bool],
+    options: &FitOptions,
+) -> Result<Fitted> {
+    let bad = |name, problem: String| Err(Error::Setting { name, problem });
+    if !(options.fps.is_finite() && options.fps > 0.0) {
+        return bad("fps", format!("{} isn't a frame rate", options.fps));
+    }
+    if options.size.contains(&0) {
+        return bad("size", "the picture is empty".to_owned());
+    }
+    if options.focal_px.is_some_and(|f| !(f.is_finite() && f > 0.0)) {
+        return bad("focal", "must be a positive number of pixels".to_owned());
+    }
+    if cuts.len() != observations.len() {
+        return bad("cuts", format!("{} for {} frames", cuts.len(), observations.len()));
+    }
+    if observations.iter().all(Option::is_none) {
+        return Err(Error::Nobody { frames: observations.len() });
+    }
+    let rig = Rig::new(body, &options.betas)?;
+    let camera = options.camera();
+    let views: Vec<Option<View>> =
+        observations.iter().map(|o| o.as_ref().map(|o| View::new(o, &camera, &rig))).collect();
+    let mut states = starts(&rig, &views, &camera);
+    solve_all(&rig, &camera, &views, cuts, options.fps, &mut states);
+    let gaps = find_gaps(&views, cuts, options);
+    hold_ends(&mut states, &gaps, views.len());
+    let hands = [Side::Left, Side::Right].map(|side| body.hand(side).map_or([[0.0; 3]; 15], |h| h.mean));
+    let mut frames = Vec::with_capacity(states.len());
+    for (t, state) in states.iter().enumerate() {
+        let narrow = |v: [f64; 3]| v.map(|x| x as f32);
+        let pose = BodyPose {
+            root: narrow(log(&state.rotations[0])),
+            body: std::array::from_fn(|j| narrow(log(&state.rotations[j + 1]))),
+            left_hand: hands[0],
+            right_hand: hands[1],
+            ..BodyPose::default()
+        };
+        let hidden = gaps.iter().any(|g| !g.bridged && g.frames.contains(&t));
+        let translation = if hidden { HIDDEN } else { narrow(state.translation) };
+        let betas = options.betas.clone();
+        frames.push(MotionFrame { pose, translation, betas, camera: Some(camera), ..MotionFrame::default() });
+    }
+    let confidence = views.iter().map(|v| v.as_ref().map_or([0.0; 22], |v| confidence(&rig, v))).collect();
+    let residual_px = views
+        .iter()
+        .zip(&states)
+        .map(|(v, s)| v.as_ref().map_or(0.0, |v| residual(&rig, v, s, &camera)))
+        .collect();
+    Ok(Fitted { motion: Motion::new(options.fps, frames)?, confidence, gaps, residual_px })
+}
+
+/// Where a body waits that isn't in view: behind the camera.
+const HIDDEN: [f32; 3] = [0.0, 0.0, -100.0];
+
+/// First guesses; frames without a person lie between their neighbours.
+fn starts(rig: &Rig, views: &[Option<View>], camera: &Camera) -> Vec<State> {
+    let known: Vec<Option<State>> =
+        views.iter().map(|v| v.as_ref().map(|v| start::start(rig, v, camera))).collect();
+    let before = |t: usize| (0..=t).rev().find(|i| known[*i].is_some());
+    let after = |t: usize| (t..known.len()).find(|i| known[*i].is_some());
+    let get = |t: usize| known[t].clone().unwrap_or_default();
+    (0..known.len())
+        .map(|t| match (before(t), after(t)) {
+            (Some(a), Some(b)) if a != b => {
+                let (a_state, b_state) = (get(a), get(b));
+                blend(&a_state, &b_state, (t - a) as f64 / (b - a) as f64)
+            }
+            (Some(a), _) | (None, Some(a)) => get(a),
+            (None, None) => State::default(),
+        })
+        .collect()
+}
+
+fn blend(a: &State, b: &State, share: f64) -> State {
+    State {
+        rotations: std::array::from_fn(|j| {
+            let turn = log(&mul(&transpose(&a.rotations[j]), &b.rotations[j]));
+            mul(&a.rotations[j], &exp(scale(turn, share)))
+        }),
+        translation: std::array::from_fn(|k| {
+            a.translation[k] + (b.translation[k] - a.translation[k]) * share
+        }),
+    }
+}
+
+/// Solves run after run; where two share frames, one fades into the other.
+fn solve_all(
+    rig: &Rig,
+    camera: &Camera,
+    views: &[Option<View>],
+    cuts: &[bool],
+    fps: f32,
+    states: &mut [State],
+) {
+    let pace = (f64::from(fps) / 20.0).powi(2).clamp(0.25, 9.0);
+    let mut from = 0;
+    while from < states.len() {
+        let to = (from + RUN).min(states.len());
+        let problem = Problem { rig, camera, views: &views[from..to], cuts: &cuts[from..to], pace };
+        let mut run = states[from..to].to_vec();
+        problem.solve(&mut run);
+        for (n, solved) in run.into_iter().enumerate() {
+            let share = if from == 0 { 1.0 } else { ((n + 1) as f64 / (SHARED + 1) as f64).min(1.0) };
+            states[from + n] = if share < 1.0 { blend(&states[from + n], &solved, share) } else { solved };
+        }
+        if to == states.len() {
+            break;
+        }
+        from = to - SHARED;
+    }
+}
+
+fn find_gaps(views: &[Option<View>], cuts: &[bool], options: &FitOptions) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut t = 0;
+    while t < views.len() {
+        if views[t].is_some() {
+            t += 1;
+            continue;
+        }
+        let end = (t..views.len()).find(|i| views[*i].is_some()).unwrap_or(views.len());
+        let short = (end - t) as f32 <= options.bridge_s * options.fps;
+        let cut = cuts[t..(end + 1).min(cuts.len())].iter().any(|c| *c);
+        gaps.push(Gap { frames: t..end, bridged: short && !cut });
+        t = end;
+    }
+    gaps
+}
+
+/// Before the first and after the last sight the body keeps still.
+fn hold_ends(states: &mut [State], gaps: &[Gap], n: usize) {
+    for gap in gaps.iter().filter(|g| g.bridged) {
+        let Range { start, end } = gap.frames;
+        if start == 0 && end < n {
+            let held = states[end].clone();
+            states[..end].iter_mut().for_each(|s| *s = held.clone());
+        } else if end == n && start > 0 {
+            let held = states[start - 1].clone();
+            states[start..].iter_mut().for_each(|s| *s = held.clone());
+        }
+    }
+}
+
+/// A joint is as sure as the landmarks on it; one without any as those of the torso.
+fn confidence(rig: &Rig, view: &View) -> [f32; JOINTS] {
+    let torso = [11, 12, 23, 24].map(|i: usize| view.sure[i]).iter().sum::<f64>() / 4.0;
+    std::array::from_fn(|j| {
+        let on: Vec<f64> =
+            rig.points.iter().filter(|p| p.joint == j).map(|p| view.sure[p.landmark]).collect();
+        let sure = if on.is_empty() { torso } else { on.iter().sum::<f64>() / on.len() as f64 };
+        sure as f32
+    })
+}
+
+fn residual(rig: &Rig, view: &View, state: &State, camera: &Camera) -> f32 {
+    let placed = rig.place(state);
+    let (mut sum, mut n) = (0.0, 0);
+    for seen in &view.seen {
+        if view.sure[rig.points[seen.point].landmark] < 0.5 {
+            continue;
+        }
+        let p = placed.points[seen.point].map(|v| v as f32);
+        if let Some(at) = camera.project(p) {
+            sum += (at[0] - seen.pixel[0] as f32).hypot(at[1] - seen.pixel[1] as f32);
+            n += 1;
+        }
+    }
+    if n == 0 { 0.0 } else { sum / n as f32 }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! A known motion, its landmarks computed from the body, and what comes back.
+
+use super::math::{norm, sub};
+use super::*;
+use crate::landmarks::{Landmark, N_LANDMARKS};
+use crate::region::Region;
+
+fn body() -> BodyModel {
+    BodyModel::from_bytes(anicrafter_assets::BODY).unwrap()
+}
+
+/// A body that swings its arms and turns, three metres away.
+fn state(t: usize) -> State {
+    let phase = t as f64 * 0.35;
+    let mut state = State::default();
+    for (rotation, expected) in state.rotations.iter_mut().zip(&prior::EXPECTED) {
+        *rotation = exp(expected.reference);
+    }
+    state.rotations[0] = mul(&exp([std::f64::consts::PI, 0.0, 0.0]), &exp([0.0, 0.3 * phase.sin(), 0.0]));
+    state.rotations[16] = exp([0.5 * phase.sin(), -0.3, -1.1]);
+    state.rotations[17] = exp([-0.5 * phase.sin(), 0.3, 1.1]);
+    state.rotations[18] = exp([0.0, -1.2 - 0.4 * phase.sin(), 0.0]);
+    state.rotations[19] = exp([0.0, 1.2 - 0.4 * phase.sin(), 0.0]);
+    state.translation = [0.2 * (phase * 0.3).sin(), 0.1, 3.4];
+    state
+}
+
+fn observe(rig: &Rig, state: &State, camera: &Camera) -> Observation {
+    let placed = rig.place(state);
+    let hips = scale(math::add(placed.joints[1], placed.joints[2]), 0.5);
+    // Back from camera axes to those of the ray.
+    let turn = transpose(&math::between([0.0, 0.0, 1.0], hips));
+    let mut landmarks = vec![Landmark::default(); N_LANDMARKS];
+    for (point, at) in rig.points.iter().zip(&placed.points) {
+        landmarks[point.landmark] = Landmark {
+            pixel: camera.project(at.map(|v| v as f32)).unwrap(),
+            metric: math::apply(&turn, sub(*at, hips)).map(|v| v as f32),
+            visibility: 1.0,
+            presence: 1.0,
+        };
+    }
+    let region = Region { centre: [640.0, 360.0], size: 600.0, angle: 0.0 };
+    Observation { region, score: 1.0, landmarks }
+}
+
+#[test]
+fn a_known_motion_comes_back() {
+    let body = body();
+    let rig = Rig::new(&body, &[]).unwrap();
+    let options = FitOptions::new(20.0, [1280, 720]);
+    let camera = options.camera();
+    let mut seen: Vec<Option<Observation>> =
+        (0..24).map(|t| Some(observe(&rig, &state(t), &camera))).collect();
+    // Two frames nobody saw, and three at the end.
+    (seen[10], seen[11], seen[21], seen[22], seen[23]) = (None, None, None, None, None);
+    let fitted = fit(&body, &seen, &[false; 24], &options).unwrap();
+    assert_eq!(
+        fitted.gaps.iter().map(|g| (g.frames.clone(), g.bridged)).collect::<Vec<_>>(),
+        [(10..12, true), (21..24, true)]
+    );
+    let mut worst: f64 = 0.0;
+    for t in 0..21 {
+        let pose = fitted.motion.frames[t].pose.full();
+        let rotations = std::array::from_fn(|j| exp(pose[j].map(f64::from)));
+        let translation = fitted.motion.frames[t].translation.map(f64::from);
+        let (found, wanted) = (rig.place(&State { rotations, translation }), rig.place(&state(t)));
+        for j in [16, 17, 18, 19, 20, 21] {
+            worst = worst.max(norm(sub(found.joints[j], wanted.joints[j])));
+        }
+    }
+    assert!(worst < 0.05, "{worst} m");
+    assert!(fitted.residual_px[5] < 4.0, "{} px", fitted.residual_px[5]);
+    assert!(fitted.confidence[5][18] > 0.9 && fitted.confidence[10] == [0.0; 22]);
+    // After the last sight the body stays.
+    assert_eq!(fitted.motion.frames[23].translation, fitted.motion.frames[20].translation);
+}
+
+#[test]
+fn long_absences_hide_the_body_and_none_at_all_is_an_error() {
+    let body = body();
+    let rig = Rig::new(&body, &[]).unwrap();
+    let options = FitOptions { bridge_s: 0.1, ..FitOptions::new(20.0, [1280, 720]) };
+    let seen: Vec<Option<Observation>> = (0..12)
+        .map(|t| (!(4..9).contains(&t)).then(|| observe(&rig, &state(t), &options.camera())))
+        .collect();
+    let fitted = fit(&body, &seen, &[false; 12], &options).unwrap();
+    assert_eq!(fitted.gaps, [Gap { frames: 4..9, bridged: false }]);
+    assert!(fitted.motion.frames[5].translation[2] < 0.0 && fitted.motion.frames[3].translation[2] > 0.0);
+    assert!(matches!(fit(&body, &[None, None], &[false; 2], &options), Err(Error::Nobody { frames: 2 })));
+    assert!(fit(&body, &seen, &[false; 3], &options).is_err());
+}

@@ -1,0 +1,109 @@
+//! One frame's landmarks as the solver wants them.
+
+use super::math::{M3, V3, apply, between};
+use super::rig::Rig;
+use crate::landmarks::Observation;
+use smplx::Camera;
+
+/// Bones whose direction is compared with the metric landmarks; pairs of landmarks, with trust in it.
+const BONES: [(usize, usize, f64); 16] = [
+    (12, 11, 1.0),
+    (11, 13, 1.0),
+    (13, 15, 1.0),
+    (12, 14, 1.0),
+    (14, 16, 1.0),
+    (23, 11, 1.0),
+    (24, 12, 1.0),
+    (24, 23, 0.7),
+    (23, 25, 0.8),
+    (25, 27, 0.8),
+    (24, 26, 0.8),
+    (26, 28, 0.8),
+    (8, 7, 1.0),
+    (7, 0, 0.7),
+    (8, 0, 0.7),
+    (29, 31, 0.4),
+];
+
+/// A landmark in view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Index into the rig's points.
+    pub point: usize,
+    pub pixel: [f64; 2],
+    /// 1 / pixels.
+    pub weight: f64,
+}
+
+/// A bone's direction in camera axes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bone {
+    /// Indices into the rig's points.
+    pub from: usize,
+    pub to: usize,
+    pub direction: V3,
+    pub trust: f64,
+}
+
+/// What a frame shows.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub seen: Vec<Seen>,
+    pub bones: Vec<Bone>,
+    /// Metric landmarks in camera axes.
+    pub metric: Vec<V3>,
+    /// How sure each landmark is.
+    pub sure: Vec<f64>,
+}
+
+/// Noise of landmarks in the picture, as part of the region's side.
+const PIXEL_NOISE: f64 = 0.006;
+
+impl View {
+    pub(crate) fn new(observation: &Observation, camera: &Camera, rig: &Rig) -> Self {
+        let [w, h] = camera.size_px.map(f64::from);
+        let ray = |pixel: [f64; 2]| -> V3 {
+            let at =
+                |i: usize| (pixel[i] - f64::from(camera.principal_px[i])) / f64::from(camera.focal_px[i]);
+            [at(0), at(1), 1.0]
+        };
+        let landmarks = &observation.landmarks;
+        let pixel = |i: usize| landmarks[i].pixel.map(f64::from);
+        let middle: [f64; 2] = std::array::from_fn(|k| (pixel(23)[k] + pixel(24)[k]) / 2.0);
+        // Metric landmarks look along the ray to the person, not along the camera's axis.
+        let turn: M3 = between([0.0, 0.0, 1.0], ray(middle));
+        let metric: Vec<V3> = landmarks.iter().map(|l| apply(&turn, l.metric.map(f64::from))).collect();
+        let sure: Vec<f64> = landmarks
+            .iter()
+            .map(|l| {
+                let [x, y] = l.pixel.map(f64::from);
+                // Soft at the border: a landmark outside of the picture is a guess.
+                let out = [-x, x - w, -y, y - h].into_iter().fold(0.0, f64::max)
+                    / f64::from(observation.region.size);
+                let inside = (1.0 - out / 0.1).clamp(0.05, 1.0);
+                f64::from(l.visibility.clamp(0.02, 1.0)) * inside
+            })
+            .collect();
+        let noise = PIXEL_NOISE * f64::from(observation.region.size);
+        let seen = rig
+            .points
+            .iter()
+            .enumerate()
+            .map(|(n, p)| Seen {
+                point: n,
+                pixel: pixel(p.landmark),
+                weight: p.trust * sure[p.landmark] / noise,
+            })
+            .collect();
+        let find = |landmark: usize| rig.points.iter().position(|p| p.landmark == landmark);
+        let bones = BONES
+            .iter()
+            .filter_map(|&(a, b, trust)| {
+                let direction = super::math::sub(metric[b], metric[a]);
+                let trust = trust * sure[a].min(sure[b]).max(0.05);
+                Some(Bone { from: find(a)?, to: find(b)?, direction: super::math::unit(direction), trust })
+            })
+            .collect();
+        Self { seen, bones, metric, sure }
+    }
+}

@@ -1,0 +1,34 @@
+//! From an ordinary video to a person's masks, landmarks and SMPL-X motion, with small embedded models.
+//!
+//! A [`Tracker`] follows one person from frame to frame and gives landmarks and a matte; [`fit`] turns the landmarks of the
+//! whole clip into a [`smplx::Motion`] with its camera. Nothing is downloaded, and it runs on the CPU.
+//!
+//! ```no_run
+//! use mocap::{FitOptions, TrackOptions, Tracker, fit};
+//!
+//! # fn frames() -> Vec<image::RgbImage> { Vec::new() }
+//! # let body: smplx::BodyModel = unimplemented!();
+//! let mut tracker = Tracker::new(TrackOptions::default())?;
+//! let (mut seen, mut cuts) = (Vec::new(), Vec::new());
+//! for frame in frames() {
+//!     let tracked = tracker.next_frame(&frame)?;
+//!     seen.push(tracked.observation);
+//!     cuts.push(tracked.cut);
+//! }
+//! let fitted = fit(&body, &seen, &cuts, &FitOptions::new(25.0, [1280, 720]))?;
+//! # Ok::<(), mocap::Error>(())
+//! ```
+
+mod detector;
+mod error;
+mod fit;
+mod landmarks;
+mod region;
+mod tracker;
+
+pub use detector::{Detection, Detector};
+pub use error::{Error, Result};
+pub use fit::{FitOptions, Fitted, Gap, fit};
+pub use landmarks::{LANDMARK_NAMES, Landmark, Landmarker, N_LANDMARKS, Observation, Segmenter};
+pub use region::Region;
+pub use tracker::{TrackOptions, Tracked, Tracker};

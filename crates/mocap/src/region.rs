@@ -1,0 +1,139 @@
+//! A turned square of a picture: what a model looks at.
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+/// A square in a picture, turned about its centre.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// Its centre in pixels; (0, 0) is the picture's upper left corner, pixel centres lie at halves.
+    pub centre: [f32; 2],
+    /// Length of its sides in pixels.
+    pub size: f32,
+    /// Radians by which it is turned clockwise on the screen.
+    pub angle: f32,
+}
+
+impl Region {
+    /// The smallest upright square around a whole picture.
+    #[must_use]
+    pub fn around(width: u32, height: u32) -> Self {
+        Self { centre: [width as f32 / 2.0, height as f32 / 2.0], size: width.max(height) as f32, angle: 0.0 }
+    }
+
+    /// The region around `centre` whose upright axis points from there to `top`.
+    #[must_use]
+    pub(crate) fn from_points(centre: [f32; 2], top: [f32; 2], scale: f32) -> Self {
+        let (dx, dy) = (top[0] - centre[0], top[1] - centre[1]);
+        let angle = dx.atan2(-dy);
+        Self { centre, size: 2.0 * dx.hypot(dy) * scale, angle }
+    }
+
+    /// Is it a region that a model can be shown?
+    #[must_use]
+    pub(crate) fn is_usable(&self, width: u32, height: u32) -> bool {
+        let numbers = [self.centre[0], self.centre[1], self.size, self.angle];
+        let limit = 8.0 * width.max(height) as f32;
+        numbers.iter().all(|v| v.is_finite())
+            && self.size >= 8.0
+            && self.size <= limit
+            && self.centre.iter().all(|c| c.abs() <= limit)
+    }
+
+    /// Where a point of the region (0..1 across and down) lies in the picture, in pixels.
+    #[must_use]
+    pub fn to_picture(&self, [u, v]: [f32; 2]) -> [f32; 2] {
+        let (sin, cos) = self.angle.sin_cos();
+        let (x, y) = ((u - 0.5) * self.size, (v - 0.5) * self.size);
+        [self.centre[0] + cos * x - sin * y, self.centre[1] + sin * x + cos * y]
+    }
+
+    /// Where a point of the picture lies in the region.
+    #[must_use]
+    pub fn from_picture(&self, [x, y]: [f32; 2]) -> [f32; 2] {
+        let (sin, cos) = self.angle.sin_cos();
+        let (x, y) = (x - self.centre[0], y - self.centre[1]);
+        [(cos * x + sin * y) / self.size + 0.5, (cos * y - sin * x) / self.size + 0.5]
+    }
+
+    /// The region's upright bounding box in whole pixels of a picture: left, top, right, bottom, the last two exclusive.
+    #[must_use]
+    pub fn bounds(&self, width: u32, height: u32) -> [u32; 4] {
+        let corners = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]].map(|c| self.to_picture(c));
+        let low =
+            |i: usize| corners.iter().map(|c| c[i]).fold(f32::INFINITY, f32::min).floor().max(0.0) as u32;
+        let high = |i: usize| corners.iter().map(|c| c[i]).fold(0.0, f32::max).ceil().max(0.0) as u32;
+        [low(0).min(width), low(1).min(height), high(0).min(width), high(1).min(height)]
+    }
+
+    /// The region as a picture of `n` × `n` pixels, `[n, n, 3]` with bytes mapped to `low..high`; black outside. Large
+    /// regions are averaged, not just sampled.
+    #[must_use]
+    pub fn sample(&self, picture: &RgbImage, n: usize, low: f32, high: f32) -> Vec<f32> {
+        let (w, h) = (picture.width() as i64, picture.height() as i64);
+        let bytes = picture.as_raw();
+        let scale = (high - low) / 255.0;
+        // As many taps a side as there are pixels under one sample.
+        let taps = ((self.size / n as f32).round() as usize).clamp(1, 8);
+        let share = 1.0 / (taps * taps) as f32;
+        let mut out = Vec::with_capacity(n * n * 3);
+        let pixel = |x: i64, y: i64, weight: f32, sum: &mut [f32; 3]| {
+            if (0..w).contains(&x) && (0..h).contains(&y) {
+                let at = ((y * w + x) * 3) as usize;
+                for (sum, byte) in sum.iter_mut().zip(&bytes[at..at + 3]) {
+                    *sum += f32::from(*byte) * weight;
+                }
+            }
+        };
+        for i in 0..n * n {
+            let mut sum = [0.0; 3];
+            for tap in 0..taps * taps {
+                let sub = [tap % taps, tap / taps].map(|t| (t as f32 + 0.5) / taps as f32);
+                let at = [(i % n) as f32 + sub[0], (i / n) as f32 + sub[1]].map(|v| v / n as f32);
+                let [x, y] = self.to_picture(at).map(|v| v - 0.5);
+                let (x0, y0) = (x.floor(), y.floor());
+                let (fx, fy) = (x - x0, y - y0);
+                let (x0, y0) = (x0 as i64, y0 as i64);
+                pixel(x0, y0, (1.0 - fx) * (1.0 - fy) * share, &mut sum);
+                pixel(x0 + 1, y0, fx * (1.0 - fy) * share, &mut sum);
+                pixel(x0, y0 + 1, (1.0 - fx) * fy * share, &mut sum);
+                pixel(x0 + 1, y0 + 1, fx * fy * share, &mut sum);
+            }
+            out.extend(sum.map(|v| v * scale + low));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let region = Region { centre: [40.0, 30.0], size: 20.0, angle: 0.7 };
+        let p = region.to_picture([0.2, 0.9]);
+        let back = region.from_picture(p);
+        assert!((back[0] - 0.2).abs() < 1e-5 && (back[1] - 0.9).abs() < 1e-5);
+    }
+
+    #[test]
+    fn up_is_up() {
+        let upright = Region::from_points([5.0, 9.0], [5.0, 4.0], 1.0);
+        assert_eq!((upright.angle, upright.size), (0.0, 10.0));
+        // Lying with the head to the right: turned clockwise by a quarter; the region's top is at the right.
+        let lying = Region::from_points([5.0, 9.0], [10.0, 9.0], 1.0);
+        let top = lying.to_picture([0.5, 0.0]);
+        assert!((top[0] - 10.0).abs() < 1e-4 && (top[1] - 9.0).abs() < 1e-4, "{top:?}");
+    }
+
+    #[test]
+    fn a_region_is_averaged() {
+        let checks =
+            RgbImage::from_fn(64, 64, |x, y| image::Rgb([if (x + y) % 2 == 0 { 255 } else { 0 }; 3]));
+        let small = Region::around(64, 64).sample(&checks, 8, 0.0, 1.0);
+        assert!(small.iter().all(|v| (v - 0.5).abs() < 0.02));
+        let whole = Region::around(64, 64).sample(&checks, 64, 0.0, 1.0);
+        assert_eq!((whole[0], whole[3]), (1.0, 0.0));
+    }
+}
