@@ -61,16 +61,19 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     let mut mesh = args.mesh.as_ref().map(&open).transpose()?;
     let mut mask = args.mask.as_ref().map(&open).transpose()?;
     let mut done = 0;
-    while let Some(frame) = compositor.next_frame()? {
-        video.push(frame.blend)?;
-        if let Some(mesh) = &mut mesh {
-            mesh.push(frame.mesh)?;
-        }
-        if let Some(mask) = &mut mask {
-            let gray = frame.mask;
-            mask.push(image::RgbImage::from_fn(gray.width(), gray.height(), |x, y| {
-                image::Rgb([gray.get_pixel(x, y)[0]; 3])
-            }))?;
+    loop {
+        if mesh.is_none() && mask.is_none() {
+            let Some(blend) = compositor.next_blend()? else { break };
+            video.push(blend)?;
+        } else {
+            let Some(frame) = compositor.next_frame()? else { break };
+            video.push(frame.blend)?;
+            if let Some(mesh) = &mut mesh {
+                mesh.push(frame.mesh)?;
+            }
+            if let Some(mask) = &mut mask {
+                mask.push(pipeline::composite::gray_to_rgb(&frame.mask))?;
+            }
         }
         done += 1;
         context.advance(Stage::Composite, done as f64, total)?;

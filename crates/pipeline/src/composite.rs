@@ -36,6 +36,8 @@ struct Actor {
     motion: Motion,
     posed: PosedPoints,
     gaussians: Gaussians,
+    /// The last frame's render.
+    splats: Frame,
 }
 
 /// Makes the condition frames, in order.
@@ -43,7 +45,6 @@ pub struct Compositor {
     body: BodyModel,
     actors: Vec<Actor>,
     renderer: Renderer,
-    splats: Frame,
     mesh: MeshFrame,
     background: Source,
     mesh_video: Option<Source>,
@@ -105,6 +106,20 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Frame `index` as a matte of another size.
+    fn matte(&mut self, index: usize, (w, h): (u32, u32)) -> Result<GrayImage> {
+        Ok(person(&bg_mask::resize(&self.frame(index)?, w, h, Filter::Bilinear)?))
+    }
+}
+
+/// A frame's number, what it is seen through and what is behind the avatars.
+struct At {
+    index: usize,
+    view: Camera,
+    plate: RgbImage,
+}
+
 impl Compositor {
     /// Opens everything a job names.
     ///
@@ -146,7 +161,6 @@ impl Compositor {
             body,
             actors,
             renderer: Renderer::new(renderer)?,
-            splats: Frame::new(),
             mesh: MeshFrame::new(),
             background,
             mesh_video,
@@ -210,8 +224,9 @@ impl Compositor {
             &smplx::AFFINE_IDENTITY,
         )?;
         let options = SplatOptions { background: [1.0; 3], ..SplatOptions::default() };
-        self.renderer.splat(&actor.gaussians, &camera, &options, &mut self.splats)?;
-        RgbImage::from_raw(width, height, self.splats.to_rgb8())
+        let mut splats = Frame::new();
+        self.renderer.splat(&actor.gaussians, &camera, &options, &mut splats)?;
+        RgbImage::from_raw(width, height, splats.to_rgb8())
             .ok_or(Error::Internal("a render of the wrong size"))
     }
 
@@ -220,38 +235,61 @@ impl Compositor {
     /// # Errors
     /// When an input ends early or can't be decoded, or a frame can't be rendered.
     pub fn next_frame(&mut self) -> Result<Option<CompositeFrame>> {
+        let Some(at) = self.advance()? else { return Ok(None) };
+        let mesh = self.mesh_frame(at.index, &at.view)?;
+        let (blend, mask) = self.blend(&at, true)?;
+        let (w, h, fit) = (self.settings.width, self.settings.height, self.settings.fit);
+        let size = at.plate.dimensions();
+        let mask = bg_mask::union(
+            &fit_mask(mask.ok_or(Error::Internal("a mask that wasn't made"))?, size)?,
+            &fit_mask(bg_mask::person_mask(&mesh), size)?,
+        )?;
+        let frame = CompositeFrame {
+            plate: fitted(at.plate, w, h, fit)?,
+            blend: fitted(blend, w, h, fit)?,
+            mesh: fitted(mesh, w, h, fit)?,
+            mask: if size == (w, h) { mask } else { person(&fitted(gray_to_rgb(&mask), w, h, fit)?) },
+        };
+        Ok(Some(self.occlude(at.index, frame)?))
+    }
+
+    /// The next frame's blend alone: as [`Compositor::next_frame`], without rendering what nobody looks at.
+    ///
+    /// # Errors
+    /// As [`Compositor::next_frame`].
+    pub fn next_blend(&mut self) -> Result<Option<RgbImage>> {
+        let Some(at) = self.advance()? else { return Ok(None) };
+        let (blend, _) = self.blend(&at, false)?;
+        let (w, h, fit) = (self.settings.width, self.settings.height, self.settings.fit);
+        let mut blend = fitted(blend, w, h, fit)?;
+        if !self.occluders.is_empty() {
+            let plate = fitted(at.plate, w, h, fit)?;
+            for occluder in &mut self.occluders {
+                let matte = occluder.matte(at.index, (w, h))?;
+                blend = in_front(&blend, &matte, &plate)?;
+            }
+        }
+        Ok(Some(blend))
+    }
+
+    /// Reads the next frame's background and camera; None after the last.
+    fn advance(&mut self) -> Result<Option<At>> {
         if self.next == self.frames {
             return Ok(None);
         }
         let index = self.settings.start + self.next * self.settings.stride;
         self.next += 1;
-        let (w, h) = (self.settings.width, self.settings.height);
         let raw = self.background.frame(index)?;
         let camera = self.actors[0].motion.frames[index].camera.ok_or_else(|| no_camera(index))?;
         let render_size = self.render_size(&camera);
         let camera = if render_size == camera.size_px { camera } else { camera.resized(render_size) };
         let view = Camera::new(&camera, &smplx::AFFINE_IDENTITY)?;
-
         // The plate at the size that the blend gives back.
-        let plate = match self.settings.fit {
-            Fit::Stretch => bg_mask::resize(&raw, w, h, Filter::Lanczos)?,
-            Fit::Crop | Fit::Pad => bg_mask::resize(&raw, render_size[0], render_size[1], Filter::Lanczos)?,
+        let [w, h] = match self.settings.fit {
+            Fit::Stretch => [self.settings.width, self.settings.height],
+            Fit::Crop | Fit::Pad => render_size,
         };
-        let mesh = self.mesh_frame(index, &view)?;
-        let blended = self.blend(index, &view, &plate)?;
-        let (blend, mask) = blended;
-        let mask = bg_mask::union(
-            &fit_mask(&mask, plate.dimensions())?,
-            &fit_mask(&bg_mask::person_mask(&mesh), plate.dimensions())?,
-        )?;
-        let fit = self.settings.fit;
-        let frame = CompositeFrame {
-            plate: fitted(plate, w, h, fit)?,
-            blend: fitted(blend, w, h, fit)?,
-            mesh: fitted(mesh, w, h, fit)?,
-            mask: person(fitted(gray_to_rgb(&mask), w, h, fit)?),
-        };
-        Ok(Some(self.occlude(index, frame)?))
+        Ok(Some(At { index, view, plate: resized(raw, w, h)? }))
     }
 
     /// The reference renders at the motion's own size; where that isn't asked for, at the video's.
@@ -262,56 +300,73 @@ impl Compositor {
         }
     }
 
-    fn blend(&mut self, index: usize, view: &Camera, plate: &RgbImage) -> Result<(RgbImage, GrayImage)> {
-        let size = (view.width() as u32, view.height() as u32);
-        let mut layers: Vec<(Vec<f32>, Vec<f32>, Vec<f32>)> = Vec::with_capacity(self.actors.len());
+    /// The avatars over the plate, and their mask at the render's size where it is wanted.
+    fn blend(&mut self, at: &At, with_mask: bool) -> Result<(RgbImage, Option<GrayImage>)> {
+        let size = (at.view.width() as u32, at.view.height() as u32);
         for actor in &mut self.actors {
-            let frame = &actor.motion.frames[index];
-            let pose = frame.pose.full();
-            let translation = frame.translation;
+            let frame = &actor.motion.frames[at.index];
+            let (pose, translation) = (frame.pose.full(), frame.translation);
             actor.pose(&self.body, &pose, translation)?;
-            self.renderer.splat(&actor.gaussians, view, &SplatOptions::default(), &mut self.splats)?;
-            let depth = self.splats.mean_depth();
-            layers.push((self.splats.color().to_vec(), self.splats.alpha().to_vec(), depth));
+            self.renderer.splat(&actor.gaussians, &at.view, &SplatOptions::default(), &mut actor.splats)?;
         }
-        let mut mask = GrayImage::new(size.0, size.1);
-        for (color, alpha, _) in &layers {
-            mask = bg_mask::union(
-                &mask,
-                &bg_mask::alpha_mask(&Render::new(size, color, Layout::Interleaved, alpha)?),
-            )?;
+        let alpha_of = |splats: &Frame| -> Result<GrayImage> {
+            Ok(bg_mask::alpha_mask(&Render::new(size, splats.color(), Layout::Interleaved, splats.alpha())?))
+        };
+        let mut mask = None;
+        if with_mask || self.light.is_some() || self.settings.contact_shadow {
+            let mut all = GrayImage::new(size.0, size.1);
+            for actor in &self.actors {
+                all = bg_mask::union(&all, &alpha_of(&actor.splats)?)?;
+            }
+            mask = Some(all);
         }
+        let on_plate = |mask: &Option<GrayImage>| {
+            let mask = mask.clone().ok_or(Error::Internal("a mask that wasn't made"))?;
+            fit_mask(mask, at.plate.dimensions())
+        };
+        // Colours that differ from the render's own.
+        let mut lit: Vec<Vec<f32>> = Vec::new();
         if let Some(light) = &mut self.light {
-            let gains = light.update(plate, &fit_mask(&mask, plate.dimensions())?)?;
-            for (color, alpha, _) in &mut layers {
-                bg_mask::apply_gains(color, alpha, gains)?;
+            let gains = light.update(&at.plate, &on_plate(&mask)?)?;
+            for actor in &self.actors {
+                let mut color = actor.splats.color().to_vec();
+                bg_mask::apply_gains(&mut color, actor.splats.alpha(), gains)?;
+                lit.push(color);
             }
         }
-        let mut plate = plate.clone();
+        let mut plate = at.plate.clone();
         if self.settings.contact_shadow {
-            let on_plate = fit_mask(&mask, plate.dimensions())?;
+            let on_plate = on_plate(&mask)?;
             let contacts = bg_mask::contacts_of(&on_plate, (plate.width() * plate.height() / 2000) as usize);
             bg_mask::cast_contact_shadow(&mut plate, &contacts, &ContactShadow::default())?;
         }
-        let blended = match (self.settings.blend, layers.as_slice()) {
-            (Blend::Reference, [(color, alpha, _)]) => {
-                bg_mask::reference_blend(&Render::new(size, color, Layout::Interleaved, alpha)?, &plate)?
-            }
+        let depths: Vec<Vec<f32>> = match self.actors.as_slice() {
+            [_] => Vec::new(),
+            several => several.iter().map(|a| a.splats.mean_depth()).collect(),
+        };
+        let mut renders = Vec::with_capacity(self.actors.len());
+        for (i, actor) in self.actors.iter().enumerate() {
+            let color = lit.get(i).map_or(actor.splats.color(), Vec::as_slice);
+            let render = Render::new(size, color, Layout::Interleaved, actor.splats.alpha())?;
+            renders.push(match depths.get(i) {
+                Some(depth) => render.with_depth(depth)?,
+                None => render,
+            });
+        }
+        let blended = match (self.settings.blend, renders.as_slice()) {
+            (Blend::Reference, [render]) => bg_mask::reference_blend(render, &plate)?,
             (Blend::Reference, _) => {
                 let why = "the reference's blend takes one avatar; set it to \"over\" for several".to_owned();
                 return Err(Error::Option { option: "video.blend", why });
             }
-            (Blend::Over, layers) => {
-                let plate = if plate.dimensions() == size {
+            (Blend::Over, renders) => {
+                let mut plate = resized(plate, size.0, size.1)?;
+                if let [render] = renders {
+                    bg_mask::over_in_place(render, &mut plate)?;
                     plate
                 } else {
-                    bg_mask::resize(&plate, size.0, size.1, Filter::Lanczos)?
-                };
-                let renders = layers
-                    .iter()
-                    .map(|(c, a, d)| Render::new(size, c, Layout::Interleaved, a)?.with_depth(d))
-                    .collect::<bg_mask::Result<Vec<_>>>()?;
-                bg_mask::composite_layers(&plate, &renders, &[])?
+                    bg_mask::composite_layers(&plate, renders, &[])?
+                }
             }
         };
         Ok((blended, mask))
@@ -361,9 +416,8 @@ impl Compositor {
     fn occlude(&mut self, index: usize, mut frame: CompositeFrame) -> Result<CompositeFrame> {
         let (w, h) = frame.plate.dimensions();
         for occluder in &mut self.occluders {
-            let matte = person(bg_mask::resize(&occluder.frame(index)?, w, h, Filter::Bilinear)?);
-            let front = Occluder { matte: &matte, color: Some(&frame.plate) };
-            frame.blend = bg_mask::composite_layers(&frame.blend, &[], &[front])?;
+            let matte = occluder.matte(index, (w, h))?;
+            frame.blend = in_front(&frame.blend, &matte, &frame.plate)?;
             for ((mask, mesh), matte) in
                 frame.mask.pixels_mut().zip(frame.mesh.pixels_mut()).zip(matte.pixels())
             {
@@ -375,6 +429,11 @@ impl Compositor {
         }
         Ok(frame)
     }
+}
+
+/// The plate's own pixels back over a blend, where the matte is white.
+fn in_front(blend: &RgbImage, matte: &GrayImage, plate: &RgbImage) -> Result<RgbImage> {
+    Ok(bg_mask::composite_layers(blend, &[], &[Occluder { matte, color: Some(plate) }])?)
 }
 
 fn no_camera(index: usize) -> Error {
@@ -404,6 +463,7 @@ impl Actor {
             motion,
             posed: PosedPoints::default(),
             gaussians: Gaussians::default(),
+            splats: Frame::new(),
         })
     }
 
@@ -454,17 +514,32 @@ fn fitted(image: RgbImage, w: u32, h: u32, fit: Fit) -> Result<RgbImage> {
     }
 }
 
-fn gray_to_rgb(mask: &GrayImage) -> RgbImage {
-    RgbImage::from_fn(mask.width(), mask.height(), |x, y| image::Rgb([mask.get_pixel(x, y)[0]; 3]))
+/// A picture at another size; the same picture where it has that size.
+fn resized(image: RgbImage, w: u32, h: u32) -> Result<RgbImage> {
+    if image.dimensions() == (w, h) { Ok(image) } else { Ok(bg_mask::resize(&image, w, h, Filter::Lanczos)?) }
 }
 
-fn person(mask: RgbImage) -> GrayImage {
-    GrayImage::from_fn(mask.width(), mask.height(), |x, y| image::Luma([mask.get_pixel(x, y)[0]]))
-}
-
-fn fit_mask(mask: &GrayImage, (w, h): (u32, u32)) -> Result<GrayImage> {
-    if mask.dimensions() == (w, h) {
-        return Ok(mask.clone());
+/// A mask as a grey picture in three equal channels.
+#[must_use]
+pub fn gray_to_rgb(mask: &GrayImage) -> RgbImage {
+    let mut out = RgbImage::new(mask.width(), mask.height());
+    for (out, &m) in out.as_chunks_mut::<3>().0.iter_mut().zip(mask.as_raw()) {
+        *out = [m; 3];
     }
-    Ok(person(bg_mask::resize(&gray_to_rgb(mask), w, h, Filter::Bilinear)?))
+    out
+}
+
+fn person(mask: &RgbImage) -> GrayImage {
+    let mut out = GrayImage::new(mask.width(), mask.height());
+    for (out, rgb) in out.iter_mut().zip(mask.as_raw().as_chunks::<3>().0) {
+        *out = rgb[0];
+    }
+    out
+}
+
+fn fit_mask(mask: GrayImage, (w, h): (u32, u32)) -> Result<GrayImage> {
+    if mask.dimensions() == (w, h) {
+        return Ok(mask);
+    }
+    Ok(person(&bg_mask::resize(&gray_to_rgb(&mask), w, h, Filter::Bilinear)?))
 }
