@@ -88,9 +88,22 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: {error:#}");
+            if no_room(&error) {
+                eprintln!(
+                    "There is no room for the file. What is finished stays: make room (or name another work folder \
+                     with --work) and run the same command again."
+                );
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Did a write fail because the disk is full, a quota is used up or a file may not grow?
+fn no_room(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.map(std::io::Error::kind).any(|kind| matches!(kind, FileTooLarge | QuotaExceeded | StorageFull))
 }
 
 #[cfg(test)]
