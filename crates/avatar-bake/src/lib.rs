@@ -2,7 +2,8 @@
 //! posed SMPL-X body.
 //!
 //! What it needs beside the picture: a mask of the person, and the pose, shape and camera of the picture as a
-//! [`smplx::MotionFrame`]; [`fit_pose`] finds a rough one for a person who stands upright and faces the camera. What comes out is an [`avatar_render::Avatar`] like any other.
+//! [`smplx::MotionFrame`]; [`fit_pose`] finds a rough one for a person who stands upright and faces the camera. What comes
+//! out is an [`avatar_render::Avatar`] like any other.
 //!
 //! # Method
 //!

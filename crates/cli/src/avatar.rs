@@ -7,7 +7,7 @@ use image::RgbImage;
 use media::{FrameRate, VideoWriter, WriteOptions};
 use std::path::PathBuf;
 
-/// Looks at avatars.
+/// Makes, converts and looks at avatars.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -16,6 +16,8 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Makes an avatar from one picture of a person. No weights are needed.
+    Bake(crate::bake::Args),
     /// Says what is in an avatar file.
     Info {
         /// The avatar.
@@ -50,6 +52,7 @@ enum Command {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
+        Command::Bake(args) => crate::bake::run(args),
         Command::Info { avatar } => {
             let a = Avatar::open(avatar)?;
             println!("{}", avatar.display());

@@ -3,6 +3,7 @@
 
 mod animate;
 mod avatar;
+mod bake;
 mod body;
 mod composite;
 mod demo;
@@ -34,7 +35,8 @@ Examples:
   anicrafter composite --avatar a_gaussian.pth --scene scene_000000 -o condition.mp4
   anicrafter animate --avatar a_gaussian.pth --character a.png --scene scene_000000 \\
       --preset anicrafter --wan Wan2.1-I2V-14B-720P --anicrafter AniCrafter -o out.mp4
-  anicrafter animate --job job.toml --dry-run";
+  anicrafter animate --job job.toml --dry-run
+  anicrafter avatar bake --picture me.png --body-pose me.json -o me.safetensors";
 
 #[derive(Subcommand)]
 enum Command {
@@ -46,7 +48,7 @@ enum Command {
     Composite(composite::Args),
     /// Compares two videos: PSNR, SSIM, colour, flicker, seams. No weights are needed.
     Eval(eval::Args),
-    /// Looks at avatars, converts them, turns them round.
+    /// Bakes avatars from pictures, looks at them, converts them, turns them round.
     Avatar(avatar::Args),
     /// Exports the body, at rest or in motion.
     Body(body::Args),

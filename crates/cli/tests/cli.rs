@@ -118,6 +118,54 @@ fn body_and_avatar_tools() {
 }
 
 #[test]
+fn an_avatar_is_baked_from_a_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    // A frame in which the body stands upright before the camera, and the demo's character picture.
+    let zeros = |n: usize| vec![[0.0_f32; 3]; n];
+    let frame = serde_json::json!({
+        "root_pose": [std::f32::consts::PI, 0.0, 0.0], "body_pose": zeros(21), "trans": [0.0, 0.33, 5.0],
+        "focal": [1650.0, 1650.0], "princpt": [192.0, 320.0], "img_size_wh": [384, 640],
+    });
+    std::fs::write(file("pose.json"), frame.to_string()).unwrap();
+    let picture = scene().join("character.png").display().to_string();
+    let bake = |more: &[&str]| -> Vec<String> {
+        let pose = file("pose.json");
+        let args = ["avatar", "bake", "--picture", &picture, "--body-pose", &pose, "--points", "5000"];
+        args.iter().chain(more).map(|s| (*s).to_owned()).collect()
+    };
+    let baked = run(&bake(&["-o", &file("a.safetensors")]));
+    assert!(baked.status.success(), "{}", text(&baked.stderr));
+    assert!(text(&baked.stdout).contains("overlap with the mask"), "{}", text(&baked.stdout));
+    let info = succeeds(&["avatar", "info", &file("a.safetensors")]);
+    assert!(info.contains("Gaussians     5000") && info.contains("body data     yes"), "{info}");
+
+    let refused = |args: &[String]| fails(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let many = refused(&bake(&["-o", &file("b.safetensors"), "--refine", "99"]));
+    assert!(many.contains("refine"), "{many}");
+    let wrong = refused(&bake(&["-o", &file("b.safetensors"), "--mask", &file("none.png")]));
+    assert!(wrong.contains("none.png"), "{wrong}");
+    image::RgbImage::new(10, 10).save(file("small.png")).unwrap();
+    let small = refused(&bake(&["-o", &file("b.safetensors"), "--mask", &file("small.png")]));
+    assert!(small.contains("mask"), "{small}");
+    assert!(!Path::new(&file("b.safetensors")).exists());
+    let motion = scene().join("motion.json").display().to_string();
+    let late = fails(&[
+        "avatar",
+        "bake",
+        "--picture",
+        &picture,
+        "--motion",
+        &motion,
+        "--frame",
+        "999",
+        "-o",
+        "x.ply",
+    ]);
+    assert!(late.contains("999"), "{late}");
+}
+
+#[test]
 fn a_job_file_says_the_same_as_the_options() {
     let dir = tempfile::tempdir().unwrap();
     let job = dir.path().join("job.toml").display().to_string();

@@ -444,9 +444,9 @@ fn no_camera(index: usize) -> Error {
 impl Actor {
     fn new(body: &BodyModel, avatar: Avatar, motion: Motion, own_body: bool) -> Result<Self> {
         let points = avatar.points(&[])?;
-        let (skin, betas) = if own_body {
+        let betas: Vec<f32> = avatar.lhm.as_ref().map(|l| l.betas.clone()).unwrap_or_default();
+        let (skin, betas) = if own_body && !betas.is_empty() {
             // The reference's route: weights of the nearest vertex of the neutral template.
-            let betas: Vec<f32> = avatar.lhm.as_ref().map(|l| l.betas.clone()).unwrap_or_default();
             let pose = smplx::neutral_pose();
             let neutral =
                 body.forward(&smplx::Frame { rotations: Rotations::AxisAngle(&pose), ..smplx::Frame::REST })?;
