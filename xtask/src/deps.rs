@@ -40,7 +40,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vae",
         ],
     ),
-    ("cli", &["anicrafter-assets", "avatar-bake", "avatar-render", "checkpoint", "dit", "media", "pipeline", "smplx"]),
+    (
+        "cli",
+        &[
+            "anicrafter-assets",
+            "avatar-bake",
+            "avatar-render",
+            "checkpoint",
+            "dit",
+            "media",
+            "pipeline",
+            "smplx",
+        ],
+    ),
 ];
 
 /// Crates that nothing may depend on (outside of tests): tools and tests of the workspace itself.
