@@ -148,7 +148,7 @@ fn an_avatar_is_baked_from_a_picture() {
     image::RgbImage::new(10, 10).save(file("small.png")).unwrap();
     let small = refused(&bake(&["-o", &file("b.safetensors"), "--mask", &file("small.png")]));
     assert!(small.contains("mask"), "{small}");
-    assert!(!Path::new(&file("b.safetensors")).exists());
+    assert!(!std::path::Path::new(&file("b.safetensors")).exists());
     let motion = scene().join("motion.json").display().to_string();
     let late = fails(&[
         "avatar",
