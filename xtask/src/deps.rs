@@ -40,19 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vae",
         ],
     ),
-    (
-        "cli",
-        &[
-            "anicrafter-assets",
-            "avatar-bake",
-            "avatar-render",
-            "checkpoint",
-            "dit",
-            "media",
-            "pipeline",
-            "smplx",
-        ],
-    ),
+    ("cli", &["avatar-bake", "avatar-render", "bg-mask", "checkpoint", "dit", "media", "pipeline", "smplx"]),
 ];
 
 /// Crates that nothing may depend on (outside of tests): tools and tests of the workspace itself.

@@ -23,10 +23,27 @@ pub struct LockOptions {
     pub shadow_darkening: f32,
 }
 
+/// Height of the frames that the default margins are meant for, in pixels.
+const DEFAULT_HEIGHT: f32 = 768.0;
+
 impl Default for LockOptions {
     /// For frames about 768 pixels high.
     fn default() -> Self {
         Self { dilate_px: 14.0, feather_px: 18.0, shadow_reach_px: 120.0, shadow_darkening: 0.12 }
+    }
+}
+
+impl LockOptions {
+    /// The default margins in proportion to frames of another height, in pixels.
+    #[must_use]
+    pub fn for_height(height: u32) -> Self {
+        let (d, scale) = (Self::default(), height as f32 / DEFAULT_HEIGHT);
+        Self {
+            dilate_px: d.dilate_px * scale,
+            feather_px: d.feather_px * scale,
+            shadow_reach_px: d.shadow_reach_px * scale,
+            ..d
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use avatar_bake::{Baker, Options, Photo};
 use image::{DynamicImage, GrayImage, RgbImage};
-use smplx::{BodyModel, MotionFrame};
+use smplx::MotionFrame;
 use std::path::{Path, PathBuf};
 
 /// Makes an avatar from one picture of a person: the picture is projected onto the posed body, hidden sides are filled
@@ -65,10 +65,7 @@ Examples:
   anicrafter avatar turntable me.safetensors -o me.mp4";
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let model = match &args.body {
-        Some(path) => BodyModel::open(path).with_context(|| path.display().to_string())?,
-        None => BodyModel::from_bytes(anicrafter_assets::BODY.to_vec())?,
-    };
+    let model = pipeline::open_body(args.body.as_deref())?;
     let (picture, mask) = read_picture(args)?;
     let mut frame = args.body_pose.as_deref().map(|path| read_frame(path, args.frame)).transpose()?;
     if args.fit {
@@ -127,9 +124,7 @@ fn read_picture(args: &Args) -> Result<(RgbImage, GrayImage)> {
         "{} has no alpha: give --mask, or --plain-backdrop for a person before a plain wall",
         args.picture.display()
     );
-    let rgba = image.to_rgba8();
-    let mask = GrayImage::from_fn(rgba.width(), rgba.height(), |x, y| image::Luma([rgba.get_pixel(x, y)[3]]));
-    Ok((image.to_rgb8(), mask))
+    Ok(bg_mask::split_alpha(&image.to_rgba8()))
 }
 
 /// One frame's file, or a frame of a motion.

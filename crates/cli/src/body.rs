@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use pipeline::composite::read_motion;
+use smplx::Frame;
 use smplx::export::{Axes, glb, obj, ply};
-use smplx::{BodyModel, Frame};
 use std::path::PathBuf;
 
 /// Exports the body.
@@ -27,10 +27,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let body = match &args.body {
-        Some(path) => BodyModel::open(path)?,
-        None => BodyModel::from_bytes(anicrafter_assets::BODY.to_vec())?,
-    };
+    let body = pipeline::open_body(args.body.as_deref())?;
     let motion = args.motion.as_ref().map(|path| read_motion(path, args.fps)).transpose()?;
     let vertices = || -> Result<Vec<[f32; 3]>> {
         let Some(motion) = &motion else { return Ok(body.forward(&Frame::REST)?.vertices) };

@@ -35,8 +35,8 @@ const UNTRAINED: &str = "No trained weights were found beside the scene: this ru
                          AniCrafter's pictures look like. Where the person is, the result is noise.";
 
 /// What the reader must know of the small weights.
-const SMALL: &str = "The diffusion weights are this project's own small ones, trained on rendered clips: they relight the \
-                     avatar and ground it in the scene. The real weights (--preset anicrafter) are larger by a thousand times.";
+const SMALL: &str = "The diffusion weights are this project's own small ones, trained on rendered clips: they tint the \
+                     avatar towards the scene's light and draw no shadow. The real weights (--preset anicrafter) are larger by a thousand times.";
 
 pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     if !args.scene.join("avatar.safetensors").is_file() {

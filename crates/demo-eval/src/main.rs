@@ -135,14 +135,7 @@ fn main() -> Result<()> {
 
 /// The background lock as the pipeline applies it.
 fn lock(clip: &Clip, video: &[RgbImage]) -> Result<Vec<RgbImage>> {
-    let scale = clip.reference.height() as f32 / 768.0;
-    let d = LockOptions::default();
-    let options = LockOptions {
-        dilate_px: d.dilate_px * scale,
-        feather_px: d.feather_px * scale,
-        shadow_reach_px: d.shadow_reach_px * scale,
-        ..d
-    };
+    let options = LockOptions::for_height(clip.reference.height());
     let frames = video.iter().zip(&clip.plate).zip(&clip.mesh);
     frames.map(|((v, p), m)| Ok(lock_background(v, p, &person_mask(m), &options)?)).collect()
 }

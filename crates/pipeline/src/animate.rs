@@ -1,6 +1,7 @@
 //! The whole job, stage by stage.
 
-use crate::composite::Compositor;
+use crate::composite::{Compositor, gray, gray_to_rgb};
+use crate::condition_files::{ConditionFiles, Meta};
 use crate::conditions::{Clip, assemble_y, round};
 use crate::denoise::{Start, Step, Watch, denoise, initial_noise, is_resumable};
 use crate::job::{FirstFrame, Job};
@@ -15,8 +16,7 @@ use crate::{Error, Result};
 use avatar_render::RendererChoice;
 use candle_core::{Device, Tensor};
 use dit::{Conditions, Rounding, pad_context};
-use image::{GrayImage, RgbImage};
-use serde::{Deserialize, Serialize};
+use image::RgbImage;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -35,111 +35,6 @@ pub struct Outcome {
     pub drift: Vec<Drift>,
     /// Frames a second.
     pub fps: f64,
-}
-
-/// The condition video in the work folder: raw frames.
-#[derive(Clone, Debug)]
-pub struct ConditionFiles {
-    folder: PathBuf,
-    meta: Meta,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Meta {
-    frames: usize,
-    width: u32,
-    height: u32,
-    fps: f64,
-    renderer: String,
-}
-
-impl ConditionFiles {
-    fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join("meta.json");
-        let text = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let meta = serde_json::from_slice(&text).map_err(|e| Error::Damaged { path, why: e.to_string() })?;
-        Ok(Self { folder: folder.to_owned(), meta })
-    }
-
-    /// Number of frames.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.meta.frames
-    }
-
-    /// Is there no frame?
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.meta.frames == 0
-    }
-
-    /// Width and height in pixels.
-    #[must_use]
-    pub fn dimensions(&self) -> (u32, u32) {
-        (self.meta.width, self.meta.height)
-    }
-
-    /// Frames a second.
-    #[must_use]
-    pub fn fps(&self) -> f64 {
-        self.meta.fps
-    }
-
-    fn frames(&self, name: &str) -> Result<FrameFile> {
-        FrameFile::open(&self.folder.join(name), self.meta.width, self.meta.height)
-    }
-
-    /// The background.
-    ///
-    /// # Errors
-    /// When the file is damaged.
-    pub fn plate(&self) -> Result<FrameFile> {
-        self.frames("plate.rgb")
-    }
-
-    /// The avatar over the background.
-    ///
-    /// # Errors
-    /// When the file is damaged.
-    pub fn blend(&self) -> Result<FrameFile> {
-        self.frames("blend.rgb")
-    }
-
-    /// The body on black.
-    ///
-    /// # Errors
-    /// When the file is damaged.
-    pub fn mesh(&self) -> Result<FrameFile> {
-        self.frames("mesh.rgb")
-    }
-
-    /// The person mask, as a grey picture in three equal channels.
-    ///
-    /// # Errors
-    /// When the file is damaged.
-    pub fn mask(&self) -> Result<FrameFile> {
-        self.frames("mask.rgb")
-    }
-
-    /// The reference frame.
-    ///
-    /// # Errors
-    /// When the file is damaged.
-    pub fn reference(&self) -> Result<RgbImage> {
-        Ok(media::read_picture(&self.reference_path())?)
-    }
-
-    /// Where the reference frame lies.
-    #[must_use]
-    pub fn reference_path(&self) -> PathBuf {
-        self.folder.join("reference.png")
-    }
-}
-
-/// A person mask out of its three-channel form.
-#[must_use]
-pub fn gray(frame: &RgbImage) -> GrayImage {
-    GrayImage::from_fn(frame.width(), frame.height(), |x, y| image::Luma([frame.get_pixel(x, y)[0]]))
 }
 
 /// Runs a job up to the decoded windows; what is finished in the work folder isn't done again.
@@ -483,8 +378,9 @@ fn write_condition(job: &Job, mut compositor: Compositor, part: &Path, context: 
     let mut files = [create("plate.rgb")?, create("blend.rgb")?, create("mesh.rgb")?, create("mask.rgb")?];
     let mut done = 0;
     while let Some(frame) = compositor.next_frame()? {
-        let mask: Vec<u8> = frame.mask.as_raw().iter().flat_map(|&m| [m; 3]).collect();
-        let pictures: [&[u8]; 4] = [frame.plate.as_raw(), frame.blend.as_raw(), frame.mesh.as_raw(), &mask];
+        let mask = gray_to_rgb(&frame.mask);
+        let pictures: [&[u8]; 4] =
+            [frame.plate.as_raw(), frame.blend.as_raw(), frame.mesh.as_raw(), mask.as_raw()];
         for ((path, file), bytes) in files.iter_mut().zip(pictures) {
             file.write_all(bytes).map_err(|source| Error::Io { path: path.clone(), source })?;
         }

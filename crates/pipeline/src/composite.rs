@@ -109,7 +109,7 @@ impl Source {
 impl Source {
     /// Frame `index` as a matte of another size.
     fn matte(&mut self, index: usize, (w, h): (u32, u32)) -> Result<GrayImage> {
-        Ok(person(&bg_mask::resize(&self.frame(index)?, w, h, Filter::Bilinear)?))
+        Ok(gray(&bg_mask::resize(&self.frame(index)?, w, h, Filter::Bilinear)?))
     }
 }
 
@@ -126,10 +126,7 @@ impl Compositor {
     /// # Errors
     /// When a file can't be read, an avatar carries no body data, or a motion has no camera.
     pub fn open(job: &Job, renderer: RendererChoice) -> Result<Self> {
-        let body = match &job.input.body {
-            Some(path) => BodyModel::open(path)?,
-            None => BodyModel::from_bytes(anicrafter_assets::BODY.to_vec())?,
-        };
+        let body = open_body(job.input.body.as_deref())?;
         let background = Source::open(&job.input.background, "background")?;
         let info = background.reader.info();
         let (fps, length) = (info.frame_rate.as_f64(), info.frames);
@@ -248,7 +245,7 @@ impl Compositor {
             plate: fitted(at.plate, w, h, fit)?,
             blend: fitted(blend, w, h, fit)?,
             mesh: fitted(mesh, w, h, fit)?,
-            mask: if size == (w, h) { mask } else { person(&fitted(gray_to_rgb(&mask), w, h, fit)?) },
+            mask: if size == (w, h) { mask } else { gray(&fitted(gray_to_rgb(&mask), w, h, fit)?) },
         };
         Ok(Some(self.occlude(at.index, frame)?))
     }
@@ -514,6 +511,17 @@ fn fitted(image: RgbImage, w: u32, h: u32, fit: Fit) -> Result<RgbImage> {
     }
 }
 
+/// The body of a file, or the embedded one.
+///
+/// # Errors
+/// When the file can't be read or isn't a body.
+pub fn open_body(path: Option<&Path>) -> Result<BodyModel> {
+    Ok(match path {
+        Some(path) => BodyModel::open(path)?,
+        None => BodyModel::from_bytes(anicrafter_assets::BODY.to_vec())?,
+    })
+}
+
 /// A picture at another size; the same picture where it has that size.
 fn resized(image: RgbImage, w: u32, h: u32) -> Result<RgbImage> {
     if image.dimensions() == (w, h) { Ok(image) } else { Ok(bg_mask::resize(&image, w, h, Filter::Lanczos)?) }
@@ -529,7 +537,9 @@ pub fn gray_to_rgb(mask: &GrayImage) -> RgbImage {
     out
 }
 
-fn person(mask: &RgbImage) -> GrayImage {
+/// A mask out of its three-channel form.
+#[must_use]
+pub fn gray(mask: &RgbImage) -> GrayImage {
     let mut out = GrayImage::new(mask.width(), mask.height());
     for (out, rgb) in out.iter_mut().zip(mask.as_raw().as_chunks::<3>().0) {
         *out = rgb[0];
@@ -541,5 +551,5 @@ fn fit_mask(mask: GrayImage, (w, h): (u32, u32)) -> Result<GrayImage> {
     if mask.dimensions() == (w, h) {
         return Ok(mask);
     }
-    Ok(person(&bg_mask::resize(&gray_to_rgb(&mask), w, h, Filter::Bilinear)?))
+    Ok(gray(&bg_mask::resize(&gray_to_rgb(&mask), w, h, Filter::Bilinear)?))
 }

@@ -1,6 +1,7 @@
 //! From decoded windows to the finished video: windows joined, background put back, frames encoded.
 
-use crate::animate::{Outcome, gray};
+use crate::animate::Outcome;
+use crate::composite::gray;
 use crate::job::{FirstFrame, Job};
 use crate::progress::{Context, Event, Stage, peak_memory};
 use crate::report::StageRow;
@@ -12,9 +13,6 @@ use image::{GenericImage, RgbImage};
 use media::{AudioTrack, FrameRate, VideoWriter, WriteOptions};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// The height that the lock's margins are meant for, in pixels.
-const LOCK_HEIGHT: f32 = 768.0;
 
 /// Writes the video of a finished run, and its panels where the job asks for them.
 ///
@@ -130,16 +128,7 @@ impl Joined {
             }
             shift.push(sum);
         }
-        let scale = h as f32 / LOCK_HEIGHT;
-        let lock = job.output.background_lock.then(|| {
-            let d = LockOptions::default();
-            LockOptions {
-                dilate_px: d.dilate_px * scale,
-                feather_px: d.feather_px * scale,
-                shadow_reach_px: d.shadow_reach_px * scale,
-                ..d
-            }
-        });
+        let lock = job.output.background_lock.then(|| LockOptions::for_height(h));
         let content = windows.last().map_or(0, |(w, ..)| w.start + w.len);
         let first = job.video.first_frame;
         let condition = &outcome.condition;

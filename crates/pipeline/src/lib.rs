@@ -21,6 +21,7 @@
 
 mod animate;
 pub mod composite;
+mod condition_files;
 pub mod conditions;
 pub mod denoise;
 mod error;
@@ -33,7 +34,9 @@ pub mod report;
 pub mod windows;
 pub mod work;
 
-pub use animate::{ConditionFiles, Outcome, animate, composite, gray};
+pub use animate::{Outcome, animate, composite};
+pub use composite::{gray, open_body};
+pub use condition_files::ConditionFiles;
 pub use error::{Error, Result};
 pub use finish::{beside, frame_rate, transfer_detail, write_video};
 pub use job::{

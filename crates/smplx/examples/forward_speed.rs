@@ -1,5 +1,5 @@
 //! Times the forward pass of a model file and prints the peak memory, as `benches/python/smplx_forward.py` does for the
-//! Python package: `cargo run --release -p smplx --example speed -- MODEL.npz`.
+//! Python package: `cargo run --release -p smplx --example forward_speed -- MODEL.npz`.
 #![expect(clippy::print_stdout, reason = "a command-line example")]
 
 use smplx::{BodyModel, Frame, PosedJoints, Rotations, synthetic};
