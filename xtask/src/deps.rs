@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dit",
             "encoders",
             "media",
+            "mocap",
             "nn",
             "sampler",
             "smplx",

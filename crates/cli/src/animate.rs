@@ -68,7 +68,7 @@ pub(crate) struct OutputArgs {
     save_every: Option<usize>,
 }
 
-fn parse_stage(name: &str) -> Result<Stage, String> {
+pub(crate) fn parse_stage(name: &str) -> Result<Stage, String> {
     Stage::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = Stage::ALL.iter().map(|s| s.name()).collect();
         format!("one of {}", known.join(", "))
@@ -76,7 +76,7 @@ fn parse_stage(name: &str) -> Result<Stage, String> {
 }
 
 impl OutputArgs {
-    fn apply(self, job: &mut Job) {
+    pub(crate) fn apply(self, job: &mut Job) {
         let output = &mut job.output;
         if let Some(video) = self.output {
             output.video = video;

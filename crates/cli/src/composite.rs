@@ -6,8 +6,8 @@ use anyhow::Result;
 use avatar_render::RendererChoice;
 use media::{VideoWriter, WriteOptions};
 use pipeline::composite::Compositor;
-use pipeline::{Blend, Context, Event, Job, Observer, Preset, Stage};
-use std::path::PathBuf;
+use pipeline::{Blend, Context, Event, Job, Preset, Stage};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Makes the avatar-background video.
@@ -49,17 +49,36 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     let cancel = cancel_on_ctrl_c();
     let display = Display::new(style);
     let context = Context::new(&display, &cancel);
+    let outputs = Outputs { condition: &args.output, mesh: args.mesh.as_deref(), mask: args.mask.as_deref() };
+    write(&job, outputs, args.renderer, style, context)
+}
+
+/// Where a condition video goes, with the videos beside it.
+pub(crate) struct Outputs<'a> {
+    pub condition: &'a Path,
+    pub mesh: Option<&'a Path>,
+    pub mask: Option<&'a Path>,
+}
+
+/// Makes the condition video of a job.
+pub(crate) fn write(
+    job: &Job,
+    outputs: Outputs<'_>,
+    renderer: RendererChoice,
+    style: Style,
+    context: Context<'_>,
+) -> Result<()> {
     let start = Instant::now();
-    let mut compositor = Compositor::open(&job, args.renderer)?;
+    let mut compositor = Compositor::open(job, renderer)?;
     let total = compositor.len();
-    display.event(&Event::Started { stage: Stage::Composite, window: 0, total });
+    context.tell(&Event::Started { stage: Stage::Composite, window: 0, total });
     let rate = pipeline::frame_rate(compositor.fps())?;
-    let open = |path: &PathBuf| -> Result<_> {
+    let open = |path: &Path| -> Result<_> {
         Ok(VideoWriter::create(path, WriteOptions::new(rate))?.in_background(ENCODE_BEHIND))
     };
-    let mut video = open(&args.output)?;
-    let mut mesh = args.mesh.as_ref().map(&open).transpose()?;
-    let mut mask = args.mask.as_ref().map(&open).transpose()?;
+    let mut video = open(outputs.condition)?;
+    let mut mesh = outputs.mesh.map(open).transpose()?;
+    let mut mask = outputs.mask.map(open).transpose()?;
     let mut done = 0;
     loop {
         if mesh.is_none() && mask.is_none() {
@@ -83,14 +102,14 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
         writer.finish()?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    display.event(&Event::Finished {
+    context.tell(&Event::Finished {
         stage: Stage::Composite,
         seconds,
         cached: false,
         peak_bytes: pipeline::peak_memory(),
     });
-    for path in [Some(&args.output), args.mesh.as_ref(), args.mask.as_ref()].into_iter().flatten() {
-        display.event(&Event::Wrote { path: path.clone() });
+    for path in [Some(outputs.condition), outputs.mesh, outputs.mask].into_iter().flatten() {
+        context.tell(&Event::Wrote { path: path.to_owned() });
     }
     if style != Style::Json && style != Style::None {
         eprintln!(

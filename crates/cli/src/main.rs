@@ -8,8 +8,10 @@ mod body;
 mod composite;
 mod demo;
 mod eval;
+mod eval_replace;
 mod models;
 mod progress;
+mod replace;
 mod settings;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -35,6 +37,7 @@ Examples:
   anicrafter composite --avatar a_gaussian.pth --scene scene_000000 -o condition.mp4
   anicrafter animate --avatar a_gaussian.pth --character a.png --scene scene_000000 \\
       --preset anicrafter --wan Wan2.1-I2V-14B-720P --anicrafter AniCrafter -o out.mp4
+  anicrafter replace --video raw.mp4 --avatar a_gaussian.pth --until composite -o condition.mp4
   anicrafter animate --job job.toml --dry-run
   anicrafter avatar bake --picture me.png --body-pose me.json -o me.safetensors";
 
@@ -44,10 +47,14 @@ enum Command {
     Demo(demo::Args),
     /// Animates an avatar in a scene, from files to video.
     Animate(animate::Args),
+    /// Replaces the person in an ordinary video: finds masks, motion and background by itself, then animates.
+    Replace(replace::Args),
     /// Makes the avatar-background video only: what the diffusion is conditioned on.
     Composite(composite::Args),
     /// Compares two videos: PSNR, SSIM, colour, flicker, seams. No weights are needed.
     Eval(eval::Args),
+    /// Measures masks, background and motion of a raw video against a scene made by another tool.
+    EvalReplace(eval_replace::Args),
     /// Bakes avatars from pictures, looks at them, converts them, turns them round.
     Avatar(avatar::Args),
     /// Exports the body, at rest or in motion.
@@ -73,7 +80,9 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args, cli.progress),
         Command::Animate(args) => animate::run(args, cli.progress),
         Command::Composite(args) => composite::run(args, cli.progress),
+        Command::Replace(args) => replace::run(args, cli.progress),
         Command::Eval(args) => eval::run(&args),
+        Command::EvalReplace(args) => eval_replace::run(&args, cli.progress),
         Command::Avatar(args) => avatar::run(&args),
         Command::Body(args) => body::run(&args),
         Command::Models(args) => models::run(args),

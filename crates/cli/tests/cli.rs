@@ -30,7 +30,18 @@ fn run(args: &[String]) -> Output {
 
 #[test]
 fn every_subcommand_has_help() {
-    for sub in ["demo", "animate", "composite", "eval", "avatar", "body", "models", "completions"] {
+    for sub in [
+        "demo",
+        "animate",
+        "replace",
+        "eval-replace",
+        "composite",
+        "eval",
+        "avatar",
+        "body",
+        "models",
+        "completions",
+    ] {
         assert!(succeeds(&[sub, "--help"]).contains("Usage"), "{sub}");
     }
     assert!(succeeds(&["--help"]).contains("Examples:"));
@@ -86,6 +97,7 @@ fn missing_files_are_named() {
     let missing = fails(&["animate", "--avatar", "none.ply", "--motion", "none", "--background", "none.mp4"]);
     assert!(missing.contains("none.mp4"), "{missing}");
     assert!(fails(&["eval", "a.mp4", "b.mp4"]).contains("a.mp4"));
+    assert!(fails(&["replace", "--video", "none.mp4", "--until", "plate"]).contains("none.mp4"));
     assert!(fails(&["avatar", "info", "none.pth"]).contains("none.pth"));
     assert!(fails(&["models", "check", "no-such-folder"]).contains("no-such-folder"));
     assert!(fails(&["body", "-o", "x.txt"]).contains(".obj"));
@@ -228,4 +240,71 @@ fn the_condition_video_alone() {
     for name in ["c.mp4", "mesh.mp4", "mask.mp4"] {
         assert!(std::fs::metadata(file(name)).unwrap().len() > 1000, "{name}");
     }
+}
+
+/// A raw video of the demo's avatar in its street, twelve frames of it.
+fn raw_video(folder: &std::path::Path) -> String {
+    let s = |name: &str| scene().join(name).display().to_string();
+    let raw = folder.join("raw.mp4").display().to_string();
+    let (avatar, motion, street) = (s("avatar.safetensors"), s("motion.json"), s("background.mp4"));
+    let inputs = ["--avatar", &avatar, "--motion", &motion, "--background", &street, "--end", "12"];
+    succeeds(
+        &[&["composite"], inputs.as_slice(), &["--size", "640x384", "--blend", "over", "-o", &raw]].concat(),
+    );
+    raw
+}
+
+#[test]
+fn a_person_is_replaced_in_a_raw_video() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let raw = raw_video(dir.path());
+    let avatar = scene().join("avatar.safetensors").display().to_string();
+    let (work, out) = (file("work"), file("condition.mp4"));
+    let replace = |more: &[&str]| -> (String, bool) {
+        let first = ["--progress", "plain", "replace", "--video", &raw, "--work", &work];
+        let output = anicrafter(&[&first, more].concat());
+        (text(&output.stderr), output.status.success())
+    };
+    let (log, ok) = replace(&["--avatar", &avatar, "--until", "composite", "-o", &out]);
+    assert!(ok, "{log}");
+    for stage in ["masks", "motion", "plate", "composite"] {
+        assert!(log.lines().any(|l| l.starts_with(stage)), "{stage}: {log}");
+    }
+    let size = |path: &str| media::VideoReader::open(path).unwrap().info().size();
+    assert_eq!(size(&out), (640, 384));
+
+    // Every step alone, from the work folder; from the motion on once more, on demand.
+    for (until, name) in [("masks", "masks"), ("masks", "m.mp4"), ("motion", "m.json"), ("plate", "p.mp4")] {
+        let (log, ok) = replace(&["--until", until, "-o", &file(name)]);
+        assert!(ok && !log.contains("composite"), "{log}");
+        assert!(log.lines().filter(|l| l.contains("from the work folder")).count() >= 1, "{log}");
+    }
+    assert_eq!(std::fs::read_dir(file("masks")).unwrap().count(), 12);
+    assert_eq!((size(&file("m.mp4")), size(&file("p.mp4"))), ((640, 384), (640, 384)));
+    let (log, ok) = replace(&["--until", "motion", "--from", "motion", "-o", &file("again.json")]);
+    let cached = |stage: &str| {
+        log.lines().any(|l| l.starts_with(stage) && l.contains(" s ") && l.contains("from the work folder"))
+    };
+    assert!(ok && cached("masks") && !cached("motion"), "{log}");
+    assert_eq!(std::fs::read(file("again.json")).unwrap(), std::fs::read(file("m.json")).unwrap());
+
+    // Through the diffusion model, with what was made above brought along.
+    let brought = ["--plate", &file("p.mp4"), "--motion", &file("m.json"), "--mask", &file("m.mp4")];
+    let small = ["--size", "80x48", "--window", "5", "--overlap", "1", "--renderer", "cpu"];
+    let (log, ok) =
+        replace(&[&["--avatar", &avatar, "-o", &file("o.mp4")], brought.as_slice(), &small].concat());
+    assert!(ok && !log.lines().any(|l| l.starts_with("masks") || l.starts_with("motion")), "{log}");
+    assert_eq!(size(&file("o.mp4")), (80, 48));
+
+    // What can't be done says so.
+    let refused = |more: &[&str]| {
+        let (log, ok) = replace(more);
+        assert!(!ok && !log.contains("panicked"), "{log}");
+        log
+    };
+    assert!(refused(&["-o", &file("x.mp4")]).contains("--avatar"));
+    let third = refused(&["--until", "masks", "--person", "3", "-o", &file("x")]);
+    assert!(third.contains("person 3 was asked for, at most 1"), "{third}");
+    assert!(!dir.path().join("x.mp4").exists() && !dir.path().join("x").exists());
 }

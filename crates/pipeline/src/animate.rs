@@ -81,6 +81,36 @@ pub fn composite(job: &Job, renderer: RendererChoice, context: Context<'_>) -> R
     Ok(run.composite(renderer)?.1)
 }
 
+/// Runs `make` unless its result is in the work folder, and keeps the books. Gives the result's folder.
+pub(crate) fn run_stage(
+    work: &WorkDir,
+    context: Context<'_>,
+    stage: Stage,
+    window: usize,
+    total: usize,
+    key: &Fingerprint,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<(PathBuf, StageRow)> {
+    context.check()?;
+    let slot: Slot = work.slot(stage, window, key);
+    let cached = slot.is_finished();
+    let start = Instant::now();
+    context.tell(&Event::Started { stage, window, total });
+    if !cached {
+        let part = slot.begin()?;
+        make(&part)?;
+        slot.commit(&part)?;
+    }
+    let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), peak_memory());
+    context.tell(&Event::Finished { stage, seconds, cached, peak_bytes });
+    let name = if window == 0 {
+        stage.name().to_owned()
+    } else {
+        format!("{} (window {})", stage.name(), window + 1)
+    };
+    Ok((slot.path().to_owned(), StageRow { name, seconds, peak_bytes, cached }))
+}
+
 struct Run<'a> {
     job: &'a Job,
     models: ModelSet,
@@ -111,25 +141,11 @@ impl Run<'_> {
         key: Fingerprint,
         make: impl FnOnce(&Self, &Path) -> Result<()>,
     ) -> Result<Done> {
-        self.context.check()?;
-        let slot: Slot = self.work.slot(stage, window, &key);
-        let cached = slot.is_finished();
-        let start = Instant::now();
-        self.context.tell(&Event::Started { stage, window, total });
-        if !cached {
-            let part = slot.begin()?;
-            make(self, &part)?;
-            slot.commit(&part)?;
-        }
-        let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), peak_memory());
-        self.context.tell(&Event::Finished { stage, seconds, cached, peak_bytes });
-        let name = if window == 0 {
-            stage.name().to_owned()
-        } else {
-            format!("{} (window {})", stage.name(), window + 1)
-        };
-        self.stages.push(StageRow { name, seconds, peak_bytes, cached });
-        Ok(Done { key, folder: slot.path().to_owned() })
+        let work = self.work.clone();
+        let part = |part: &Path| make(self, part);
+        let (folder, row) = run_stage(&work, self.context, stage, window, total, &key, part)?;
+        self.stages.push(row);
+        Ok(Done { key, folder })
     }
 
     fn rounding(&self) -> Rounding {

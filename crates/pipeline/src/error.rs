@@ -78,6 +78,9 @@ pub enum Error {
     /// Avatar or rendering.
     #[error(transparent)]
     Render(#[from] avatar_render::Error),
+    /// Tracking a person, or fitting a motion.
+    #[error(transparent)]
+    Person(#[from] mocap::Error),
     /// Masks or compositing.
     #[error(transparent)]
     Mask(#[from] bg_mask::Error),

@@ -3,7 +3,7 @@
 //! A [`Job`] says everything a run is told. [`animate`] runs it stage by stage into a work folder, [`write_video`] joins
 //! the decoded windows and encodes the result. Each stage can be used alone: [`composite::Compositor`] makes the
 //! condition frames, [`conditions::Clip`] the tensors, [`denoise::denoise`] is the loop over any [`dit::WanModel`],
-//! [`eval::evaluate`] compares videos.
+//! [`eval::evaluate`] compares videos. [`replace`] comes before all that: a raw video becomes masks, motion and plate.
 //!
 //! ```no_run
 //! use pipeline::{Actor, CancelToken, Context, Event, Job, Preset, animate, write_video};
@@ -30,6 +30,7 @@ mod finish;
 mod job;
 pub mod models;
 mod progress;
+mod replace;
 pub mod report;
 pub mod windows;
 pub mod work;
@@ -44,3 +45,4 @@ pub use job::{
     Prompt, Video,
 };
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};
+pub use replace::{Replace, Replaced, replace};

@@ -10,6 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    /// The person in a raw video: masks and landmarks, frame by frame.
+    Masks,
+    /// The landmarks become SMPL-X parameters and a camera.
+    Motion,
+    /// The raw video without the person.
+    Plate,
     /// Avatar, motion and background become the condition video, the mesh video and the reference frame.
     Composite,
     /// The prompt becomes the text context.
@@ -26,13 +32,25 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 6] =
-        [Self::Composite, Self::Text, Self::Image, Self::Condition, Self::Denoise, Self::Decode];
+    pub const ALL: [Self; 9] = [
+        Self::Masks,
+        Self::Motion,
+        Self::Plate,
+        Self::Composite,
+        Self::Text,
+        Self::Image,
+        Self::Condition,
+        Self::Denoise,
+        Self::Decode,
+    ];
 
     /// The stage's name as it appears in options, events and the work folder.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Masks => "masks",
+            Self::Motion => "motion",
+            Self::Plate => "plate",
             Self::Composite => "composite",
             Self::Text => "text",
             Self::Image => "image",

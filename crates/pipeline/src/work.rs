@@ -171,6 +171,24 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Copies a file under a temporary name and renames it when it is whole and on disk.
+///
+/// # Errors
+/// When reading or writing fails. The old file is then still there.
+pub fn copy_atomically(from: &Path, to: &Path) -> Result<()> {
+    let fail = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { path, source }
+    };
+    let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut source = std::fs::File::open(from).map_err(fail(from))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail(to))?;
+    std::io::copy(&mut source, &mut file).map_err(fail(to))?;
+    file.as_file().sync_all().map_err(fail(to))?;
+    file.persist(to).map_err(|e| fail(to)(e.error))?;
+    Ok(())
+}
+
 /// Saves named tensors as `.safetensors`.
 ///
 /// # Errors
@@ -310,7 +328,7 @@ mod tests {
         }
         work.forget_from(Stage::Condition).unwrap();
         let left: Vec<bool> = Stage::ALL.iter().map(|s| work.slot(*s, 0, &key).is_finished()).collect();
-        assert_eq!(left, [true, true, true, false, false, false]);
+        assert_eq!(left, [true, true, true, true, true, true, false, false, false]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! No network is involved; everything can be checked by hand on small pictures.
 
 mod frame;
+pub mod replaced;
 mod table;
 mod video;
 

@@ -1,0 +1,355 @@
+//! Masks, background and motion of a raw video against those that another tool made: a scene folder as the reference lays it
+//! out.
+//!
+//! There are no true masks in such a folder: the person is taken to be where the raw video differs from the scene's
+//! background, the largest piece of it without holes.
+
+use crate::composite::read_motion;
+use crate::replace::Replace;
+use crate::{Error, Result};
+use bg_mask::FrameMap;
+use image::{GrayImage, Luma, RgbImage};
+use media::VideoReader;
+use serde::Serialize;
+use smplx::{BodyModel, Motion, N_JOINTS, PosedJoints, Rotations};
+use std::path::Path;
+
+/// The figures.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Measured {
+    /// Frames compared.
+    pub frames: usize,
+    /// Part of the person that the grown mask covers.
+    pub mask_recall: f64,
+    /// Intersection over union of mask and person before growing, at one half.
+    pub mask_iou: f64,
+    /// Background against the scene's, inside the grown masks, in dB.
+    pub plate_psnr: f64,
+    /// Mean change from frame to frame inside the grown masks once the camera's motion is taken out, 0..255.
+    pub flicker: f64,
+    /// The same of the scene's background.
+    pub scene_flicker: f64,
+    /// Mean absolute Laplacian of the luma inside the grown masks.
+    pub sharpness: f64,
+    /// The same of the scene's background.
+    pub scene_sharpness: f64,
+    /// Mean distance of the upper body's joints in the picture, in pixels.
+    pub motion_px: f64,
+    /// Mean distance of the upper body's joints in space, pelvis on pelvis, in millimetres.
+    pub motion_mm: f64,
+    /// Mean angle between the upper body's joint rotations, in degrees.
+    pub rotation_deg: f64,
+    /// Mean angle between the bodies' orientations, in degrees.
+    pub root_deg: f64,
+}
+
+/// Joints that are compared: spine, neck and head, collars to wrists.
+const UPPER: [usize; 14] = [3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 0];
+/// A pixel differs where the mean difference over a small square is above this.
+const DIFFERENT: f32 = 26.0;
+
+/// Compares what was made of a video with a scene folder.
+///
+/// # Errors
+/// When a file can't be read or lengths differ.
+pub fn measure(
+    settings: &Replace,
+    masks: &Path,
+    motion: &Path,
+    plate: &Path,
+    scene: &Path,
+) -> Result<Measured> {
+    let mut measured = Measured::default();
+    pictures(settings, masks, plate, &scene.join("bkgd_video.mp4"), &mut measured)?;
+    let body = match &settings.body {
+        Some(path) => BodyModel::open(path)?,
+        None => BodyModel::from_bytes(anicrafter_assets::BODY.to_vec())?,
+    };
+    let ours = read_motion(motion, 30.0)?;
+    let theirs = read_motion(&scene.join("smplx_params"), ours.fps)?;
+    motions(&body, &ours, &theirs, &mut measured)?;
+    Ok(measured)
+}
+
+/// The last frame of each video, for what changes over time.
+struct Before {
+    raw: RgbImage,
+    hole: GrayImage,
+    ours: RgbImage,
+    theirs: RgbImage,
+}
+
+/// Sums over all frames.
+#[derive(Default)]
+struct Sums {
+    person: f64,
+    covered: f64,
+    both: f64,
+    either: f64,
+    squares: f64,
+    inside: f64,
+    change: [f64; 2],
+    compared: f64,
+    edges: [f64; 2],
+}
+
+fn pictures(
+    settings: &Replace,
+    masks: &Path,
+    plate: &Path,
+    scene: &Path,
+    measured: &mut Measured,
+) -> Result<()> {
+    let open = |path: &Path| -> Result<_> { Ok(VideoReader::open(path)?.prefetch(2)) };
+    let raws = open(&settings.video)?;
+    let (mut masks, mut ours, mut theirs) = (open(masks)?, open(plate)?, open(scene)?);
+    let mut sums = Sums::default();
+    let mut before: Option<Before> = None;
+    for (n, raw) in raws.enumerate() {
+        let raw = raw?;
+        let size = raw.dimensions();
+        let next = |reader: &mut media::Prefetch| -> Result<RgbImage> {
+            let frame = reader.next().transpose()?.ok_or_else(|| Error::Mismatch {
+                what: "numbers of frames",
+                a: format!("frame {n}"),
+                b: "the end".to_owned(),
+            })?;
+            if frame.dimensions() != size {
+                return Err(Error::Mismatch {
+                    what: "sizes of frames",
+                    a: format!("{size:?}"),
+                    b: format!("{:?}", frame.dimensions()),
+                });
+            }
+            Ok(frame)
+        };
+        let (matte, ours, theirs) = (next(&mut masks)?, next(&mut ours)?, next(&mut theirs)?);
+        let mask = at_least(&matte, (settings.threshold * 255.0).round() as u8);
+        let grow = settings.grow_px.unwrap_or_else(|| (size.0.max(size.1) as f32 / 55.0).max(4.0));
+        let hole = bg_mask::dilate(&mask, grow)?;
+        let person = differing(&raw, &theirs);
+        add_masks(&mut sums, &person, &hole, &at_least(&matte, 128));
+        for (i, p) in hole.pixels().enumerate() {
+            if p[0] > 0 {
+                let at = |image: &RgbImage| image.as_raw()[3 * i..3 * i + 3].to_vec();
+                let square = |(a, b): (u8, u8)| (f64::from(a) - f64::from(b)).powi(2);
+                sums.squares += at(&ours).into_iter().zip(at(&theirs)).map(square).sum::<f64>();
+                sums.inside += 3.0;
+            }
+        }
+        let edges = [laplacian(&ours, &hole), laplacian(&theirs, &hole)];
+        (0..2).for_each(|k| sums.edges[k] += edges[k]);
+        if let Some(before) = &before {
+            add_changes(&mut sums, before, (&raw, &hole, &ours, &theirs))?;
+        }
+        before = Some(Before { raw, hole, ours, theirs });
+        measured.frames += 1;
+    }
+    let share = |a: f64, b: f64| if b > 0.0 { a / b } else { f64::NAN };
+    measured.mask_recall = share(sums.covered, sums.person);
+    measured.mask_iou = share(sums.both, sums.either);
+    measured.plate_psnr = 10.0 * (255.0_f64.powi(2) / share(sums.squares, sums.inside)).log10();
+    measured.flicker = share(sums.change[0], sums.compared);
+    measured.scene_flicker = share(sums.change[1], sums.compared);
+    measured.sharpness = share(sums.edges[0], sums.inside / 3.0);
+    measured.scene_sharpness = share(sums.edges[1], sums.inside / 3.0);
+    Ok(())
+}
+
+fn at_least(matte: &RgbImage, threshold: u8) -> GrayImage {
+    GrayImage::from_fn(matte.width(), matte.height(), |x, y| {
+        Luma([if matte.get_pixel(x, y)[0] >= threshold { 255 } else { 0 }])
+    })
+}
+
+/// Where two pictures differ: the largest piece, without holes.
+fn differing(a: &RgbImage, b: &RgbImage) -> GrayImage {
+    let (w, h) = (a.width() as usize, a.height() as usize);
+    let mean = |image: &RgbImage| {
+        // Box means over 7 × 7 pixels by running sums, three channels.
+        let mut out = vec![[0.0_f32; 3]; w * h];
+        let mut column = vec![[0_u32; 3]; w];
+        let bytes = image.as_raw();
+        let row = |y: usize, column: &mut Vec<[u32; 3]>, add: bool| {
+            for (x, sum) in column.iter_mut().enumerate() {
+                for k in 0..3 {
+                    let v = u32::from(bytes[(y * w + x) * 3 + k]);
+                    sum[k] = if add { sum[k] + v } else { sum[k] - v };
+                }
+            }
+        };
+        for y in 0..h + 3 {
+            if y < h {
+                row(y, &mut column, true);
+            }
+            if y >= 7 {
+                row(y - 7, &mut column, false);
+            }
+            let Some(at) = y.checked_sub(3) else { continue };
+            let rows = (y.min(h - 1) + 1 - y.saturating_sub(6)) as f32;
+            for x in 0..w {
+                let (from, to) = (x.saturating_sub(3), (x + 4).min(w));
+                let mut sum = [0_u32; 3];
+                column[from..to].iter().for_each(|c| (0..3).for_each(|k| sum[k] += c[k]));
+                out[at * w + x] = sum.map(|s| s as f32 / (rows * (to - from) as f32));
+            }
+        }
+        out
+    };
+    let bytes = mean(a)
+        .iter()
+        .zip(mean(b))
+        .map(|(a, b)| if (0..3).any(|k| (a[k] - b[k]).abs() > DIFFERENT) { 255 } else { 0 })
+        .collect();
+    let mask = GrayImage::from_raw(w as u32, h as u32, bytes).unwrap_or_default();
+    bg_mask::fill_holes(&bg_mask::largest_components(&mask, 1), w * h / 50)
+}
+
+fn add_masks(sums: &mut Sums, person: &GrayImage, hole: &GrayImage, mask: &GrayImage) {
+    for ((person, hole), mask) in person.iter().zip(hole.iter()).zip(mask.iter()) {
+        let (person, hole, mask) = (*person > 0, *hole > 0, *mask > 0);
+        sums.person += f64::from(u8::from(person));
+        sums.covered += f64::from(u8::from(person && hole));
+        sums.both += f64::from(u8::from(person && mask));
+        sums.either += f64::from(u8::from(person || mask));
+    }
+}
+
+fn luma(image: &RgbImage, x: u32, y: u32) -> f64 {
+    let p = image.get_pixel(x, y);
+    0.299 * f64::from(p[0]) + 0.587 * f64::from(p[1]) + 0.114 * f64::from(p[2])
+}
+
+/// Sum of the luma's absolute Laplacian inside a mask.
+fn laplacian(image: &RgbImage, mask: &GrayImage) -> f64 {
+    let (w, h) = image.dimensions();
+    let inside =
+        mask.enumerate_pixels().filter(|(x, y, p)| p[0] > 0 && *x > 0 && *y > 0 && *x + 1 < w && *y + 1 < h);
+    inside
+        .map(|(x, y, _)| {
+            let around =
+                luma(image, x - 1, y) + luma(image, x + 1, y) + luma(image, x, y - 1) + luma(image, x, y + 1);
+            (around - 4.0 * luma(image, x, y)).abs()
+        })
+        .sum()
+}
+
+/// What changes from frame to frame inside both holes, where the camera's motion takes it.
+fn add_changes(
+    sums: &mut Sums,
+    before: &Before,
+    (raw, hole, ours, theirs): (&RgbImage, &GrayImage, &RgbImage, &RgbImage),
+) -> Result<()> {
+    let Some(map) = FrameMap::between((raw, hole), (&before.raw, &before.hole))? else { return Ok(()) };
+    let (w, h) = raw.dimensions();
+    for (x, y, _) in hole.enumerate_pixels().filter(|(_, _, p)| p[0] > 0) {
+        let [u, v] = map.at([x as f32, y as f32]);
+        if !(u >= 0.0 && v >= 0.0 && u < w as f32 - 1.0 && v < h as f32 - 1.0) {
+            continue;
+        }
+        if before.hole.get_pixel(u.round() as u32, v.round() as u32)[0] == 0 {
+            continue;
+        }
+        for (k, (now, then)) in [(ours, &before.ours), (theirs, &before.theirs)].into_iter().enumerate() {
+            let (x0, y0) = (u as u32, v as u32);
+            let (fx, fy) = (f64::from(u.fract()), f64::from(v.fract()));
+            let upper = luma(then, x0, y0) * (1.0 - fx) + luma(then, x0 + 1, y0) * fx;
+            let lower = luma(then, x0, y0 + 1) * (1.0 - fx) + luma(then, x0 + 1, y0 + 1) * fx;
+            sums.change[k] += (luma(now, x, y) - upper * (1.0 - fy) - lower * fy).abs();
+        }
+        sums.compared += 1.0;
+    }
+    Ok(())
+}
+
+fn motions(body: &BodyModel, ours: &Motion, theirs: &Motion, measured: &mut Measured) -> Result<()> {
+    if ours.len() != theirs.len() {
+        return Err(Error::Mismatch {
+            what: "lengths of the motions",
+            a: format!("{} frames", ours.len()),
+            b: format!("{} frames", theirs.len()),
+        });
+    }
+    let (mut px, mut mm, mut angle, mut root, mut n, mut frames) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+    for (a, b) in ours.frames.iter().zip(&theirs.frames) {
+        let pose = |frame: &smplx::MotionFrame| -> Result<([[f32; 3]; N_JOINTS], PosedJoints)> {
+            let full = frame.pose.full();
+            let rotations = Rotations::AxisAngle(&full);
+            let translation = frame.translation;
+            let posed = body.joints(&smplx::Frame { rotations, translation, ..smplx::Frame::REST })?;
+            Ok((full, posed))
+        };
+        let ((pose_a, at_a), (pose_b, at_b)) = (pose(a)?, pose(b)?);
+        let (Some(camera_a), Some(camera_b)) = (a.camera, b.camera) else {
+            let what = "both motions need a camera in every frame".to_owned();
+            return Err(Error::Missing { stage: crate::Stage::Motion, what });
+        };
+        let between = |i: usize| {
+            let (p, q) = (smplx::rotation::rodrigues(pose_a[i]), smplx::rotation::rodrigues(pose_b[i]));
+            let trace: f32 = (0..3).map(|r| (0..3).map(|c| p[r][c] * q[r][c]).sum::<f32>()).sum();
+            f64::from(((trace - 1.0) / 2.0).clamp(-1.0, 1.0).acos().to_degrees())
+        };
+        root += between(0);
+        frames += 1.0;
+        for &j in &UPPER {
+            let (p, q) = (at_a.positions[j], at_b.positions[j]);
+            let (Some(u), Some(v)) = (camera_a.project(p), camera_b.resized(camera_a.size_px).project(q))
+            else {
+                continue;
+            };
+            px += f64::from((u[0] - v[0]).hypot(u[1] - v[1]));
+            let relative = |k: usize| (p[k] - at_a.positions[0][k]) - (q[k] - at_b.positions[0][k]);
+            mm += f64::from((0..3).map(|k| relative(k).powi(2)).sum::<f32>().sqrt()) * 1000.0;
+            if j != 0 {
+                angle += between(j) * UPPER.len() as f64 / (UPPER.len() - 1) as f64;
+            }
+            n += 1.0;
+        }
+    }
+    measured.motion_px = px / n;
+    measured.motion_mm = mm / n;
+    measured.rotation_deg = angle / n;
+    measured.root_deg = root / frames;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_person_is_where_pictures_differ() {
+        let empty = RgbImage::from_pixel(80, 60, image::Rgb([100; 3]));
+        let mut with = empty.clone();
+        for y in 20..45 {
+            for x in 30..50 {
+                with.put_pixel(x, y, image::Rgb([200, 30, 30]));
+            }
+        }
+        let found = differing(&with, &empty);
+        assert_eq!((found.get_pixel(40, 30)[0], found.get_pixel(10, 10)[0]), (255, 0));
+        let area = found.iter().filter(|b| **b > 0).count();
+        assert!((400..800).contains(&area), "{area}");
+    }
+
+    #[test]
+    fn equal_motions_have_no_error() {
+        let body = BodyModel::from_bytes(anicrafter_assets::BODY.to_vec()).unwrap();
+        let camera =
+            smplx::Camera { focal_px: [500.0; 2], principal_px: [320.0, 180.0], size_px: [640, 360] };
+        let frame = smplx::MotionFrame {
+            translation: [0.0, 0.0, 4.0],
+            camera: Some(camera),
+            ..smplx::MotionFrame::default()
+        };
+        let motion = Motion::new(20.0, vec![frame.clone(); 3]).unwrap();
+        let mut measured = Measured::default();
+        motions(&body, &motion, &motion, &mut measured).unwrap();
+        assert!(measured.motion_px == 0.0 && measured.motion_mm == 0.0 && measured.rotation_deg < 0.1);
+        let mut moved = motion.clone();
+        moved.frames.iter_mut().for_each(|f| f.translation[0] += 0.4);
+        motions(&body, &moved, &motion, &mut measured).unwrap();
+        assert!((measured.motion_px - 50.0).abs() < 5.0 && measured.motion_mm < 1e-3, "{measured:?}");
+        assert!(motions(&body, &Motion::new(20.0, vec![frame]).unwrap(), &motion, &mut measured).is_err());
+    }
+}

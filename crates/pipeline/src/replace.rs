@@ -1,0 +1,366 @@
+//! From a raw video to what a job needs: masks of the person, the motion, and the background without the person.
+//!
+//! Three stages in the work folder, each under the fingerprint of what it depends on. What the caller brings (masks, a plate,
+//! a motion) is taken instead of being made.
+
+use crate::animate::run_stage;
+use crate::progress::{Context, Stage};
+use crate::report::StageRow;
+use crate::work::{Fingerprint, WorkDir, write_atomically};
+use crate::{Error, Result};
+use bg_mask::{PlateBuilder, PlateOptions};
+use image::{GrayImage, RgbImage};
+use media::{AudioTrack, VideoReader, VideoWriter, WriteOptions};
+use mocap::{FitOptions, Fitted, Observation, TrackOptions, Tracker};
+use serde::{Deserialize, Serialize};
+use smplx::BodyModel;
+use std::path::{Path, PathBuf};
+
+/// What is taken out of which video, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Replace {
+    /// The raw video, or a folder of pictures.
+    pub video: PathBuf,
+    /// Which person, from 1: the largest first.
+    pub person: usize,
+    /// Masks of the person (white) in place of ours: a video or a folder of pictures.
+    pub mask: Option<PathBuf>,
+    /// A background without the person in place of ours.
+    pub plate: Option<PathBuf>,
+    /// A motion in place of ours: a folder of parameter files, an AMASS `.npz` or an own motion file.
+    pub motion: Option<PathBuf>,
+    /// A body model in SMPL-X's format for the fit; the embedded body where there is none.
+    pub body: Option<PathBuf>,
+    /// Focal length of the raw video in pixels; 60° across the width where it is absent.
+    pub focal_px: Option<f32>,
+    /// How likely a pixel must be the person's to be taken out, 0..1.
+    pub threshold: f32,
+    /// Pixels by which the mask is grown before the background is filled in; by the picture's size where it is absent.
+    pub grow_px: Option<f32>,
+    /// Also takes out what lies this far below the person, as part of the person's height: a shadow.
+    pub shadow: f32,
+}
+
+impl Default for Replace {
+    fn default() -> Self {
+        Self {
+            video: PathBuf::new(),
+            person: 1,
+            mask: None,
+            plate: None,
+            motion: None,
+            body: None,
+            focal_px: None,
+            threshold: 0.25,
+            grow_px: None,
+            shadow: 0.0,
+        }
+    }
+}
+
+/// What a job needs of a raw video.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    /// Masks of the person, one PNG a frame (or what the caller brought); `None` where nobody asked for them.
+    pub masks: Option<PathBuf>,
+    /// The motion, if it was wanted.
+    pub motion: Option<PathBuf>,
+    /// The background without the person, if it was wanted.
+    pub plate: Option<PathBuf>,
+    /// Time and memory by stage.
+    pub stages: Vec<StageRow>,
+}
+
+/// What the masks stage saw, frame by frame.
+#[derive(Debug, Serialize, Deserialize)]
+struct Seen {
+    size: [u32; 2],
+    fps: f64,
+    frames: Vec<Option<Observation>>,
+    cuts: Vec<bool>,
+    /// The most people in view at once, where anybody looked.
+    people: usize,
+}
+
+/// What is said about a fitted motion beside the motion itself.
+#[derive(Debug, Serialize)]
+struct MotionReport<'a> {
+    /// Frames in which nobody was seen, and whether the body was moved across.
+    gaps: &'a [mocap::Gap],
+    /// Joints of `confidence` in order.
+    joints: &'a [&'static str],
+    /// How sure each joint is in each frame, 0..1.
+    confidence: Vec<Vec<f32>>,
+    /// Mean distance of the sure landmarks from the body in each frame, in pixels.
+    residual_px: &'a [f32],
+}
+
+impl Replace {
+    fn validate(&self) -> Result<()> {
+        let refuse = |option, why: &str| Err(Error::Option { option, why: why.to_owned() });
+        if self.person == 0 {
+            return refuse("replace.person", "people are counted from 1");
+        }
+        if !(0.01..=0.99).contains(&self.threshold) {
+            return refuse("replace.threshold", "must lie between 0.01 and 0.99");
+        }
+        if self.grow_px.is_some_and(|g| !(0.0..=500.0).contains(&g)) {
+            return refuse("replace.grow_px", "must lie between 0 and 500 pixels");
+        }
+        if !(0.0..=1.0).contains(&self.shadow) {
+            return refuse("replace.shadow", "must lie between 0 and 1");
+        }
+        if self.focal_px.is_some_and(|f| !(f.is_finite() && f > 0.0)) {
+            return refuse("replace.focal_px", "must be a positive number of pixels");
+        }
+        Ok(())
+    }
+}
+
+/// Runs the stages up to `until` ([`Stage::Masks`], [`Stage::Motion`] or [`Stage::Plate`]) in a work folder.
+///
+/// # Errors
+/// The first thing that goes wrong: a file that can't be read, a video without a person, settings that can't be honoured,
+/// or [`Error::Cancelled`].
+pub fn replace(settings: &Replace, work: &Path, until: Stage, context: Context<'_>) -> Result<Replaced> {
+    settings.validate()?;
+    if until > Stage::Plate {
+        let why = format!("{} isn't one of masks, motion, plate", until.name());
+        return Err(Error::Option { option: "until", why });
+    }
+    let work = WorkDir::open(work)?;
+    let video = Fingerprint::of_path(&settings.video)?;
+    let mut done = Replaced {
+        masks: settings.mask.clone(),
+        motion: settings.motion.clone(),
+        plate: settings.plate.clone(),
+        stages: Vec::new(),
+    };
+    // Tracking gives masks and landmarks; it is left out where neither is needed.
+    let wants_motion = until >= Stage::Motion && done.motion.is_none();
+    let wants_plate = until >= Stage::Plate && done.plate.is_none();
+    let wants_masks = done.masks.is_none() && (until == Stage::Masks || wants_plate);
+    let mut tracked = None;
+    if wants_masks || wants_motion {
+        let key = Fingerprint::of(&(&video, settings.person))?;
+        let frames = VideoReader::open(&settings.video)?.info().frames.unwrap_or(0);
+        let (folder, row) = run_stage(&work, context, Stage::Masks, 0, frames, &key, |part| {
+            track(settings, part, frames, context)
+        })?;
+        done.stages.push(row);
+        done.masks = done.masks.or_else(|| Some(folder.join("mattes")));
+        tracked = Some((folder, key));
+    }
+    if let (true, Some((folder, key))) = (wants_motion, &tracked) {
+        let body = settings.body.as_deref().map(Fingerprint::of_path).transpose()?;
+        let key = Fingerprint::of(&(key, body, settings.focal_px))?;
+        let (folder, row) = run_stage(&work, context, Stage::Motion, 0, 1, &key, |part| {
+            fit_motion(settings, &folder.join(SEEN), part, context)
+        })?;
+        done.stages.push(row);
+        done.motion = Some(folder.join("motion.json"));
+    }
+    if let (true, Some(masks)) = (wants_plate, &done.masks) {
+        let cuts = match &tracked {
+            Some((folder, _)) => read_seen(&folder.join(SEEN))?.cuts,
+            None => Vec::new(),
+        };
+        let masks_key = Fingerprint::of_path(masks)?;
+        let key = Fingerprint::of(&(
+            &video,
+            masks_key,
+            &cuts,
+            settings.mask.is_some(),
+            settings.threshold,
+            settings.grow_px,
+            settings.shadow,
+        ))?;
+        let frames = VideoReader::open(&settings.video)?.info().frames.unwrap_or(0);
+        let (folder, row) = run_stage(&work, context, Stage::Plate, 0, frames, &key, |part| {
+            make_plate(settings, masks, &cuts, part, frames, context)
+        })?;
+        done.stages.push(row);
+        done.plate = Some(folder.join("plate.mp4"));
+    }
+    Ok(done)
+}
+
+/// What the masks stage writes beside the mattes.
+const SEEN: &str = "landmarks.json";
+
+fn read_seen(path: &Path) -> Result<Seen> {
+    let text = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    serde_json::from_slice(&text).map_err(|e| Error::Damaged { path: path.to_owned(), why: e.to_string() })
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|e| Error::Settings(e.to_string()))
+}
+
+/// Frames decoded ahead.
+const DECODE_AHEAD: usize = 3;
+
+fn track(settings: &Replace, part: &Path, total: usize, context: Context<'_>) -> Result<()> {
+    let reader = VideoReader::open(&settings.video)?;
+    let (size, fps) = (reader.info().size(), reader.info().frame_rate.as_f64());
+    let mut tracker = Tracker::new(TrackOptions { person: settings.person - 1 })?;
+    let folder = part.join("mattes");
+    let fail = |source| Error::Io { path: folder.clone(), source };
+    if folder.exists() {
+        // Left by a run that was stopped: of another length, perhaps.
+        std::fs::remove_dir_all(&folder).map_err(fail)?;
+    }
+    std::fs::create_dir_all(&folder).map_err(fail)?;
+    let mut seen = Seen { size: [size.0, size.1], fps, frames: Vec::new(), cuts: Vec::new(), people: 0 };
+    for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
+        let tracked = tracker.next_frame(&frame?)?;
+        seen.people = seen.people.max(tracked.people.unwrap_or(0));
+        seen.frames.push(tracked.observation);
+        seen.cuts.push(tracked.cut);
+        let path = folder.join(format!("{n:06}.png"));
+        tracked.matte.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
+        context.advance(Stage::Masks, (n + 1) as f64, total)?;
+    }
+    let found = seen.frames.iter().flatten().count();
+    if found == 0 {
+        if seen.people > 0 {
+            return Err(mocap::Error::NoSuchPerson { wanted: settings.person, found: seen.people }.into());
+        }
+        return Err(mocap::Error::Nobody { frames: seen.frames.len() }.into());
+    }
+    if seen.people > 1 {
+        context.warn(format!(
+            "{} people are in view; person {} is replaced, the others stay (choose with --person)",
+            seen.people, settings.person
+        ));
+    }
+    let cuts = seen.cuts.iter().filter(|c| **c).count();
+    if cuts > 0 {
+        context.warn(format!(
+            "{cuts} cut(s) in the video: each shot is taken by itself, and after a cut the person is chosen anew"
+        ));
+    }
+    write_atomically(&part.join(SEEN), &to_json(&seen)?)
+}
+
+fn fit_motion(settings: &Replace, seen: &Path, part: &Path, context: Context<'_>) -> Result<()> {
+    let seen = read_seen(seen)?;
+    let body = match &settings.body {
+        Some(path) => BodyModel::open(path)?,
+        None => BodyModel::from_bytes(anicrafter_assets::BODY.to_vec())?,
+    };
+    let options = FitOptions { focal_px: settings.focal_px, ..FitOptions::new(seen.fps as f32, seen.size) };
+    let fitted = mocap::fit(&body, &seen.frames, &seen.cuts, &options)?;
+    warn_of_gaps(&fitted, context);
+    let report = MotionReport {
+        gaps: &fitted.gaps,
+        joints: &smplx::JOINT_NAMES[..22],
+        confidence: fitted.confidence.iter().map(|c| c.to_vec()).collect(),
+        residual_px: &fitted.residual_px,
+    };
+    write_atomically(&part.join("report.json"), &to_json(&report)?)?;
+    write_atomically(&part.join("motion.json"), fitted.motion.to_json().as_bytes())
+}
+
+fn warn_of_gaps(fitted: &Fitted, context: Context<'_>) {
+    for gap in &fitted.gaps {
+        let frames = format!("frames {} to {}", gap.frames.start, gap.frames.end.saturating_sub(1));
+        context.warn(if gap.bridged {
+            format!("{frames}: nobody was seen, the motion is carried across")
+        } else {
+            format!("{frames}: nobody was seen for long, the avatar is out of view")
+        });
+    }
+}
+
+/// A source of masks that may be shorter than the video.
+struct Masks {
+    reader: media::Prefetch,
+    threshold: u8,
+}
+
+impl Masks {
+    fn next(&mut self, n: usize, size: (u32, u32)) -> Result<GrayImage> {
+        let picture = self.reader.next().transpose()?.ok_or_else(|| Error::Mismatch {
+            what: "frames of the video and its masks",
+            a: format!("frame {n} is there"),
+            b: format!("{n} masks"),
+        })?;
+        let picture = if picture.dimensions() == size {
+            picture
+        } else {
+            bg_mask::resize(&picture, size.0, size.1, bg_mask::resample::Filter::Bilinear)?
+        };
+        let bytes = picture.pixels().map(|p| if p[0] >= self.threshold { 255 } else { 0 }).collect();
+        Ok(bg_mask::mask_from_bytes(size.0, size.1, bytes)?)
+    }
+}
+
+/// A picture without its last column or row where there is one too many for video.
+fn even(picture: RgbImage) -> RgbImage {
+    let (w, h) = picture.dimensions();
+    if w % 2 == 0 && h % 2 == 0 {
+        return picture;
+    }
+    image::imageops::crop_imm(&picture, 0, 0, w / 2 * 2, h / 2 * 2).to_image()
+}
+
+/// The finest quantiser but a little: plates are encoded once more at the end.
+const PLATE_QP: u8 = 14;
+/// Frames that wait for the encoder.
+const ENCODE_BEHIND: usize = 3;
+
+fn make_plate(
+    settings: &Replace,
+    masks: &Path,
+    cuts: &[bool],
+    part: &Path,
+    total: usize,
+    context: Context<'_>,
+) -> Result<()> {
+    let reader = VideoReader::open(&settings.video)?;
+    let size = reader.info().size();
+    let rate = reader.info().frame_rate;
+    // Ours are probabilities; those brought along are white or black.
+    let threshold = if settings.mask.is_some() { 128 } else { (settings.threshold * 255.0).round() as u8 };
+    let mut masks = Masks { reader: VideoReader::open(masks)?.prefetch(DECODE_AHEAD), threshold };
+    let grow = settings.grow_px.unwrap_or_else(|| (size.0.max(size.1) as f32 / 55.0).max(4.0));
+    // The sound goes with the plate: the job that follows takes it from its background.
+    let audio = AudioTrack::open(&settings.video, None).unwrap_or(None);
+    let options = WriteOptions { qp: PLATE_QP, audio, ..WriteOptions::new(rate) };
+    let mut writer = VideoWriter::create(part.join("plate.mp4"), options)?.in_background(ENCODE_BEHIND);
+    let mut builder = PlateBuilder::new(PlateOptions::default())?;
+    let (mut done, mut least_seen, mut pushed) = (0, 1.0_f32, 0);
+    let mut drain = |builder: &mut PlateBuilder| -> Result<()> {
+        while let Some(plate) = builder.next_plate()? {
+            least_seen = least_seen.min(plate.seen);
+            writer.push(even(plate.picture))?;
+            done += 1;
+            context.advance(Stage::Plate, f64::from(done), total)?;
+        }
+        Ok(())
+    };
+    for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
+        let frame = frame?;
+        let mask = bg_mask::with_shadow(&masks.next(n, size)?, settings.shadow);
+        let hole = bg_mask::dilate(&mask, grow)?;
+        builder.push(frame, &hole, cuts.get(n).copied().unwrap_or(false))?;
+        pushed += 1;
+        drain(&mut builder)?;
+    }
+    builder.close();
+    drain(&mut builder)?;
+    if pushed == 0 {
+        let what = format!("{} has no frames", settings.video.display());
+        return Err(Error::Missing { stage: Stage::Plate, what });
+    }
+    if least_seen < 0.5 {
+        context.warn(format!(
+            "in the worst frame {:.0} % of what is behind the person is never seen and had to be invented: a plate from elsewhere (--plate) may look better",
+            (1.0 - least_seen) * 100.0
+        ));
+    }
+    writer.finish()?;
+    Ok(())
+}
