@@ -90,16 +90,19 @@ def vae_batch(clips, n, size, frames, dtype):
 
 def train_vae(args, clips, device, out):
     params = to_device(wan.vae_init(VAE, 1), device)
-    trainer = Trainer(params, args.vae_lr)
+    # With the encoder held, the latents stay what the transformer has learned.
+    held = ("encoder.", "conv1.") if args.decoder_only else ()
+    trainer = Trainer(params, args.vae_lr, frozen=lambda name: name.startswith(held))
     if args.vae_from:
         for k, v in load_vae(args.vae_from, device).items():
             params[k].data.copy_(v)
             trainer.average[k].copy_(v)
     start, dtype = time.time(), torch.bfloat16 if device.type == "cuda" else torch.float32
-    error = 0.0
+    error = saved = 0.0
     while (spent := time.time() - start) < args.vae_seconds:
         video = vae_batch(clips, args.vae_batch, args.vae_crop, 8, dtype)
-        z = wan.vae_encode_raw(params, VAE, video)
+        with torch.set_grad_enabled(not args.decoder_only):
+            z = wan.vae_encode_raw(params, VAE, video)
         noisy = z + 0.03 * torch.randn_like(z)
         y = wan.vae_decode_raw(params, VAE, noisy)
         difference = (y.float() - video.float())
@@ -109,6 +112,10 @@ def train_vae(args, clips, device, out):
         if trainer.steps % 50 == 0 or trainer.steps in (1, 5, 20):
             error = mse.item()
             log(out, stage="vae", step=trainer.steps, seconds=spent, psnr=10 * math.log10(4 / error), clips=clips.count)
+        if spent - saved > 300:
+            torch.save({"params": trainer.average}, out / "vae.tmp")
+            (out / "vae.tmp").rename(out / "vae.pt")
+            saved = spent
     params = {k: v.detach() for k, v in trainer.average.items()}
     torch.save({"params": params}, out / "vae.pt")
     return params
@@ -281,6 +288,16 @@ def load_vae(path, device):
     return torch.load(path, map_location=device)["params"]
 
 
+def known_statistics(path, device):
+    """The latents' mean and deviation that belong to a `vae.pt` or to exported weights."""
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        values = json.loads((path.parent / "config.json").read_text())["vae"]
+        return tuple(torch.tensor(values[k], device=device) for k in ("mean", "std"))
+    values = torch.load(path, map_location=device)
+    return values["mean"], values["std"]
+
+
 def train_dit(args, model, latents, weight, device, out):
     clips, dtype = latents.clips, latents.dtype
     if args.dit_from:
@@ -403,6 +420,7 @@ def main():
     parser.add_argument("--vae-batch", type=int, default=24)
     parser.add_argument("--vae-crop", type=int, default=96)
     parser.add_argument("--vae-lr", type=float, default=2e-3)
+    parser.add_argument("--decoder-only", action="store_true", help="hold the encoder of --vae-from, and so the latents")
     parser.add_argument("--dit-seconds", type=float, default=300)
     parser.add_argument("--dit-lr", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=48)
@@ -414,6 +432,8 @@ def main():
     parser.add_argument("--dit-from", help="a folder of dit0.pt … or of exported weights to go on from")
     parser.add_argument("--parts", help="a folder where the transformer's state is left every 40 seconds, as dit0.pt …")
     args = parser.parse_args()
+    if args.decoder_only and not args.vae_from:
+        parser.error("--decoder-only goes on from --vae-from")
     out, device = Path(args.out), torch.device(args.device)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
@@ -433,7 +453,7 @@ def main():
     clips.wait(args.first)
     vae = train_vae(args, clips, device, out)
     mean, std, weight = latent_statistics(vae, clips, device, dtype)
-    stats = (mean, std)
+    stats = mean, std = known_statistics(args.vae_from, device) if args.decoder_only else (mean, std)
     for folder in {out, Path(args.parts or out)}:
         torch.save({"params": vae, "mean": mean, "std": std, "weight": weight}, folder / "vae.pt")
     log(out, stage="latents", weight_min=weight.min().item(), weight_max=weight.max().item())

@@ -100,9 +100,7 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     };
     args.input.apply(&mut job)?;
     args.video.apply(&mut job);
-    if args.job.is_none() || args.models.preset.is_some() || args.models.dtype.is_some() {
-        args.models.apply(&mut job);
-    }
+    args.models.apply(&mut job);
     args.sampling.apply(&mut job);
     args.output.apply(&mut job);
     job.validate()?;

@@ -319,6 +319,8 @@ impl ModelArgs {
     /// Writes what was given into the job.
     pub(crate) fn apply(self, job: &mut Job) {
         let models = &mut job.models;
+        // What a job file says of the loop's precision holds as long as nothing here changes its ground.
+        let precision_changes = self.preset.is_some() || self.dtype.is_some();
         set(&mut models.preset, self.preset);
         if self.wan.is_some() {
             models.wan = self.wan;
@@ -342,9 +344,10 @@ impl ModelArgs {
             models.memory_gib = self.memory;
         }
         models.tiled_vae |= self.tiled;
-        let single = models.dtype == Dtype::F32;
-        job.sampling.bf16_latents = !single;
-        job.sampling.bf16_timestep = models.preset == Preset::AniCrafter;
+        if precision_changes {
+            job.sampling.bf16_latents = models.dtype != Dtype::F32;
+            job.sampling.bf16_timestep = models.preset == Preset::AniCrafter;
+        }
     }
 }
 

@@ -190,6 +190,29 @@ fn a_job_file_says_the_same_as_the_options() {
 }
 
 #[test]
+fn options_win_over_the_job_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let job = path("job.json");
+    let write = run(&tiny(&dir.path().join("o.mp4"), &["--write-job", &job]));
+    assert!(write.status.success(), "{}", text(&write.stderr));
+    let rewritten = |name: &str, options: &[&str]| -> serde_json::Value {
+        let to = path(name);
+        succeeds(&[&["animate", "--job", &job, "--write-job", &to], options].concat());
+        serde_json::from_slice(&std::fs::read(to).unwrap()).unwrap()
+    };
+    let device = rewritten("device.json", &["--device", "cuda:3", "--memory", "2.5"]);
+    assert_eq!(device["models"]["device"], "cuda:3");
+    assert_eq!(device["models"]["memory_gib"], 2.5);
+    assert_eq!(device["models"]["dtype"], "f32", "what wasn't named stays");
+    let precise: serde_json::Value = serde_json::from_slice(&std::fs::read(&job).unwrap()).unwrap();
+    assert_eq!(device["sampling"], precise["sampling"]);
+    let half = rewritten("half.json", &["--dtype", "bf16"]);
+    assert_eq!(half["models"]["dtype"], "bf16");
+    assert_eq!(half["sampling"]["bf16_latents"], true);
+}
+
+#[test]
 fn a_run_repeats_byte_for_byte_and_redoes_only_what_changed() {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole.mp4");
