@@ -85,10 +85,13 @@ pub enum Error {
         what: String,
     },
     /// A `.ply` that isn't one of Gaussians, or is damaged.
-    #[error("ply: {what}")]
-    Ply {
-        /// What is wrong.
-        what: String,
+    #[error("ply: {0}")]
+    Ply(#[from] tensorfile::ply::PlyError),
+    /// A `.ply` whose properties `f_rest_*` make no degree of spherical harmonics.
+    #[error("ply: {found} properties f_rest_*, not 0, 9, 24 or 45")]
+    HarmonicCount {
+        /// How many there are.
+        found: usize,
     },
     /// A safetensors file whose metadata isn't that of an avatar.
     #[error("safetensors avatar: {what}")]

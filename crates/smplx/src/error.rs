@@ -121,10 +121,13 @@ pub enum Error {
         what: String,
     },
     /// A PLY file that can't be read.
-    #[error("not a readable PLY point file: {problem}")]
-    Ply {
-        /// What is wrong with it.
-        problem: String,
+    #[error("not a readable PLY point file: {0}")]
+    Ply(#[from] tensorfile::ply::PlyError),
+    /// A point that lies nowhere.
+    #[error("point {point} has a coordinate that isn't finite")]
+    PointNotFinite {
+        /// Its number in the file.
+        point: usize,
     },
 }
 

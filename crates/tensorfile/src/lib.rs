@@ -6,10 +6,11 @@
 //! | safetensors, one file or sharded | [`Safetensors`], [`Shards`] | [`write_safetensors`], [`write_safetensors_with`] |
 //! | PyTorch `.pth`/`.pt`/`.ckpt`/`.bin`, zip and older | [`Pickle`] | [`write_torch_with`] |
 //! | GGUF, quantised types included | [`Gguf`] | [`write_gguf_with`] |
+//! | PLY tables, text or binary | [`Ply`] | |
 //!
 //! [`open`] chooses by what a file holds.
 //!
-//! Every container is a [`TensorSource`]: names, types and shapes first, then [`TensorView`]s whose bytes are
+//! Every container of tensors is a [`TensorSource`]: names, types and shapes first, then [`TensorView`]s whose bytes are
 //! borrowed from the (mapped) file wherever they lie there in row-major order. Broken files give an [`Error`] that names
 //! file, tensor and cause; nothing panics, and nothing is allocated on the word of a header alone.
 //!
@@ -34,6 +35,7 @@ pub mod npy;
 mod npz;
 mod open;
 pub mod pickle;
+pub mod ply;
 mod quant;
 pub mod safetensors;
 mod view;
@@ -47,5 +49,6 @@ pub use gguf::{Gguf, write_gguf_with};
 pub use npz::{Npz, write_npz, write_npz_bytes};
 pub use open::{open, parse};
 pub use pickle::{Pickle, write_torch_with};
+pub use ply::Ply;
 pub use safetensors::{Safetensors, Shards, safetensors_bytes, write_safetensors, write_safetensors_with};
 pub use view::{TensorInfo, TensorSource, TensorView};
