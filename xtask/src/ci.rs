@@ -74,6 +74,14 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
     }
     // The whole workspace again with the features on: what they don't touch isn't checked twice.
     steps.push(("features", Box::new(|| clippy(&[&ALL[..], &["--features", FEATURES]].concat()))));
+    // Where there is no adapter, software Vulkan included, the tests say that they were skipped.
+    steps.push((
+        "twins",
+        Box::new(|| {
+            let twin = ["-p", "avatar-render", "--features", "gpu", "--test", "twin"];
+            shell::run(command("test").args(twin))
+        }),
+    ));
     steps.push(("alone", Box::new(|| ALONE.iter().try_for_each(|args| clippy(args)))));
     steps.push(("documentation", Box::new(|| documentation(&[]))));
     steps.push(("documentation with features", Box::new(|| documentation(&["--features", FEATURES]))));
@@ -81,8 +89,9 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
     steps
 }
 
-/// Steps that only compile.
-const LINTS: &[&str] = &["clippy", "features", "alone", "documentation", "documentation with features"];
+/// Steps that only compile, or compile far more than they run.
+const LINTS: &[&str] =
+    &["clippy", "features", "twins", "alone", "documentation", "documentation with features"];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, step) in steps(args) {

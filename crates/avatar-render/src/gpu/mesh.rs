@@ -15,7 +15,7 @@ struct Params {
     diffuse: f32,
     size: [u32; 2],
     samples: u32,
-    triangles: u32,
+    pieces: u32,
 }
 const _: () = assert!(size_of::<Params>() == 48);
 
@@ -48,19 +48,48 @@ impl From<&ScreenTriangle> for Triangle {
     }
 }
 
+/// A rectangle of samples that a triangle reaches, in the layout of `mesh.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct Piece {
+    triangle: u32,
+    pad: u32,
+    low: [u32; 2],
+    high: [u32; 2],
+}
+const _: () = assert!(size_of::<Piece>() == 24);
+
+/// Longest side of a piece in samples. A body's triangles are smaller; a wall becomes many threads' work. Software
+/// drivers also end a shader's loops after some 65,000 rounds.
+const PIECE: usize = 64;
+
+/// Cuts what a triangle reaches of an image into pieces.
+fn cut(triangle: u32, t: &ScreenTriangle, size: [usize; 2], pieces: &mut Vec<Piece>) {
+    let [columns, rows] = t.reach();
+    let within = |[low, high]: [i64; 2], n: usize| [low, high].map(|v| v.clamp(0, n as i64) as usize);
+    let ([x0, x1], [y0, y1]) = (within(columns, size[0]), within(rows, size[1]));
+    for y in (y0..y1).step_by(PIECE) {
+        for x in (x0..x1).step_by(PIECE) {
+            let high = [x1.min(x + PIECE) as u32, y1.min(y + PIECE) as u32];
+            pieces.push(Piece { triangle, pad: 0, low: [x as u32, y as u32], high });
+        }
+    }
+}
+
 const THREADS: usize = 64;
 const MAX_GROUPS: usize = 65_535;
 /// Side of a workgroup of pixels.
 const SIDE: u32 = 8;
 
-/// Draws meshes on a GPU. Keep it from frame to frame: buffers are reused. Meant for bodies: a single thread fills a
-/// triangle.
+/// Draws meshes on a GPU. Keep it from frame to frame: buffers are reused.
 #[derive(Debug)]
 pub struct GpuMesh {
     gpu: GpuContext,
     stages: Stages,
     setup: Setup,
     upload: Vec<Triangle>,
+    pieces: Vec<Piece>,
+    uploaded_pieces: Option<wgpu::Buffer>,
     triangles: Option<wgpu::Buffer>,
     nearest: Option<wgpu::Buffer>,
     winner: Option<wgpu::Buffer>,
@@ -78,13 +107,15 @@ impl GpuMesh {
         let [_, (_, source)] = super::shaders();
         let stages = gpu.checked(|| {
             let entries = ["find_depth", "find_winner", "shade"];
-            Ok(Stages::new(gpu, source, &entries, &[true, false, false, false, false]))
+            Ok(Stages::new(gpu, source, &entries, &[true, false, false, false, false, true]))
         })?;
         Ok(Self {
             gpu: gpu.clone(),
             stages,
             setup: Setup::default(),
             upload: Vec::new(),
+            pieces: Vec::new(),
+            uploaded_pieces: None,
             triangles: None,
             nearest: None,
             winner: None,
@@ -109,8 +140,16 @@ impl GpuMesh {
         self.setup.run(mesh, camera, options.samples());
         self.upload.clear();
         self.upload.extend(self.setup.triangles.iter().map(Triangle::from));
-        if self.upload.len() > MAX_GROUPS * THREADS {
-            return Err(Error::TooMany { what: "triangles on the GPU", count: self.upload.len() });
+        self.pieces.clear();
+        let size = [camera.width(), camera.height()].map(|n| n * options.samples());
+        for (i, triangle) in (0..).zip(&self.setup.triangles) {
+            cut(i, triangle, size, &mut self.pieces);
+            if self.pieces.len() > MAX_GROUPS * THREADS {
+                return Err(Error::TooMany {
+                    what: "pieces of triangles on the GPU",
+                    count: self.pieces.len(),
+                });
+            }
         }
         let gpu = self.gpu.clone();
         gpu.checked(|| self.draw(camera, options, frame))
@@ -124,6 +163,8 @@ impl GpuMesh {
         let all_samples = pixels * (samples * samples) as u64;
         let room = self.upload.len().max(1) * size_of::<Triangle>();
         let triangles = gpu.reserve(&mut self.triangles, room as u64)?;
+        let room = self.pieces.len().max(1) * size_of::<Piece>();
+        let pieces = gpu.reserve(&mut self.uploaded_pieces, room as u64)?;
         let nearest = gpu.reserve(&mut self.nearest, all_samples * 4)?;
         let winner = gpu.reserve(&mut self.winner, all_samples * 4)?;
         let colors = gpu.reserve(&mut self.colors, pixels * 4)?;
@@ -137,16 +178,17 @@ impl GpuMesh {
             diffuse: options.diffuse,
             size: [width as u32, height as u32],
             samples: samples as u32,
-            triangles: self.upload.len() as u32,
+            pieces: self.pieces.len() as u32,
         };
         gpu.queue.write_buffer(&triangles, 0, bytemuck::cast_slice(&self.upload));
+        gpu.queue.write_buffer(&pieces, 0, bytemuck::cast_slice(&self.pieces));
         let uniform = gpu.uniform(bytemuck::bytes_of(&params));
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.clear_buffer(&nearest, 0, None);
         encoder.clear_buffer(&winner, 0, None);
-        let over_triangles = [params.triangles.div_ceil(THREADS as u32), 1];
-        let groups = [over_triangles, over_triangles, params.size.map(|n| n.div_ceil(SIDE))];
-        let buffers = [&uniform, &triangles, &nearest, &winner, &colors, &surfaces];
+        let over_pieces = [params.pieces.div_ceil(THREADS as u32), 1];
+        let groups = [over_pieces, over_pieces, params.size.map(|n| n.div_ceil(SIDE))];
+        let buffers = [&uniform, &triangles, &nearest, &winner, &colors, &surfaces, &pieces];
         self.stages.record(&gpu, &mut encoder, &buffers, &groups);
         let parts = [(&colors, pixels * 4), (&surfaces, pixels * 16)];
         let read = gpu.read(encoder, &parts, &mut self.staging)?;

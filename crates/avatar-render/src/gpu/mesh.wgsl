@@ -11,7 +11,7 @@ struct Params {
     size: vec2<u32>,
     // Samples along one side of a pixel.
     samples: u32,
-    triangles: u32,
+    pieces: u32,
 }
 
 struct Triangle {
@@ -27,8 +27,18 @@ struct Triangle {
     inverse_z_c: f32,
 }
 
+// A rectangle of samples that a triangle reaches, small enough for one thread.
+struct Piece {
+    triangle: u32,
+    pad: u32,
+    low: vec2<u32>,
+    // One past the last.
+    high: vec2<u32>,
+}
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> triangles: array<Triangle>;
+@group(0) @binding(6) var<storage, read> pieces: array<Piece>;
 // Bits of the largest 1/z.
 @group(0) @binding(2) var<storage, read_write> nearest: array<atomic<u32>>;
 // u32::MAX minus the index of the first triangle that has it; 0 for none.
@@ -80,26 +90,17 @@ fn shares(t: Triangle, area: f32, sample: vec2<i32>) -> vec3<f32> {
     return vec3(edge(t.b, t.c, p), edge(t.c, t.a, p), edge(t.a, t.b, p)) / area;
 }
 
-fn first_sample(low: i32) -> i32 {
-    return (low + SUBPIXEL - 1) >> SUBPIXEL_BITS;
-}
-
 fn visit(index: u32, find_winner: bool) {
-    let t = triangles[index];
+    let piece = pieces[index];
+    let t = triangles[piece.triangle];
     let area = edge(t.a, t.b, t.c);
     if (area == 0.0) {
         return;
     }
-    let bounds = vec2<i32>(params.size * params.samples);
-    let low = min(t.a, min(t.b, t.c));
-    let high = max(t.a, max(t.b, t.c));
-    let x_low = clamp(first_sample(low.x), 0, bounds.x);
-    let y_low = clamp(first_sample(low.y), 0, bounds.y);
-    let x_high = clamp((high.x >> SUBPIXEL_BITS) + 1, 0, bounds.x);
-    let y_high = clamp((high.y >> SUBPIXEL_BITS) + 1, 0, bounds.y);
-    for (var y = y_low; y < y_high; y++) {
-        for (var x = x_low; x < x_high; x++) {
-            let share = shares(t, area, vec2(x, y));
+    let width = params.size.x * params.samples;
+    for (var y = piece.low.y; y < piece.high.y; y++) {
+        for (var x = piece.low.x; x < piece.high.x; x++) {
+            let share = shares(t, area, vec2<i32>(vec2(x, y)));
             if (share.x < 0.0 || share.y < 0.0 || share.z < 0.0) {
                 continue;
             }
@@ -108,11 +109,11 @@ fn visit(index: u32, find_winner: bool) {
                 continue;
             }
             let bits = bitcast<u32>(inverse_z);
-            let at = u32(y * bounds.x + x);
+            let at = y * width + x;
             if (!find_winner) {
                 atomicMax(&nearest[at], bits);
             } else if (bits + DEPTH_TIES >= atomicLoad(&nearest[at])) {
-                atomicMax(&winner[at], 0xffffffffu - index);
+                atomicMax(&winner[at], 0xffffffffu - piece.triangle);
             }
         }
     }
@@ -120,14 +121,14 @@ fn visit(index: u32, find_winner: bool) {
 
 @compute @workgroup_size(64)
 fn find_depth(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x < params.triangles) {
+    if (id.x < params.pieces) {
         visit(id.x, false);
     }
 }
 
 @compute @workgroup_size(64)
 fn find_winner(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x < params.triangles) {
+    if (id.x < params.pieces) {
         visit(id.x, true);
     }
 }

@@ -12,7 +12,7 @@ pub use mesh::GpuMesh;
 pub use splat::GpuSplat;
 
 use crate::constants as c;
-use crate::mesh::{MIN_LEVEL, SUBPIXEL, SUBPIXEL_BITS};
+use crate::mesh::{MIN_LEVEL, SUBPIXEL};
 use std::fmt::Write;
 
 /// How far, in units of the last place, two passes may disagree on one triangle's depth.
@@ -48,7 +48,6 @@ fn preamble() -> String {
     }
     let _ = writeln!(text, "const TILE: u32 = {}u;", c::TILE);
     let _ = writeln!(text, "const SUBPIXEL: i32 = {SUBPIXEL};");
-    let _ = writeln!(text, "const SUBPIXEL_BITS: u32 = {SUBPIXEL_BITS}u;");
     let _ = writeln!(text, "const DEPTH_TIES: u32 = {DEPTH_TIES}u;");
     text
 }

@@ -155,10 +155,9 @@ impl ScreenTriangle {
         [0, 1, 2].map(|i| self.edge(i, at) as f32 * scale)
     }
 
-    /// The rows of samples that the triangle reaches.
-    pub(super) fn rows(&self) -> [i64; 2] {
-        let y = self.at.map(|p| p[1]);
-        bounds(y)
+    /// Columns and rows of samples that the triangle reaches: of each the first, and one past the last.
+    pub(crate) fn reach(&self) -> [[i64; 2]; 2] {
+        [0, 1].map(|axis| bounds(self.at.map(|p| p[axis])))
     }
 }
 
@@ -184,8 +183,9 @@ fn fill(
     // With a positive sign all edges are positive inside.
     let sign = area.signum();
     let clamp = |v: i64, n: usize| v.clamp(0, n as i64);
-    let [x_low, x_high] = bounds(t.at.map(|p| p[0])).map(|x| clamp(x, width));
-    let [y_low, y_high] = bounds(t.at.map(|p| p[1])).map(|y| clamp(y - y0, height));
+    let [columns, rows] = t.reach();
+    let [x_low, x_high] = columns.map(|x| clamp(x, width));
+    let [y_low, y_high] = rows.map(|y| clamp(y - y0, height));
     if x_low >= x_high || y_low >= y_high {
         return PixelRect::default();
     }

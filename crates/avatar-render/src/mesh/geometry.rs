@@ -6,9 +6,7 @@ use crate::Camera;
 /// Nothing nearer than this is drawn, in metres.
 const NEAR: f32 = 0.01;
 /// Positions are multiples of 1/256 of a sample, so that edge tests are exact and neighbours share their edges.
-pub(crate) const SUBPIXEL: i64 = 1 << SUBPIXEL_BITS;
-/// log2 of [`SUBPIXEL`].
-pub(crate) const SUBPIXEL_BITS: u32 = 8;
+pub(crate) const SUBPIXEL: i64 = 256;
 /// Positions further out than this many samples are moved there.
 const FAR_OUT: f32 = (1 << 20) as f32;
 

@@ -10,7 +10,7 @@ pub use frame::MeshFrame;
 pub use renderer::MeshRenderer;
 
 #[cfg(feature = "gpu")]
-pub(crate) use geometry::{SUBPIXEL, SUBPIXEL_BITS, ScreenTriangle, Setup};
+pub(crate) use geometry::{SUBPIXEL, ScreenTriangle, Setup};
 
 use crate::{Error, Result};
 

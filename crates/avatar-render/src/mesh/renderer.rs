@@ -44,7 +44,7 @@ impl MeshRenderer {
         let last = (height * samples) as i64;
         let rows = (ROWS * samples) as i64;
         for (index, triangle) in (0..).zip(&self.setup.triangles) {
-            let [low, high] = triangle.rows().map(|y| y.clamp(0, last));
+            let [low, high] = triangle.reach()[1].map(|y| y.clamp(0, last));
             if low < high {
                 for band in &mut self.bands[(low / rows) as usize..=((high - 1) / rows) as usize] {
                     band.triangles.push(index);
