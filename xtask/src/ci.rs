@@ -11,9 +11,9 @@ pub(crate) struct Args {
     /// Leaves the tests out: for a caller that has just run `cargo xtask test`.
     #[arg(long)]
     skip_tests: bool,
-    /// Leaves out what only compiles without running: clippy, documentation, features.
+    /// Leaves out what compiles everything once more in other ways: features, crates alone, documentation.
     #[arg(long)]
-    skip_lints: bool,
+    skip_variants: bool,
     /// Also builds every crate from its packed form, which compiles most dependencies once more.
     #[arg(long)]
     verify_packages: bool,
@@ -95,7 +95,7 @@ const LINTS: &[&str] =
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, step) in steps(args) {
-        if args.skip_lints && LINTS.contains(&name) {
+        if args.skip_variants && VARIANTS.contains(&name) {
             continue;
         }
         println!("── {name}");

@@ -70,11 +70,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(threads) = cli.threads {
-        if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
-            eprintln!("error: {threads} threads: {error}");
-            return ExitCode::FAILURE;
-        }
+    if let Some(threads) = cli.threads
+        && let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()
+    {
+        eprintln!("error: {threads} threads: {error}");
+        return ExitCode::FAILURE;
     }
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args, cli.progress),

@@ -197,7 +197,7 @@ fn print(table: &Table<'_>) {
         );
     }
     let lead = |name: &str, (m, e): (f64, f64)| {
-        println!("result with detail transfer over {name}: {m:+.2} ± {e:.2} dB")
+        println!("result with detail transfer over {name}: {m:+.2} ± {e:.2} dB");
     };
     println!();
     lead("the composite, person", table.lead_over_composite);

@@ -1,4 +1,5 @@
 //! The program on two tiny clips.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 use std::process::Command;

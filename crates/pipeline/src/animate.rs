@@ -407,7 +407,7 @@ fn write_condition(job: &Job, mut compositor: Compositor, part: &Path, context: 
         let io = |source| Error::Io { path: path.clone(), source };
         file.into_inner().map_err(|e| io(e.into_error()))?.sync_all().map_err(io)?;
     }
-    media::write_picture(&part.join("reference.png"), &reference, media::PictureFormat::Png)?;
+    media::write_picture(part.join("reference.png"), &reference, media::PictureFormat::Png)?;
     let meta =
         Meta { frames: done, width: w, height: h, fps: compositor.fps(), renderer: compositor.renderer() };
     let json = serde_json::to_vec_pretty(&meta).map_err(|e| Error::Settings(e.to_string()))?;

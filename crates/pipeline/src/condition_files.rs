@@ -95,7 +95,7 @@ impl ConditionFiles {
     /// # Errors
     /// When the file is damaged.
     pub fn reference(&self) -> Result<RgbImage> {
-        Ok(media::read_picture(&self.reference_path())?)
+        Ok(media::read_picture(self.reference_path())?)
     }
 
     /// Where the reference frame lies.

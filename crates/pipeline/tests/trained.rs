@@ -1,4 +1,5 @@
 //! The demo's trained weights through the normal loaders, against what the trainer computed from the same weights.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use candle_core::{Device, Tensor};
 use dit::condition::LEADING_FRAMES;

@@ -28,7 +28,7 @@ pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Resu
         check.f32(&format!("{name}.pixels"), pixels.dims(), &to_f32(&pixels)?);
         let mut traced = Vec::new();
         let out = model.forward_traced(&pixels, &mut |tensor, value| {
-            traced.push((format!("{name}.{tensor}"), value.clone()))
+            traced.push((format!("{name}.{tensor}"), value.clone()));
         })?;
         check.f32(&format!("{name}.out"), out.dims(), &to_f32(&out)?);
         for (tensor, value) in traced {
