@@ -4,7 +4,7 @@
 //! A [`Config`] and an [`nn::Weights`] cursor go in, tensors come out; nothing here opens a file. A step is
 //! *embed → blocks → head* ([`WanModel::embed`], [`WanModel::run_blocks`], [`WanModel::head`], or all at once
 //! [`WanModel::forward`]), so that a step cache can leave the blocks out. The blocks come from a [`BlockProvider`]: all
-//! in memory, or streamed from their source within a budget. [`plan`](crate::plan) says beforehand what a job takes.
+//! in memory, or streamed from their source within a budget. [`plan`] says beforehand what a job takes.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
