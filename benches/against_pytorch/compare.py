@@ -12,11 +12,11 @@ import sys
 import tempfile
 import time
 
-CASES = "linear/1024,attention/4096,dit_block/1024,vae_encode,vae_decode,umt5_layer/512,clip"
+CASES = "linear/1024,attention/4096,dit_block/1024,vae_encode,vae_decode,small_vae_encode,small_vae_decode,umt5_layer/512,clip"
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("program")
-parser.add_argument("--cases", default=CASES, help=f"default: {CASES}; dit_block/4096 takes long")
+parser.add_argument("--cases", default=CASES, help=f"default: {CASES}; dit_block/4096 and vae_encode/17x480x832 take long")
 parser.add_argument("--dtypes", default="f32,bf16")
 parser.add_argument("--runs", type=int, default=3, help="runs of each side, in turn; the best one counts")
 parser.add_argument("--threads", type=int, default=2)

@@ -225,54 +225,67 @@ class Network:
         walk([self.first, self.blocks, self.last])
 
 
-def encoder(weights, dim=96, z=16):
-    c, blocks, stack = dim, [], weights / "downsamples"
+WAN = dict(dim=96, z=16, mults=(1, 2, 4, 4), blocks=2)
+SMALL = dict(dim=24, z=48, mults=(1, 2, 3, 3), blocks=1)
+
+
+def encoder(weights, dim, z, mults, blocks):
+    c, stack, layers = dim, weights / "downsamples", []
     first = Conv(weights / "conv1", 3, c)
-    for level, mult in enumerate((1, 2, 4, 4)):
-        for _ in range(2):
-            blocks.append(Residual(stack / len(blocks), c, dim * mult))
+    for level, mult in enumerate(mults):
+        for _ in range(blocks):
+            layers.append(Residual(stack / len(layers), c, dim * mult))
             c = dim * mult
         if level < 3:
-            blocks.append(Downsample(stack / len(blocks), c, level > 0))
-    return Network(weights, first, blocks + middle(weights, c), c, 2 * z)
+            layers.append(Downsample(stack / len(layers), c, level > 0))
+    return Network(weights, first, layers + middle(weights, c), c, 2 * z)
 
 
-def decoder(weights, dim=96, z=16):
-    c, blocks, stack = 4 * dim, [], weights / "upsamples"
+def decoder(weights, dim, z, mults, blocks):
+    c, stack, layers = mults[-1] * dim, weights / "upsamples", []
     first = Conv(weights / "conv1", z, c)
     before = middle(weights, c)
-    for level, mult in reversed(list(enumerate((1, 2, 4, 4)))):
-        for _ in range(3):
-            blocks.append(Residual(stack / len(blocks), c, dim * mult))
+    for level, mult in reversed(list(enumerate(mults))):
+        for _ in range(blocks + 1):
+            layers.append(Residual(stack / len(layers), c, dim * mult))
             c = dim * mult
         if level > 0:
-            blocks.append(Upsample(stack / len(blocks), c, level > 1))
+            layers.append(Upsample(stack / len(layers), c, level > 1))
             c //= 2
-    return Network(weights, first, before + blocks, c, 3)
+    return Network(weights, first, before + layers, c, 3)
 
 
-def vae_encode(dtype):
-    w = Weights(dtype)
-    network, conv1 = encoder(w / "encoder"), Conv(w / "conv1", 32, 32, (1, 1, 1))
-    video = input_("video", 1, 3, 5, 256, 256, unit=True).to(dtype)
+def vae_encode(dtype, t=5, height=256, width=256, config=WAN):
+    w, z = Weights(dtype), config["z"]
+    network, conv1 = encoder(w / "encoder", **config), Conv(w / "conv1", 2 * z, 2 * z, (1, 1, 1))
+    video = input_("video", 1, 3, t, height, width, unit=True).to(dtype)
+    chunks = [video[:, :, :1], *video[:, :, 1:].split(4, 2)]
 
     def run():
         network.reset()
-        return torch.cat([conv1(network(part))[:, :16] for part in (video[:, :, :1], video[:, :, 1:])], 2)
+        return torch.cat([conv1(network(part))[:, :z] for part in chunks], 2)
 
     return run
 
 
-def vae_decode(dtype):
-    w = Weights(dtype)
-    network, conv2 = decoder(w / "decoder"), Conv(w / "conv2", 16, 16, (1, 1, 1))
-    latents = input_("latents", 1, 16, 2, 32, 32, unit=True).to(dtype)
+def vae_decode(dtype, t=5, height=256, width=256, config=WAN):
+    w, z = Weights(dtype), config["z"]
+    network, conv2 = decoder(w / "decoder", **config), Conv(w / "conv2", z, z, (1, 1, 1))
+    latents = input_("latents", 1, z, 1 + (t - 1) // 4, height // 8, width // 8, unit=True).to(dtype)
 
     def run():
         network.reset()
-        return torch.cat([network(conv2(latents[:, :, i : i + 1])) for i in (0, 1)], 2).clamp(-1, 1)
+        return torch.cat([network(conv2(part)) for part in latents.split(1, 2)], 2).clamp(-1, 1)
 
     return run
+
+
+def small_vae_encode(dtype, t=17, height=192, width=320):
+    return vae_encode(dtype, t, height, width, SMALL)
+
+
+def small_vae_decode(dtype, t=17, height=192, width=320):
+    return vae_decode(dtype, t, height, width, SMALL)
 
 
 # The encoders
@@ -333,4 +346,4 @@ def clip(dtype, d=1280, heads=16, layers=32):
 def load(name, dtype):
     """The case as a function."""
     kind, _, size = name.partition("/")
-    return globals()[kind](dtype, *([int(size)] if size else []))
+    return globals()[kind](dtype, *(int(n) for n in size.split("x") if n))

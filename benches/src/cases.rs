@@ -18,8 +18,10 @@ pub(crate) fn load(name: &str, dtype: DType) -> Result<Case> {
         ("linear", rows) => linear(&weights, rows.parse()?),
         ("dit_block", tokens) => dit_block(&weights, tokens.parse()?),
         ("attention", tokens) => attention(dtype, tokens.parse()?),
-        ("vae_encode", "") => vae_encode(&weights),
-        ("vae_decode", "") => vae_decode(&weights),
+        ("vae_encode", size) => vae_encode(wan(&weights)?, sizes(size)?.unwrap_or([5, 256, 256])),
+        ("vae_decode", size) => vae_decode(wan(&weights)?, sizes(size)?.unwrap_or([5, 256, 256])),
+        ("small_vae_encode", size) => vae_encode(small(&weights)?, sizes(size)?.unwrap_or([17, 192, 320])),
+        ("small_vae_decode", size) => vae_decode(small(&weights)?, sizes(size)?.unwrap_or([17, 192, 320])),
         ("umt5_layer", tokens) => umt5_layer(&weights, tokens.parse()?),
         ("clip", "") => clip(&weights),
         _ => bail!("no such case"),
@@ -74,23 +76,46 @@ fn unit(x: &Tensor) -> Result<Tensor> {
     Ok((x * (fan_in as f64).sqrt())?)
 }
 
-/// The Wan 2.1 autoencoder with latents as they come out.
-fn vae(weights: &Weights) -> Result<Vae> {
-    let config = vae::Config { mean: vec![0.0; 16], std: vec![1.0; 16], ..vae::Config::wan_2_1() };
-    Ok(Vae::load(&config, weights)?)
+/// `T×H×W`, if it isn't empty.
+fn sizes(text: &str) -> Result<Option<[usize; 3]>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let numbers = text.split('x').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
+    let Ok(sizes) = <[usize; 3]>::try_from(numbers) else { bail!("{text} isn't TxHxW") };
+    Ok(Some(sizes))
 }
 
-/// 5 frames of 256 × 256.
-fn vae_encode(weights: &Weights) -> Result<Case> {
-    let vae = vae(weights)?;
-    let video = unit(&input("video", &[1, 3, 5, 256, 256])?)?;
+/// An autoencoder with latents as they come out.
+fn vae(config: vae::Config, weights: &Weights) -> Result<Vae> {
+    let z = config.z_dim;
+    Ok(Vae::load(&vae::Config { mean: vec![0.0; z], std: vec![1.0; z], ..config }, weights)?)
+}
+
+/// The Wan 2.1 autoencoder.
+fn wan(weights: &Weights) -> Result<Vae> {
+    vae(vae::Config::wan_2_1(), weights)
+}
+
+/// An autoencoder of the size of the demo's.
+fn small(weights: &Weights) -> Result<Vae> {
+    let config =
+        vae::Config { z_dim: 48, dim_mult: vec![1, 2, 3, 3], num_res_blocks: 1, ..vae::Config::small(24) };
+    vae(config, weights)
+}
+
+/// A video of T×H×W.
+fn vae_encode(vae: Vae, [t, h, w]: [usize; 3]) -> Result<Case> {
+    let video = unit(&input("video", &[1, 3, t, h, w])?)?;
     Ok(Box::new(move || Ok(vae.encode(&video, &mut ())?)))
 }
 
-/// 2 latent frames of 32 × 32.
-fn vae_decode(weights: &Weights) -> Result<Case> {
-    let vae = vae(weights)?;
-    let latents = unit(&input("latents", &[1, 16, 2, 32, 32])?)?;
+/// The latents of a video of T×H×W.
+fn vae_decode(vae: Vae, [t, h, w]: [usize; 3]) -> Result<Case> {
+    let config = vae.config();
+    let shape =
+        [1, config.z_dim, config.latent_frames(t), h / config.spatial_factor(), w / config.spatial_factor()];
+    let latents = unit(&input("latents", &shape)?)?;
     Ok(Box::new(move || Ok(vae.decode(&latents, &mut ())?)))
 }
 

@@ -14,26 +14,28 @@ pub(crate) fn tile_f32<S: Simd, const MR: usize, const NP: usize, const VP: usiz
     tile: Tile<'_, f32>,
     c: &mut [f32],
 ) {
-    let a = tile.a[..tile.k * MR].chunks_exact(MR);
+    let a = &tile.a[..tile.k * MR];
     let mut b = [&tile.b[..0]; NP];
     for (j, b) in b.iter_mut().enumerate() {
         *b = &tile.b[j * tile.panel_stride..j * tile.panel_stride + tile.k * PANEL];
     }
     let zero = s.splat(0.0);
     let mut acc = [[[zero; VP]; NP]; MR];
-    for (p, a) in a.enumerate() {
-        let mut bv = [[zero; VP]; NP];
-        for j in 0..NP {
-            let row = &b[j][p * PANEL..p * PANEL + PANEL];
-            for v in 0..VP {
-                bv[j][v] = s.load(&row[v * S::LANES..]);
-            }
-        }
-        for i in 0..MR {
-            let a = s.splat(a[i]);
+    if !s.sums(a, b[0], &mut acc) {
+        for (p, a) in a.chunks_exact(MR).enumerate() {
+            let mut bv = [[zero; VP]; NP];
             for j in 0..NP {
+                let row = &b[j][p * PANEL..p * PANEL + PANEL];
                 for v in 0..VP {
-                    acc[i][j][v] = s.fma(a, bv[j][v], acc[i][j][v]);
+                    bv[j][v] = s.load(&row[v * S::LANES..]);
+                }
+            }
+            for i in 0..MR {
+                let a = s.splat(a[i]);
+                for j in 0..NP {
+                    for v in 0..VP {
+                        acc[i][j][v] = s.fma(a, bv[j][v], acc[i][j][v]);
+                    }
                 }
             }
         }

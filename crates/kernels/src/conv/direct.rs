@@ -6,11 +6,11 @@
 //! [`super::tile`] with a segment per frame and kernel row.
 #![expect(unsafe_code, reason = "hands the band to the product as pointers")]
 
-use super::dispatch::{Job, Target, for_each_block, panels, per_level};
+use super::ConvShape;
+use super::dispatch::{Job, Target, for_each_block, panel_width, per_level};
 use super::rows::{Run, load_run};
 use super::simd::Simd;
-use super::tile::{Product, product};
-use super::{ConvShape, PANEL};
+use super::tile::Product;
 use crate::scratch::Lined;
 
 /// Output columns of a block at most.
@@ -19,11 +19,15 @@ const COLUMNS: usize = 64;
 const ROWS: usize = 8;
 /// Floats of a band and of a block's result, each, that fit beside each other in a second-level cache.
 const BAND: usize = 64 * 1024;
+/// Floats of a cache line.
+const LINE: usize = 16;
 
-/// Weights as panels `[panels][kt·kh][kw·c_in][PANEL]`.
+/// Weights as panels `[panels][kt·kh][kw·c_in][width]`.
 #[derive(Debug)]
 pub(super) struct Direct {
     panels: Lined<f32>,
+    /// Output features of a panel.
+    width: usize,
 }
 
 /// How a frame is cut into blocks.
@@ -38,11 +42,11 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(job: &Job<'_>) -> Self {
+    fn new(job: &Job<'_>, panel_width: usize) -> Self {
         let ([kt, kh, kw], [_, sh, sw]) = (job.shape.kernel, job.shape.stride);
         let (h, w) = job.size;
         let columns = w.min(COLUMNS);
-        let wide = panels(job.shape.c_out) * PANEL;
+        let wide = job.shape.c_out.next_multiple_of(panel_width);
         let band = |rows: usize| kt * ((rows - 1) * sh + kh) * ((columns - 1) * sw + kw) * job.shape.c_in;
         let fits = |rows: &usize| band(*rows) <= BAND && rows * columns * wide <= BAND;
         let rows = (2..=ROWS.min(h)).take_while(fits).last().unwrap_or(1);
@@ -51,7 +55,7 @@ impl Grid {
             columns,
             blocks_y: h.div_ceil(rows),
             blocks_x: w.div_ceil(columns),
-            band: band(rows).next_multiple_of(PANEL), // so that the result behind it starts a cache line
+            band: band(rows).next_multiple_of(LINE), // so that the result behind it starts a cache line
             result: rows * columns * wide,
         }
     }
@@ -62,16 +66,17 @@ impl Direct {
         let [kt, kh, kw] = shape.kernel;
         let taps = kt * kh * kw;
         let depth = taps * shape.c_in;
-        let mut packed = Lined::zeros(panels(shape.c_out) * depth * PANEL);
+        let width = panel_width(shape.c_out);
+        let mut packed = Lined::zeros(shape.c_out.next_multiple_of(width) * depth);
         for o in 0..shape.c_out {
             for c in 0..shape.c_in {
                 for tap in 0..taps {
-                    let at = ((o / PANEL) * depth + tap * shape.c_in + c) * PANEL + o % PANEL;
+                    let at = ((o / width) * depth + tap * shape.c_in + c) * width + o % width;
                     packed[at] = weight[(o * shape.c_in + c) * taps + tap];
                 }
             }
         }
-        Self { panels: packed }
+        Self { panels: packed, width }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -79,7 +84,7 @@ impl Direct {
     }
 
     pub(super) fn run(&self, job: &Job<'_>, target: &Target<'_>) {
-        let grid = Grid::new(job);
+        let grid = Grid::new(job, self.width);
         let blocks = grid.blocks_y * grid.blocks_x * target.frames();
         for_each_block(blocks, grid.band + grid.result, |block, scratch| {
             run_block(self, job, target, grid, block, scratch);
@@ -87,7 +92,7 @@ impl Direct {
     }
 }
 
-per_level!(run_block(
+per_level!(run_block[direct.width](
     direct: &Direct,
     job: &Job<'_>,
     target: &Target<'_>,
@@ -135,8 +140,9 @@ unsafe fn convolve_block<S: Simd>(
         }
     }
 
-    let n_panels = panels(job.shape.c_out);
-    let ldc = n_panels * PANEL;
+    let width = direct.width;
+    let n_panels = job.shape.c_out.div_ceil(width);
+    let ldc = n_panels * width;
     // Without a spatial kernel or stride the rows of a band follow each other, and one product does them all.
     let pointwise = kh == 1 && kw == 1 && sh == 1 && sw == 1;
     let (products, m) = if pointwise { (1, rows * columns) } else { (rows, columns) };
@@ -157,14 +163,15 @@ unsafe fn convolve_block<S: Simd>(
             m,
             k: kw * c_in,
             b: direct.panels.as_ptr(),
-            b_stride: kt * kh * kw * c_in * PANEL,
+            b_stride: kt * kh * kw * c_in * width,
+            width,
             panels: n_panels,
             c: c.as_mut_ptr(),
             ldc,
         };
         // SAFETY: row i of a segment ends at (columns - 1)·sw·c_in + kw·c_in = row_len of its band row (pointwise: of
         // the frame's rows); panels and result have the sizes stated; the caller vouches for the CPU.
-        unsafe { product::<S>(&p) };
+        unsafe { S::product(&p) };
     }
     for i in 0..rows * columns {
         let pixel = (y0 + i / columns) * w + x0 + i % columns;

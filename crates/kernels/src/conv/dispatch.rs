@@ -6,14 +6,16 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{ConvShape, Frame, FrameMut, Input, PANEL};
+use super::simd::Simd;
+use super::{ConvShape, Frame, FrameMut, Input};
+use crate::Level;
 use crate::scratch::{SLACK, to_line};
 
 /// One call: what to read and how.
 pub(super) struct Job<'a> {
     pub(super) shape: &'a ConvShape,
     pub(super) input: &'a Input<'a>,
-    /// Padded to whole panels.
+    /// Padded by a whole vector and more.
     pub(super) bias: &'a [f32],
     /// Output height and width.
     pub(super) size: (usize, usize),
@@ -87,6 +89,38 @@ impl<'a> Target<'a> {
             }
         }
     }
+
+    /// Are frame `t` and what is added to it f32, so that [`Target::store_vector`] may write it?
+    pub(super) fn takes_vectors(&self, t: usize) -> bool {
+        let plain = self.residual.is_none_or(|r| matches!(r[t], Frame::F32(_)));
+        plain && matches!(self.out[t], OutFrame::F32(_))
+    }
+
+    /// Writes `v + bias + residual` to a vector of channels from `channel` on of pixel number `pixel` of frame `t`.
+    ///
+    /// # Safety
+    /// The CPU has `S`, the frame takes vectors, the pixel lies in it and has a whole vector there, and no other thread
+    /// writes the pixel.
+    #[inline(always)]
+    pub(super) unsafe fn store_vector<S: Simd>(
+        &self,
+        job: &Job<'_>,
+        t: usize,
+        pixel: usize,
+        channel: usize,
+        v: S::V,
+    ) {
+        let at = pixel * job.shape.c_out + channel;
+        let OutFrame::F32(out) = self.out[t] else { unreachable!("a frame of bf16") };
+        // SAFETY: the caller's; residual frames have the size of output frames, the bias is longer than a pixel.
+        unsafe {
+            let mut v = v;
+            if let Some(Frame::F32(residual)) = self.residual.map(|r| r[t]) {
+                v = S::add(v, S::load(residual.as_ptr().add(at)));
+            }
+            S::store(out.add(at), S::add(v, S::load(job.bias.as_ptr().add(channel))));
+        }
+    }
 }
 
 /// Nearest even, without branches.
@@ -136,14 +170,25 @@ pub(super) fn for_each_block(blocks: usize, scratch: usize, work: impl Fn(usize,
     });
 }
 
-/// Panels for that many features.
-pub(super) fn panels(c_out: usize) -> usize {
-    c_out.div_ceil(PANEL)
+/// Output features of a weight panel: what wastes least of the registers of the level in use.
+pub(super) fn panel_width(c_out: usize) -> usize {
+    match crate::level() {
+        Level::Avx512 | Level::Avx512Bf16 => 16,
+        _ if c_out <= 8 => 8,
+        _ if c_out.next_multiple_of(24) <= c_out.next_multiple_of(16) => 24,
+        _ => 16,
+    }
 }
 
-/// Defines `$name(args)`, which runs `$generic::<S>(args)` compiled for the level in use.
+/// A multiple of the lanes of every vector type that works on panels of that width.
+pub(super) fn lanes(panel_width: usize) -> usize {
+    if panel_width == 16 { 16 } else { 8 }
+}
+
+/// Defines `$name(args)`, which runs `$generic::<S>(args)` compiled for the level in use. Panels that aren't 16 wide, from
+/// weights packed at a lower level, keep AVX-512 at vectors of 8 lanes.
 macro_rules! per_level {
-    ($name:ident($($arg:ident: $ty:ty),* $(,)?) => $generic:ident) => {
+    ($name:ident[$width:expr]($($arg:ident: $ty:ty),* $(,)?) => $generic:ident) => {
         fn $name($($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             {
@@ -158,10 +203,12 @@ macro_rules! per_level {
                     unsafe { $generic::<crate::conv::simd::Avx2>($($arg),*) }
                 }
                 match crate::level() {
-                    // SAFETY: a level in use is supported (`set_level` and `detected_level` check it).
-                    crate::Level::Avx512 | crate::Level::Avx512Bf16 => return unsafe { avx512($($arg),*) },
-                    // SAFETY: as above.
-                    crate::Level::Avx2 => return unsafe { avx2($($arg),*) },
+                    crate::Level::Avx512 | crate::Level::Avx512Bf16 if $width == 16 => {
+                        // SAFETY: a level in use is supported (`set_level` and `detected_level` check it).
+                        return unsafe { avx512($($arg),*) };
+                    }
+                    // SAFETY: as above; every CPU with AVX-512 has AVX2 and FMA, and `Level` asks for both.
+                    crate::Level::Avx2 | crate::Level::Avx512 | crate::Level::Avx512Bf16 => return unsafe { avx2($($arg),*) },
                     _ => {}
                 }
             }

@@ -31,9 +31,6 @@ pub use reference::conv_reference;
 use direct::Direct;
 use winograd::Winograd;
 
-/// Output features of a weight panel: a whole number of registers on every instruction set.
-const PANEL: usize = 16;
-
 /// One frame `[H, W, C]` to read.
 #[derive(Clone, Copy, Debug)]
 pub enum Frame<'a> {
@@ -236,7 +233,7 @@ impl Conv {
             bias.is_none_or(|b| b.len() == shape.c_out),
             "bias doesn't have a value for each output channel"
         );
-        let mut padded = vec![0.0; shape.c_out.next_multiple_of(PANEL)];
+        let mut padded = vec![0.0; shape.c_out + 24];
         if let Some(bias) = bias {
             padded[..shape.c_out].copy_from_slice(bias);
         }

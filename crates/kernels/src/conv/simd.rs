@@ -1,6 +1,8 @@
 //! The vectors that the convolution kernels are written in: one trait, an implementation for each instruction set.
 #![expect(unsafe_code, reason = "vector intrinsics")]
 
+use super::tile::{self, Product};
+
 /// A vector of `f32` lanes.
 ///
 /// # Safety
@@ -10,7 +12,7 @@
 pub(super) trait Simd: Copy + 'static {
     /// The register.
     type V: Copy;
-    /// Lanes of a register; divides [`super::PANEL`].
+    /// Lanes of a register: 16, or a divisor of 8.
     const LANES: usize;
     /// All lanes the same.
     unsafe fn splat(x: f32) -> Self::V;
@@ -38,6 +40,93 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn pow2(n: Self::V) -> Self::V;
     /// Sum of the lanes.
     unsafe fn sum(a: Self::V) -> f32;
+
+    /// [`super::tile::product`], compiled once for the instruction set.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn product(p: &Product<'_>);
+
+    /// [`super::tile::product_pair`], compiled once for the instruction set.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn product_pair(p: &Product<'_>, c2: *mut f32);
+
+    /// `acc[i][v] += Σ_k rows[i][k] · b[k·step + v·next ..]`
+    ///
+    /// # Safety
+    /// `rows` are valid for `k` elements, `b` for all vectors at those offsets.
+    #[inline(always)]
+    unsafe fn accumulate<const MR: usize, const NV: usize>(
+        rows: &[*const f32; MR],
+        k: usize,
+        b: *const f32,
+        next: usize,
+        step: usize,
+        acc: &mut [[Self::V; NV]; MR],
+    ) {
+        // SAFETY: the caller's.
+        unsafe { accumulate::<Self, MR, NV>(rows, k, b, next, step, acc) };
+    }
+}
+
+/// [`Simd::accumulate`] as the compiler arranges it.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
+    rows: &[*const f32; MR],
+    k: usize,
+    b: *const f32,
+    next: usize,
+    step: usize,
+    acc: &mut [[S::V; NV]; MR],
+) {
+    let mut b = b;
+    for k in 0..k {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut bv = [S::splat(0.0); NV];
+            for (v, bv) in bv.iter_mut().enumerate() {
+                *bv = S::load(b.wrapping_add(v * next));
+            }
+            for (acc, row) in acc.iter_mut().zip(rows) {
+                let x = S::splat(row.wrapping_add(k).read_unaligned());
+                for (acc, bv) in acc.iter_mut().zip(bv) {
+                    *acc = S::fma(x, bv, *acc);
+                }
+            }
+        }
+        b = b.wrapping_add(step);
+    }
+}
+
+/// Defines the products of an instruction set as functions compiled for it.
+macro_rules! products {
+    ($this:ty $(, $feature:literal)?) => {
+        #[inline(always)]
+        unsafe fn product(p: &Product<'_>) {
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn compiled(p: &Product<'_>) {
+                // SAFETY: the caller's.
+                unsafe { tile::product::<$this>(p) }
+            }
+            // SAFETY: the caller's; the CPU has what the implementing type is named after.
+            unsafe { compiled(p) }
+        }
+        #[inline(always)]
+        unsafe fn product_pair(p: &Product<'_>, c2: *mut f32) {
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn compiled(p: &Product<'_>, c2: *mut f32) {
+                // SAFETY: the caller's.
+                unsafe { tile::product_pair::<$this>(p, c2) }
+            }
+            // SAFETY: the caller's; the CPU has what the implementing type is named after.
+            unsafe { compiled(p, c2) }
+        }
+    };
 }
 
 /// `exp(x)` for lanes in -87..=88, clamped outside; relative error below 2e-7.
@@ -62,13 +151,13 @@ pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
     }
 }
 
-/// Plain Rust, sixteen lanes.
+/// Plain Rust, eight lanes.
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
 
 macro_rules! lanes {
     ($f:expr) => {{
-        let mut out = [0.0_f32; 16];
+        let mut out = [0.0_f32; 8];
         for (i, o) in out.iter_mut().enumerate() {
             *o = $f(i);
         }
@@ -77,20 +166,20 @@ macro_rules! lanes {
 }
 
 impl Simd for Portable {
-    type V = [f32; 16];
-    const LANES: usize = 16;
+    type V = [f32; 8];
+    const LANES: usize = 8;
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {
-        [x; 16]
+        [x; 8]
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self::V {
-        // SAFETY: valid for 16 elements; an array has the alignment of its element.
+        // SAFETY: valid for 8 elements; an array has the alignment of its element.
         unsafe { *p.cast() }
     }
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: Self::V) {
-        // SAFETY: valid for 16 elements; an array has the alignment of its element.
+        // SAFETY: valid for 8 elements; an array has the alignment of its element.
         unsafe { *p.cast() = v }
     }
     #[inline(always)]
@@ -134,11 +223,13 @@ impl Simd for Portable {
     unsafe fn sum(a: Self::V) -> f32 {
         a.iter().sum()
     }
+    products!(Portable);
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Simd;
+    use super::{Product, Simd, accumulate, tile};
+    use std::arch::asm;
     use std::arch::x86_64::*;
 
     /// AVX2 with FMA.
@@ -215,10 +306,162 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn sum(a: __m256) -> f32 {
-            let mut lanes = [0.0; 8];
-            // SAFETY: see above; the array has eight elements.
-            unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), a) };
-            lanes.iter().sum()
+            // SAFETY: see above.
+            unsafe {
+                let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+            }
+        }
+        products!(Avx2, "avx2,fma");
+
+        #[inline(always)]
+        unsafe fn accumulate<const MR: usize, const NV: usize>(
+            rows: &[*const f32; MR],
+            k: usize,
+            b: *const f32,
+            next: usize,
+            step: usize,
+            acc: &mut [[__m256; NV]; MR],
+        ) {
+            // SAFETY: see above; the caller vouches for the pointers.
+            unsafe {
+                match (MR, NV) {
+                    (4, 3) if (k > 0, next, step) == (true, 8, 24) => {
+                        accumulate_4x3(std::array::from_fn(|i| rows[i]), k, b, acc.as_flattened_mut());
+                    }
+                    (6, 2) if (k > 0, next, step) == (true, 8, 16) => {
+                        accumulate_6x2(std::array::from_fn(|i| rows[i]), k, b, acc.as_flattened_mut());
+                    }
+                    _ => accumulate::<Self, MR, NV>(rows, k, b, next, step, acc),
+                }
+            }
+        }
+    }
+
+    /// 4 rows by 3 vectors in the registers' order: 12 sums, 3 weights and a factor. (The compiler moves sums
+    /// between registers and the stack.)
+    ///
+    /// # Safety
+    /// The CPU has AVX2 and FMA, `rows` are valid for `k` elements and `b` for `24·k`; `k` isn't 0.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn accumulate_4x3(rows: [*const f32; 4], k: usize, b: *const f32, acc: &mut [__m256]) {
+        let acc = &mut acc[..12];
+        // SAFETY: reads rows and weights as the caller vouches for, and changes the registers it names alone.
+        unsafe {
+            asm!(
+                "2:",
+                "vmovups {b0}, ymmword ptr [{b}]",
+                "vmovups {b1}, ymmword ptr [{b} + 32]",
+                "vmovups {b2}, ymmword ptr [{b} + 64]",
+                "vbroadcastss {x}, dword ptr [{r0} + 4*{k}]",
+                "vfmadd231ps {a00}, {x}, {b0}",
+                "vfmadd231ps {a01}, {x}, {b1}",
+                "vfmadd231ps {a02}, {x}, {b2}",
+                "vbroadcastss {x}, dword ptr [{r1} + 4*{k}]",
+                "vfmadd231ps {a10}, {x}, {b0}",
+                "vfmadd231ps {a11}, {x}, {b1}",
+                "vfmadd231ps {a12}, {x}, {b2}",
+                "vbroadcastss {x}, dword ptr [{r2} + 4*{k}]",
+                "vfmadd231ps {a20}, {x}, {b0}",
+                "vfmadd231ps {a21}, {x}, {b1}",
+                "vfmadd231ps {a22}, {x}, {b2}",
+                "vbroadcastss {x}, dword ptr [{r3} + 4*{k}]",
+                "vfmadd231ps {a30}, {x}, {b0}",
+                "vfmadd231ps {a31}, {x}, {b1}",
+                "vfmadd231ps {a32}, {x}, {b2}",
+                "add {b}, 96",
+                "inc {k}",
+                "jnz 2b",
+                b = inout(reg) b => _,
+                k = inout(reg) k.cast_signed().wrapping_neg() => _,
+                r0 = in(reg) rows[0].wrapping_add(k),
+                r1 = in(reg) rows[1].wrapping_add(k),
+                r2 = in(reg) rows[2].wrapping_add(k),
+                r3 = in(reg) rows[3].wrapping_add(k),
+                b0 = out(ymm_reg) _,
+                b1 = out(ymm_reg) _,
+                b2 = out(ymm_reg) _,
+                x = out(ymm_reg) _,
+                a00 = inout(ymm_reg) acc[0],
+                a01 = inout(ymm_reg) acc[1],
+                a02 = inout(ymm_reg) acc[2],
+                a10 = inout(ymm_reg) acc[3],
+                a11 = inout(ymm_reg) acc[4],
+                a12 = inout(ymm_reg) acc[5],
+                a20 = inout(ymm_reg) acc[6],
+                a21 = inout(ymm_reg) acc[7],
+                a22 = inout(ymm_reg) acc[8],
+                a30 = inout(ymm_reg) acc[9],
+                a31 = inout(ymm_reg) acc[10],
+                a32 = inout(ymm_reg) acc[11],
+                options(nostack, readonly),
+            );
+        }
+    }
+
+    /// 6 rows by 2 vectors in the registers' order: 12 sums, 2 weights and a factor. (The compiler moves sums
+    /// between registers and the stack.)
+    ///
+    /// # Safety
+    /// The CPU has AVX2 and FMA, `rows` are valid for `k` elements and `b` for `16·k`; `k` isn't 0.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn accumulate_6x2(rows: [*const f32; 6], k: usize, b: *const f32, acc: &mut [__m256]) {
+        let acc = &mut acc[..12];
+        // SAFETY: reads rows and weights as the caller vouches for, and changes the registers it names alone.
+        unsafe {
+            asm!(
+                "2:",
+                "vmovups {b0}, ymmword ptr [{b}]",
+                "vmovups {b1}, ymmword ptr [{b} + 32]",
+                "vbroadcastss {x}, dword ptr [{r0} + 4*{k}]",
+                "vfmadd231ps {a00}, {x}, {b0}",
+                "vfmadd231ps {a01}, {x}, {b1}",
+                "vbroadcastss {x}, dword ptr [{r1} + 4*{k}]",
+                "vfmadd231ps {a10}, {x}, {b0}",
+                "vfmadd231ps {a11}, {x}, {b1}",
+                "vbroadcastss {x}, dword ptr [{r2} + 4*{k}]",
+                "vfmadd231ps {a20}, {x}, {b0}",
+                "vfmadd231ps {a21}, {x}, {b1}",
+                "vbroadcastss {x}, dword ptr [{r3} + 4*{k}]",
+                "vfmadd231ps {a30}, {x}, {b0}",
+                "vfmadd231ps {a31}, {x}, {b1}",
+                "vbroadcastss {x}, dword ptr [{r4} + 4*{k}]",
+                "vfmadd231ps {a40}, {x}, {b0}",
+                "vfmadd231ps {a41}, {x}, {b1}",
+                "vbroadcastss {x}, dword ptr [{r5} + 4*{k}]",
+                "vfmadd231ps {a50}, {x}, {b0}",
+                "vfmadd231ps {a51}, {x}, {b1}",
+                "add {b}, 64",
+                "inc {k}",
+                "jnz 2b",
+                b = inout(reg) b => _,
+                k = inout(reg) k.cast_signed().wrapping_neg() => _,
+                r0 = in(reg) rows[0].wrapping_add(k),
+                r1 = in(reg) rows[1].wrapping_add(k),
+                r2 = in(reg) rows[2].wrapping_add(k),
+                r3 = in(reg) rows[3].wrapping_add(k),
+                r4 = in(reg) rows[4].wrapping_add(k),
+                r5 = in(reg) rows[5].wrapping_add(k),
+                b0 = out(ymm_reg) _,
+                b1 = out(ymm_reg) _,
+                x = out(ymm_reg) _,
+                a00 = inout(ymm_reg) acc[0],
+                a01 = inout(ymm_reg) acc[1],
+                a10 = inout(ymm_reg) acc[2],
+                a11 = inout(ymm_reg) acc[3],
+                a20 = inout(ymm_reg) acc[4],
+                a21 = inout(ymm_reg) acc[5],
+                a30 = inout(ymm_reg) acc[6],
+                a31 = inout(ymm_reg) acc[7],
+                a40 = inout(ymm_reg) acc[8],
+                a41 = inout(ymm_reg) acc[9],
+                a50 = inout(ymm_reg) acc[10],
+                a51 = inout(ymm_reg) acc[11],
+                options(nostack, readonly),
+            );
         }
     }
 
@@ -299,6 +542,7 @@ mod x86 {
             // SAFETY: see above.
             unsafe { _mm512_reduce_add_ps(a) }
         }
+        products!(Avx512, "avx512f");
     }
 }
 #[cfg(target_arch = "x86_64")]
@@ -306,7 +550,7 @@ pub(super) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "aarch64")]
 mod arm {
-    use super::Simd;
+    use super::{Product, Simd, tile};
     use std::arch::aarch64::*;
 
     /// NEON of 64-bit Arm.
@@ -386,6 +630,7 @@ mod arm {
             // SAFETY: see above.
             unsafe { vaddvq_f32(a) }
         }
+        products!(Neon, "neon");
     }
 }
 #[cfg(target_arch = "aarch64")]

@@ -1,7 +1,7 @@
 //! The matrix product at the bottom of every convolution: rows read where they lie, weights in panels.
 //!
 //! ```text
-//! for each group of panels (16 output features each)
+//! for each group of panels (8, 16 or 24 output features each)
 //!   for each MR rows
 //!     acc[MR][NV] = 0                                  registers
 //!     for each segment s                               a kernel row of the filter, or a frame
@@ -13,7 +13,6 @@
     reason = "reads rows and panels through pointers; bounds are the caller's, stated on each function"
 )]
 
-use super::PANEL;
 use super::simd::Simd;
 
 /// One product `c = Σ_s a[s] · b[s]`, `m` rows by all panels.
@@ -28,56 +27,61 @@ pub(super) struct Product<'a> {
     pub(super) m: usize,
     /// Length of a segment's row.
     pub(super) k: usize,
-    /// Panels `[panels][blocks·k][PANEL]`.
+    /// Panels `[panels][blocks·k][width]`.
     pub(super) b: *const f32,
     /// Elements from a panel to the next.
     pub(super) b_stride: usize,
     /// Number of panels.
     pub(super) panels: usize,
-    /// Result, `[m][panels·PANEL]` with rows `ldc` apart.
+    /// Output features of a panel: 8, 16 or 24; 16 alone for vectors of 16 lanes.
+    pub(super) width: usize,
+    /// Result, `[m][panels·width]` with rows `ldc` apart.
     pub(super) c: *mut f32,
     /// Elements from a row of the result to the next.
     pub(super) ldc: usize,
 }
 
-/// Computes a product.
+/// Calls `$rows` for every group of panels, with the tile that suits the registers: 32 with AVX-512 (8 rows × 3 vectors
+/// + 3 + 1) and NEON (4 × 6 + 6 + 1, 4 × 4 + 4 + 1), 16 with AVX2 (4 × 3 + 3 + 1, 6 × 2 + 2 + 1, 12 × 1 + 1 + 1).
+macro_rules! for_panels {
+    ($p:ident, $rows:ident($($arg:ident),*)) => {{
+        let mut panel = 0;
+        if S::LANES == 16 {
+            while panel + 3 <= $p.panels {
+                $rows::<S, 8, 3>($p, $($arg,)* panel);
+                panel += 3;
+            }
+            if panel + 2 <= $p.panels {
+                $rows::<S, 8, 2>($p, $($arg,)* panel);
+                panel += 2;
+            }
+            if panel < $p.panels {
+                $rows::<S, 8, 1>($p, $($arg,)* panel);
+            }
+        } else {
+            while panel < $p.panels {
+                match (S::LANES, $p.width) {
+                    (8, 24) => $rows::<S, 4, 3>($p, $($arg,)* panel),
+                    (8, 16) => $rows::<S, 6, 2>($p, $($arg,)* panel),
+                    (8, _) => $rows::<S, 12, 1>($p, $($arg,)* panel),
+                    (_, 24) => $rows::<S, 4, 6>($p, $($arg,)* panel),
+                    (_, 16) => $rows::<S, 4, 4>($p, $($arg,)* panel),
+                    _ => $rows::<S, 8, 2>($p, $($arg,)* panel),
+                }
+                panel += 1;
+            }
+        }
+    }};
+}
+
+/// Computes a product; the body of [`Simd::product`].
 ///
 /// # Safety
 /// All pointers are valid for what [`Product`] describes, `c` doesn't overlap `a` or `b`, and the CPU has `S`.
 #[inline(always)]
 pub(super) unsafe fn product<S: Simd>(p: &Product<'_>) {
-    let mut panel = 0;
-    // Registers: 32 with AVX-512 (8 rows × 3 vectors + 3 + 1) and NEON (4 × 4 + 4 + 1), 16 with AVX2 (6 × 2 + 2 + 1).
-    // SAFETY: the caller's; panels [panel, panel + n) exist by the loop's condition.
-    unsafe {
-        match S::LANES {
-            16 => {
-                while panel + 3 <= p.panels {
-                    rows::<S, 8, 3>(p, panel);
-                    panel += 3;
-                }
-                if panel + 2 <= p.panels {
-                    rows::<S, 8, 2>(p, panel);
-                    panel += 2;
-                }
-                if panel < p.panels {
-                    rows::<S, 8, 1>(p, panel);
-                }
-            }
-            8 => {
-                while panel < p.panels {
-                    rows::<S, 6, 2>(p, panel);
-                    panel += 1;
-                }
-            }
-            _ => {
-                while panel < p.panels {
-                    rows::<S, 4, 4>(p, panel);
-                    panel += 1;
-                }
-            }
-        }
-    }
+    // SAFETY: the caller's; panels [panel, panel + n) exist by the loops' conditions.
+    unsafe { for_panels!(p, rows()) };
 }
 
 #[inline(always)]
@@ -88,6 +92,10 @@ unsafe fn rows<S: Simd, const MR: usize, const NV: usize>(p: &Product<'_>, panel
         while i + MR <= p.m {
             tile::<S, MR, NV>(p, panel, i);
             i += MR;
+        }
+        if MR > 8 && i + 8 <= p.m {
+            tile::<S, 8, NV>(p, panel, i);
+            i += 8;
         }
         if MR > 4 && i + 4 <= p.m {
             tile::<S, 4, NV>(p, panel, i);
@@ -115,7 +123,7 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(p: &Product<'_>, panel
         }
         for (i, acc) in acc.iter().enumerate() {
             for (v, &acc) in acc.iter().enumerate() {
-                S::store(p.c.add((row + i) * p.ldc + panel * PANEL + v * S::LANES), acc);
+                S::store(p.c.add((row + i) * p.ldc + panel * p.width + v * S::LANES), acc);
             }
         }
     }
@@ -130,32 +138,17 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
     (a, block): (*const f32, usize),
     acc: &mut [[S::V; NV]; MR],
 ) {
-    let per_panel = PANEL / S::LANES;
-    // Addresses by `wrapping_add` and no index arithmetic inside: builds with debug assertions check `add` and `*`.
+    // A vector of 16 lanes is a panel; shorter ones are parts of one.
+    let next = if S::LANES == 16 { p.b_stride } else { S::LANES };
     let a = a.wrapping_add(row * p.lda);
     let rows: [*const f32; MR] = std::array::from_fn(|i| a.wrapping_add(i * p.lda));
-    let offsets: [usize; NV] =
-        std::array::from_fn(|v| (v / per_panel) * p.b_stride + (v % per_panel) * S::LANES);
-    let mut b = p.b.wrapping_add(panel * p.b_stride + block * p.k * PANEL);
-    for k in 0..p.k {
-        // SAFETY: as in `tile`.
-        unsafe {
-            let mut bv = [S::splat(0.0); NV];
-            for (bv, &offset) in bv.iter_mut().zip(&offsets) {
-                *bv = S::load(b.wrapping_add(offset));
-            }
-            for (acc, row) in acc.iter_mut().zip(&rows) {
-                let x = S::splat(row.wrapping_add(k).read_unaligned());
-                for (acc, bv) in acc.iter_mut().zip(bv) {
-                    *acc = S::fma(x, bv, *acc);
-                }
-            }
-        }
-        b = b.wrapping_add(PANEL);
-    }
+    let b = p.b.wrapping_add(panel * p.b_stride + block * p.k * p.width);
+    // SAFETY: as in `tile`.
+    unsafe { S::accumulate(&rows, p.k, b, next, p.width, acc) };
 }
 
-/// Two products that share two of their three terms: the F(2, 3) of the temporal direction.
+/// Two products that share two of their three terms: the F(2, 3) of the temporal direction. The body of
+/// [`Simd::product_pair`].
 ///
 /// With segments `d0 d1 d2 d3` (one row block each): `c = d0·u0 + d1·u1 + d2·u2`, `c2 = d1·u1 - d2·u2 + d3·u3`.
 ///
@@ -163,37 +156,8 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
 /// As [`product`], with four segments; `c2` is like `p.c` and overlaps nothing.
 #[inline(always)]
 pub(super) unsafe fn product_pair<S: Simd>(p: &Product<'_>, c2: *mut f32) {
-    let mut panel = 0;
-    // SAFETY: the caller's; panels [panel, panel + n) exist by the loop's condition.
-    unsafe {
-        match S::LANES {
-            16 => {
-                while panel + 3 <= p.panels {
-                    rows_pair::<S, 8, 3>(p, c2, panel);
-                    panel += 3;
-                }
-                if panel + 2 <= p.panels {
-                    rows_pair::<S, 8, 2>(p, c2, panel);
-                    panel += 2;
-                }
-                if panel < p.panels {
-                    rows_pair::<S, 8, 1>(p, c2, panel);
-                }
-            }
-            8 => {
-                while panel < p.panels {
-                    rows_pair::<S, 6, 2>(p, c2, panel);
-                    panel += 1;
-                }
-            }
-            _ => {
-                while panel < p.panels {
-                    rows_pair::<S, 4, 4>(p, c2, panel);
-                    panel += 1;
-                }
-            }
-        }
-    }
+    // SAFETY: the caller's; panels [panel, panel + n) exist by the loops' conditions.
+    unsafe { for_panels!(p, rows_pair(c2)) };
 }
 
 #[inline(always)]
@@ -204,6 +168,10 @@ unsafe fn rows_pair<S: Simd, const MR: usize, const NV: usize>(p: &Product<'_>, 
         while i + MR <= p.m {
             tile_pair::<S, MR, NV>(p, c2, panel, i);
             i += MR;
+        }
+        if MR > 8 && i + 8 <= p.m {
+            tile_pair::<S, 8, NV>(p, c2, panel, i);
+            i += 8;
         }
         if MR > 4 && i + 4 <= p.m {
             tile_pair::<S, 4, NV>(p, c2, panel, i);
@@ -227,7 +195,7 @@ unsafe fn tile_pair<S: Simd, const MR: usize, const NV: usize>(
     panel: usize,
     row: usize,
 ) {
-    let at = |i: usize, v: usize| (row + i) * p.ldc + panel * PANEL + v * S::LANES;
+    let at = |i: usize, v: usize| (row + i) * p.ldc + panel * p.width + v * S::LANES;
     // SAFETY: as in `tile`; both results have the same shape.
     unsafe {
         let mut acc = [[S::splat(0.0); NV]; MR];

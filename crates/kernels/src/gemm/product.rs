@@ -53,6 +53,15 @@ pub(crate) struct F32;
 #[derive(Clone, Copy)]
 pub(crate) struct Bf16Pairs;
 
+/// Packs the first `N` columns of rows `stride` apart; no call for each row, as a copy of unknown length would be.
+#[inline(always)]
+fn copy_columns<const N: usize>(rows: &[f32], stride: usize, dst: &mut [f32]) {
+    for (p, dst) in dst.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+        let (first, _) = rows[p * stride..].as_chunks::<N>();
+        *dst = first[0];
+    }
+}
+
 impl Product for F32 {
     type T = f32;
     const STEPS: usize = 1;
@@ -89,9 +98,16 @@ impl Product for F32 {
     fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [f32]) {
         for (strip, dst) in dst[..a.cols.div_ceil(mr) * mr * kc].chunks_exact_mut(mr * kc).enumerate() {
             let cols = mr.min(a.cols - strip * mr);
-            for (p, dst) in dst.chunks_exact_mut(mr).enumerate() {
-                dst[..cols].copy_from_slice(&a.data[p * a.row_stride + strip * mr..][..cols]);
-                dst[cols..].fill(0.0);
+            let from = &a.data[strip * mr..];
+            match (mr, cols) {
+                (6, 6) => copy_columns::<6>(from, a.row_stride, dst),
+                (8, 8) => copy_columns::<8>(from, a.row_stride, dst),
+                _ => {
+                    for (p, dst) in dst.chunks_exact_mut(mr).enumerate() {
+                        dst[..cols].copy_from_slice(&from[p * a.row_stride..][..cols]);
+                        dst[cols..].fill(0.0);
+                    }
+                }
             }
         }
     }

@@ -159,6 +159,20 @@ impl Simd for Avx2 {
         lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
 
+    #[inline(always)]
+    fn sums<const MR: usize, const NP: usize, const VP: usize>(
+        self,
+        a: &[f32],
+        b: &[f32],
+        acc: &mut [[[__m256; VP]; NP]; MR],
+    ) -> bool {
+        if (MR, NP, VP) != (6, 1, 2) || a.is_empty() {
+            return false;
+        }
+        avx2!(sums_6x2(a, b, acc.as_flattened_mut().as_flattened_mut()));
+        true
+    }
+
     impl_tile!(2: (1, 1), (2, 1), (4, 1), (6, 1));
 
     #[inline(always)]
@@ -178,6 +192,64 @@ impl Simd for Avx2 {
                 _mm256_storeu_si256(dst.as_mut_ptr().cast(), _mm256_or_si256(e, o));
             });
         }
+    }
+}
+
+/// [`Simd::sums`] of 6 rows and 2 vectors with 12 sums, 2 weights and a factor in registers. (Left to itself, the compiler
+/// moves sums between registers.)
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn sums_6x2(a: &[f32], b: &[f32], acc: &mut [__m256]) {
+    let k = a.len() / 6;
+    assert!(k > 0 && b.len() >= k * PANEL && acc.len() == 12, "a tile of 6 rows and a panel");
+    // SAFETY: reads `k` rows of 6 and of 16 elements, which the assertion found there, and changes the named registers.
+    unsafe {
+        std::arch::asm!(
+            "2:",
+            "vmovups {b0}, ymmword ptr [{b}]",
+            "vmovups {b1}, ymmword ptr [{b} + 32]",
+            "vbroadcastss {x}, dword ptr [{a}]",
+            "vfmadd231ps {c00}, {x}, {b0}",
+            "vfmadd231ps {c01}, {x}, {b1}",
+            "vbroadcastss {x}, dword ptr [{a} + 4]",
+            "vfmadd231ps {c10}, {x}, {b0}",
+            "vfmadd231ps {c11}, {x}, {b1}",
+            "vbroadcastss {x}, dword ptr [{a} + 8]",
+            "vfmadd231ps {c20}, {x}, {b0}",
+            "vfmadd231ps {c21}, {x}, {b1}",
+            "vbroadcastss {x}, dword ptr [{a} + 12]",
+            "vfmadd231ps {c30}, {x}, {b0}",
+            "vfmadd231ps {c31}, {x}, {b1}",
+            "vbroadcastss {x}, dword ptr [{a} + 16]",
+            "vfmadd231ps {c40}, {x}, {b0}",
+            "vfmadd231ps {c41}, {x}, {b1}",
+            "vbroadcastss {x}, dword ptr [{a} + 20]",
+            "vfmadd231ps {c50}, {x}, {b0}",
+            "vfmadd231ps {c51}, {x}, {b1}",
+            "add {a}, 24",
+            "add {b}, 64",
+            "dec {k}",
+            "jnz 2b",
+            a = inout(reg) a.as_ptr() => _,
+            b = inout(reg) b.as_ptr() => _,
+            k = inout(reg) k => _,
+            b0 = out(ymm_reg) _,
+            b1 = out(ymm_reg) _,
+            x = out(ymm_reg) _,
+            c00 = inout(ymm_reg) acc[0],
+            c01 = inout(ymm_reg) acc[1],
+            c10 = inout(ymm_reg) acc[2],
+            c11 = inout(ymm_reg) acc[3],
+            c20 = inout(ymm_reg) acc[4],
+            c21 = inout(ymm_reg) acc[5],
+            c30 = inout(ymm_reg) acc[6],
+            c31 = inout(ymm_reg) acc[7],
+            c40 = inout(ymm_reg) acc[8],
+            c41 = inout(ymm_reg) acc[9],
+            c50 = inout(ymm_reg) acc[10],
+            c51 = inout(ymm_reg) acc[11],
+            options(nostack, readonly),
+        );
     }
 }
 

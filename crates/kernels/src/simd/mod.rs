@@ -69,6 +69,18 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Maximum of the lanes.
     fn max_lane(self, v: Self::V) -> f32;
 
+    /// `acc[i][0][v] += Σ_k a[k][i] · b[k][v]` of a strip `[k, MR]` and a panel `[k, 16]`, where the level does that better
+    /// than the compiler; `false`, and nothing done, elsewhere.
+    #[inline(always)]
+    fn sums<const MR: usize, const NP: usize, const VP: usize>(
+        self,
+        _a: &[f32],
+        _b: &[f32],
+        _acc: &mut [[[Self::V; VP]; NP]; MR],
+    ) -> bool {
+        false
+    }
+
     /// `c (+)= a · b` for a tile of `tile.rows × tile.panels` ([`crate::tile`]).
     fn tile(self, tile: Tile<'_, f32>, c: &mut [f32]);
 

@@ -1,0 +1,559 @@
+//! Winograd F(2×2, 3×3) and F(4×4, 3×3), and F(2, 3) along time.
+//!
+//! ```text
+//! for each block of output tiles (2×2 or 4×4 pixels each; a rectangle of them)   one thread
+//!   for each new input frame: band of rows -> V[frame][position][tiles][c_in]     Bᵀ d B of each patch
+//!   for each output frame, or pair of frames
+//!     for each of the 16 or 36 positions p
+//!       M[p] = Σ_taps V[frame + tap][p] · U[p][tap]                               products of `tile`
+//!       or, for a pair, with D = temporal transform of four V[..][p]:
+//!       M0[p], M1[p] = D0·U0 + D1·U1 + D2·U2, D1·U1 - D2·U2 + D3·U3
+//!     pixels = Aᵀ M A, plus bias and residual
+//! ```
+//!
+//! Multiplications for an output, of 27 taps: 12 with 2×2 tiles, 8 with pairs of frames too; 6.75 with 4×4 tiles, 4.5 with
+//! pairs. The larger tiles also move less through the transforms, but their weights are 4 times those of the direct
+//! algorithm (5.3 with pairs), which decides for the widest layers.
+//!
+//! Differences from the paper: the sum over the temporal taps stays inside the products, and D3 has the other sign, so
+//! that everything is added.
+#![expect(unsafe_code, reason = "vector loads and stores; hands working memory to the products as pointers")]
+
+mod transform;
+
+use self::transform::{MOST, Side};
+use super::dispatch::{Job, Target, for_each_block, lanes, panel_width, per_level};
+use super::rows::{Run, load_run};
+use super::simd::Simd;
+use super::tile::Product;
+use super::{Calls, ConvShape};
+use crate::scratch::Lined;
+
+/// Floats of working memory that a second-level cache holds.
+const CACHED: usize = 96 * 1024;
+/// Fewest and most tiles of 4×4 pixels in a block for whose sake its memory may exceed that: the weights of a layer with
+/// many channels fit no cache near the core and are read once for each block.
+const TILES: (usize, usize) = (32, 64);
+/// Pixels of a block along a row, at most.
+const PIXELS_X: usize = 32;
+/// Floats of a cache line.
+const LINE: usize = 16;
+/// Fewest input channels for which the transforms pay.
+const MIN_CHANNELS: usize = 16;
+/// Most pairs of channels whose weights are kept for 4×4 tiles.
+const MAX_FOUR: usize = 192 * 384;
+/// Fewest pairs of channels for which 4×4 tiles gain by pairs of frames.
+const MIN_PAIRS: usize = 48 * 48;
+
+/// Transformed weights as panels `[positions][panels][taps][c_in][width]`.
+#[derive(Debug)]
+pub(super) struct Winograd {
+    panels: Lined<f32>,
+    side: Side,
+    /// Output features of a panel.
+    width: usize,
+    /// Blocks of `c_in` rows in a panel: the temporal taps, or 4 if those are transformed too.
+    taps: usize,
+    temporal: bool,
+}
+
+/// How a frame is cut into blocks, and where a block's working memory lies.
+#[derive(Clone, Copy)]
+struct Grid {
+    side: Side,
+    tiles_y: usize,
+    tiles_x: usize,
+    blocks_y: usize,
+    blocks_x: usize,
+    /// Elements of a pixel in working memory.
+    stride: usize,
+    /// Output features, padded to whole panels.
+    wide: usize,
+    band: usize,
+    /// One position of a frame's V.
+    plane: usize,
+    /// One frame's V.
+    frame: usize,
+    slots: usize,
+    /// Temporally transformed inputs of one position.
+    pair: usize,
+    /// One position of a frame's M.
+    result_plane: usize,
+    /// One frame's M.
+    result: usize,
+    /// The pixels of a tile.
+    pixels: usize,
+}
+
+impl Grid {
+    fn new(winograd: &Winograd, job: &Job<'_>) -> Self {
+        let Winograd { side, temporal, width, .. } = *winograd;
+        let (m, positions) = (side.outputs(), side.positions());
+        let (tiles_y, tiles_x) = (job.size.0.div_ceil(m), job.size.1.div_ceil(m));
+        let stride = job.shape.c_in.next_multiple_of(lanes(width));
+        let wide = job.shape.c_out.next_multiple_of(width);
+        let slots = if temporal { 4 } else { job.shape.kernel[0] };
+        let results = if temporal { 2 } else { 1 };
+        let per_tile = positions * (slots * stride + results * wide);
+        let (fewest, most) = TILES;
+        let fewest = (job.shape.c_in / 3).clamp(fewest, most) * 16 / (m * m).max(8);
+        let most = (CACHED / per_tile).max(fewest);
+        // Enough blocks for every thread to get some, and more where that doesn't mean reading many weights again.
+        let share = if job.shape.c_in * job.shape.c_out < 192 * 192 { 4 } else { 2 };
+        let most = most.min((tiles_y * tiles_x).div_ceil(share * rayon::current_num_threads()).max(8));
+        let x = tiles_x.div_ceil(tiles_x.div_ceil((PIXELS_X / m).min(most)));
+        let y = (most / x).clamp(1, tiles_y);
+        let tiles = x * y;
+        let (plane, result_plane) = (plane(tiles * stride), plane(tiles * wide));
+        Self {
+            side,
+            tiles_y: y,
+            tiles_x: x,
+            blocks_y: tiles_y.div_ceil(y),
+            blocks_x: tiles_x.div_ceil(x),
+            stride,
+            wide,
+            band: ((m * y + 2) * (m * x + 2) * stride).next_multiple_of(LINE),
+            plane,
+            frame: positions * plane,
+            slots,
+            pair: if temporal { 4 * plane } else { 0 },
+            result_plane,
+            result: positions * result_plane,
+            pixels: m * m * wide,
+        }
+    }
+
+    fn scratch(&self) -> usize {
+        self.band + self.slots * self.frame + self.pair + 2 * self.result + self.pixels
+    }
+}
+
+/// Elements from one position's plane to the next: an odd number of cache lines, so that a tile's positions don't all fall
+/// into the same few lines of a first-level cache.
+fn plane(len: usize) -> usize {
+    (len.div_ceil(LINE) | 1) * LINE
+}
+
+impl Winograd {
+    pub(super) fn suits(shape: &ConvShape) -> bool {
+        let [kt, kh, kw] = shape.kernel;
+        (kh, kw) == (3, 3) && shape.stride == [1, 1, 1] && kt <= 4 && shape.c_in >= MIN_CHANNELS
+    }
+
+    pub(super) fn new(shape: &ConvShape, weight: &[f32], calls: Calls) -> Self {
+        let kt = shape.kernel[0];
+        let channels = shape.c_in * shape.c_out;
+        let side = if channels <= MAX_FOUR { Side::Four } else { Side::Two };
+        let pays = side == Side::Two || channels >= MIN_PAIRS;
+        let temporal = kt == 3 && calls == Calls::Clips && pays;
+        let taps = if temporal { 4 } else { kt };
+        let width = panel_width(shape.c_out);
+        let n_panels = shape.c_out.div_ceil(width);
+        let positions = side.positions();
+        let mut packed = Lined::zeros(positions * n_panels * taps * shape.c_in * width);
+        for o in 0..shape.c_out {
+            for c in 0..shape.c_in {
+                let filter = &weight[(o * shape.c_in + c) * kt * 9..][..kt * 9];
+                let spatial: Vec<Vec<f32>> = filter.chunks_exact(9).map(|g| side.filter(g)).collect();
+                for p in 0..positions {
+                    let mut put = |tap: usize, value: f32| {
+                        let row = ((p * n_panels + o / width) * taps + tap) * shape.c_in + c;
+                        packed[row * width + o % width] = value;
+                    };
+                    if temporal {
+                        let (a, b, c) = (spatial[0][p], spatial[1][p], spatial[2][p]);
+                        put(0, a);
+                        put(1, 0.5 * (a + b + c));
+                        put(2, 0.5 * (a - b + c));
+                        put(3, c);
+                    } else {
+                        (0..kt).for_each(|tap| put(tap, spatial[tap][p]));
+                    }
+                }
+            }
+        }
+        Self { panels: packed, side, width, taps, temporal }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.panels.len()
+    }
+
+    pub(super) fn run(&self, job: &Job<'_>, target: &Target<'_>) {
+        let grid = Grid::new(self, job);
+        for_each_block(grid.blocks_y * grid.blocks_x, grid.scratch(), |block, scratch| {
+            run_block(self, job, target, grid, block, scratch);
+        });
+    }
+}
+
+per_level!(run_block[winograd.width](
+    winograd: &Winograd,
+    job: &Job<'_>,
+    target: &Target<'_>,
+    grid: Grid,
+    block: usize,
+    scratch: &mut [f32],
+) => convolve_block);
+
+/// One block: where it lies and its working memory.
+struct Block<'a> {
+    grid: Grid,
+    /// First tile row and column.
+    y: usize,
+    x: usize,
+    /// Tile rows and columns, fewer at the edges.
+    rows: usize,
+    columns: usize,
+    band: &'a mut [f32],
+    frames: &'a mut [f32],
+    pair: &'a mut [f32],
+    results: [&'a mut [f32]; 2],
+    pixels: &'a mut [f32],
+}
+
+/// # Safety
+/// The CPU has `S`; no other thread works on the same block.
+#[inline(always)]
+unsafe fn convolve_block<S: Simd>(
+    winograd: &Winograd,
+    job: &Job<'_>,
+    target: &Target<'_>,
+    grid: Grid,
+    block: usize,
+    scratch: &mut [f32],
+) {
+    let m = grid.side.outputs();
+    let (tiles_y, tiles_x) = (job.size.0.div_ceil(m), job.size.1.div_ceil(m));
+    let (y, x) = (block / grid.blocks_x * grid.tiles_y, block % grid.blocks_x * grid.tiles_x);
+    let (band, rest) = scratch.split_at_mut(grid.band);
+    let (frames, rest) = rest.split_at_mut(grid.slots * grid.frame);
+    let (pair, rest) = rest.split_at_mut(grid.pair);
+    let (first, rest) = rest.split_at_mut(grid.result);
+    let (second, pixels) = rest.split_at_mut(grid.result);
+    let (rows, columns) = (grid.tiles_y.min(tiles_y - y), grid.tiles_x.min(tiles_x - x));
+    let mut block = Block { grid, y, x, rows, columns, band, frames, pair, results: [first, second], pixels };
+    let skipped = skipped_positions(grid.side, job);
+    let kt = job.shape.kernel[0];
+    let n = target.frames();
+    let (mut t, mut loaded) = (0, 0);
+    while t < n {
+        let under = &job.input.frames[t..];
+        // A pair costs four products, two single frames one for each frame that isn't zeros.
+        let pair = winograd.temporal && t + 2 <= n && under[..4].iter().filter(|f| f.is_some()).count() >= 3;
+        let step = if pair { 2 } else { 1 };
+        while loaded < t + kt + step - 1 {
+            if let Some(frame) = job.input.frames[loaded] {
+                // SAFETY: the caller vouches for the CPU.
+                unsafe { fill_slot::<S>(job, &mut block, frame, loaded % grid.slots, skipped) };
+            }
+            loaded += 1;
+        }
+        for p in 0..grid.side.positions() {
+            if skipped & (1 << p) != 0 {
+                for m in &mut block.results {
+                    m[p * grid.result_plane..(p + 1) * grid.result_plane].fill(0.0);
+                }
+                continue;
+            }
+            // SAFETY: the caller vouches for the CPU.
+            unsafe { multiply::<S>(winograd, job, &mut block, t, p, pair) };
+        }
+        for s in 0..step {
+            // SAFETY: the caller vouches for the CPU and the block.
+            unsafe {
+                match grid.side {
+                    Side::Two => transform_output::<S, 2>(job, target, &mut block, t + s, s),
+                    Side::Four => transform_output::<S, 4>(job, target, &mut block, t + s, s),
+                }
+            }
+        }
+        t += step;
+    }
+}
+
+/// The positions whose transformed input is zero: doubled rows (or columns) at odd offsets, `d2 - d1` of each patch of
+/// four. (Of six, none is zero.)
+fn skipped_positions(side: Side, job: &Job<'_>) -> u64 {
+    let padding = job.shape.padding;
+    let mut skipped = 0;
+    if side == Side::Two && job.input.upsample {
+        for p in 0..side.positions() {
+            let row = p / 4 == 2 && padding.top % 2 == 1;
+            let column = p % 4 == 2 && padding.left % 2 == 1;
+            if row || column {
+                skipped |= 1 << p;
+            }
+        }
+    }
+    skipped
+}
+
+/// Fills a slot with `Bᵀ d B` of every patch of the block.
+///
+/// # Safety
+/// The CPU has `S`.
+#[inline(always)]
+unsafe fn fill_slot<S: Simd>(
+    job: &Job<'_>,
+    block: &mut Block<'_>,
+    frame: super::Frame<'_>,
+    slot: usize,
+    skipped: u64,
+) {
+    let Grid { side, stride, .. } = block.grid;
+    let m = side.outputs();
+    let (height, width) = (m * block.rows + 2, m * block.columns + 2);
+    for y in 0..height {
+        let run = Run {
+            y: (m * block.y + y) as isize - job.shape.padding.top as isize,
+            x: (m * block.x) as isize - job.shape.padding.left as isize,
+            n: width,
+            stride,
+        };
+        let at = y * width * stride;
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { load_run::<S>(job.input, frame, run, &mut block.band[at..at + width * stride]) };
+    }
+    let v = &mut block.frames[slot * block.grid.frame..][..block.grid.frame];
+    for tile in 0..block.rows * block.columns {
+        let corner = (tile / block.columns * width + tile % block.columns) * m * stride;
+        let patch = &block.band[corner..];
+        let v = &mut v[tile * stride..];
+        // SAFETY: the caller vouches for the CPU.
+        unsafe {
+            match side {
+                Side::Two => {
+                    transform_input::<S, 4>(side, patch, width, stride, v, block.grid.plane, skipped)
+                }
+                Side::Four => {
+                    transform_input::<S, 6>(side, patch, width, stride, v, block.grid.plane, skipped)
+                }
+            }
+        }
+    }
+}
+
+/// Writes `Bᵀ d B` of one patch of `N`×`N` pixels to `v`, positions `plane` elements apart.
+///
+/// # Safety
+/// The CPU has `S`; `stride` is a whole number of its vectors.
+#[inline(always)]
+unsafe fn transform_input<S: Simd, const N: usize>(
+    side: Side,
+    patch: &[f32],
+    width: usize,
+    stride: usize,
+    v: &mut [f32],
+    plane: usize,
+    skipped: u64,
+) {
+    assert!(patch.len() >= ((N - 1) * width + N) * stride, "a patch reaches beyond its band");
+    assert!(v.len() >= (N * N - 1) * plane + stride, "a tile reaches beyond its slot");
+    // SAFETY: by the two assertions above; the stride is a whole number of vectors.
+    unsafe {
+        let (patch, v) = (patch.as_ptr(), v.as_mut_ptr());
+        for k in (0..stride).step_by(S::LANES) {
+            let mut rows = [[S::splat(0.0); MOST]; N];
+            for (i, row) in rows.iter_mut().enumerate() {
+                let at = patch.add(i * width * stride + k);
+                let mut d = [S::splat(0.0); MOST];
+                for (j, d) in d.iter_mut().enumerate().take(N) {
+                    *d = S::load(at.add(j * stride));
+                }
+                *row = side.input::<S>(d);
+            }
+            for j in 0..N {
+                let mut column = [S::splat(0.0); MOST];
+                for (value, row) in column.iter_mut().zip(&rows) {
+                    *value = row[j];
+                }
+                for (i, value) in side.input::<S>(column).into_iter().enumerate().take(N) {
+                    let p = N * i + j;
+                    if skipped & (1 << p) == 0 {
+                        S::store(v.add(p * plane + k), value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The products of one position for output frame `t`, or the pair `t`, `t + 1`.
+///
+/// # Safety
+/// The CPU has `S`.
+#[inline(always)]
+unsafe fn multiply<S: Simd>(
+    winograd: &Winograd,
+    job: &Job<'_>,
+    block: &mut Block<'_>,
+    t: usize,
+    p: usize,
+    pair: bool,
+) {
+    let (grid, c_in) = (block.grid, job.shape.c_in);
+    let tiles = block.rows * block.columns;
+    let used = tiles * grid.stride;
+    let plane = grid.plane;
+    let at = |f: usize| {
+        let present = job.input.frames.get(f).is_some_and(Option::is_some);
+        present.then(|| (f % grid.slots) * grid.frame + p * plane)
+    };
+    let mut segments = [(std::ptr::null(), 0); 4];
+    let mut n = 0;
+    if !winograd.temporal {
+        for tap in 0..winograd.taps {
+            if let Some(at) = at(t + tap) {
+                segments[n] = (block.frames[at..at + used].as_ptr(), tap);
+                n += 1;
+            }
+        }
+    } else if let (false, None, None, Some(at)) = (pair, at(t), at(t + 1), at(t + 2)) {
+        segments[0] = (block.frames[at..at + used].as_ptr(), 3);
+        n = 1;
+    } else {
+        let last = if pair { at(t + 3) } else { None };
+        let inputs = [at(t), at(t + 1), at(t + 2), last].map(|at| at.map(|at| &block.frames[at..at + used]));
+        let size = grid.pair / 4;
+        let (d0, rest) = block.pair.split_at_mut(size);
+        let (d1, rest) = rest.split_at_mut(size);
+        let (d2, d3) = rest.split_at_mut(size);
+        let d = [&mut d0[..used], &mut d1[..used], &mut d2[..used], &mut d3[..used]];
+        n = if pair { 4 } else { 3 };
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { transform_time::<S>(inputs, d, pair) };
+        for (i, segment) in segments[..n].iter_mut().enumerate() {
+            *segment = (block.pair[i * size..i * size + used].as_ptr(), i);
+        }
+    }
+    let (width, ldc) = (winograd.width, grid.wide);
+    let n_panels = ldc / width;
+    let result = grid.result_plane;
+    let c = block.results[0][p * result..][..tiles * ldc].as_mut_ptr();
+    let c2 = block.results[1][p * result..][..tiles * ldc].as_mut_ptr();
+    let b_stride = winograd.taps * c_in * width;
+    let product_of = Product {
+        segments: &segments[..n],
+        lda: grid.stride,
+        m: tiles,
+        k: c_in,
+        b: winograd.panels[p * n_panels * b_stride..][..n_panels * b_stride].as_ptr(),
+        b_stride,
+        panels: n_panels,
+        width,
+        c,
+        ldc,
+    };
+    // SAFETY: every segment has `tiles` rows of `stride` >= c_in elements, the panels and results were sliced to what
+    // is used; the caller vouches for the CPU.
+    unsafe {
+        if pair {
+            S::product_pair(&product_of, c2);
+        } else {
+            S::product(&product_of);
+        }
+    }
+}
+
+/// `F0 - F2, F1 + F2, F2 - F1, F3 - F1`; frames of zeros are `None`. The last only for a pair.
+///
+/// # Safety
+/// The CPU has `S`; all slices have the same length, whole vectors.
+#[inline(always)]
+unsafe fn transform_time<S: Simd>(f: [Option<&[f32]>; 4], d: [&mut [f32]; 4], pair: bool) {
+    let len = d[0].len();
+    assert!(f.iter().flatten().all(|f| f.len() == len), "transformed frames differ in length");
+    assert!(d.iter().all(|d| d.len() == len) && len.is_multiple_of(S::LANES), "operands differ in length");
+    let [f0, f1, f2, f3] = f;
+    let [d0, d1, d2, d3] = d.map(<[f32]>::as_mut_ptr);
+    // SAFETY: offsets are below the common length.
+    unsafe {
+        for k in (0..len).step_by(S::LANES) {
+            let (f1, f2) = (load_or_zero::<S>(f1, k), load_or_zero::<S>(f2, k));
+            S::store(d0.add(k), S::sub(load_or_zero::<S>(f0, k), f2));
+            S::store(d1.add(k), S::add(f1, f2));
+            S::store(d2.add(k), S::sub(f2, f1));
+            if pair {
+                S::store(d3.add(k), S::sub(load_or_zero::<S>(f3, k), f1));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The CPU has `S`; where there is a slice, it has a whole vector at `k`.
+#[inline(always)]
+unsafe fn load_or_zero<S: Simd>(f: Option<&[f32]>, k: usize) -> S::V {
+    // SAFETY: the caller's.
+    unsafe {
+        match f {
+            Some(f) => S::load(f.as_ptr().add(k)),
+            None => S::splat(0.0),
+        }
+    }
+}
+
+/// Writes the `N`×`N` pixels `Aᵀ M A` of every tile to output frame `t`.
+///
+/// # Safety
+/// The CPU has `S`; no other thread works on the same block.
+#[inline(always)]
+unsafe fn transform_output<S: Simd, const N: usize>(
+    job: &Job<'_>,
+    target: &Target<'_>,
+    block: &mut Block<'_>,
+    t: usize,
+    which: usize,
+) {
+    let (h, w) = job.size;
+    let Grid { side, wide, result_plane: plane, .. } = block.grid;
+    let m = &*block.results[which];
+    let pixels = &mut block.pixels[..N * N * wide];
+    let n = N + 2;
+    let vectors = job.shape.c_out.is_multiple_of(S::LANES) && target.takes_vectors(t);
+    let used = if vectors { job.shape.c_out } else { wide };
+    for tile in 0..block.rows * block.columns {
+        let (y, x) = (N * (block.y + tile / block.columns), N * (block.x + tile % block.columns));
+        let whole = vectors && y + N <= h && x + N <= w;
+        assert!(m.len() >= (n * n - 1) * plane + (tile + 1) * wide, "a tile reaches beyond its result");
+        // SAFETY: by the assertion; a row is a whole number of vectors, and so is `pixels` for each pixel. What is
+        // written at once lies in the frame and in this thread's block.
+        unsafe {
+            let m = m.as_ptr().add(tile * wide);
+            let out = pixels.as_mut_ptr();
+            for k in (0..used).step_by(S::LANES) {
+                let mut rows = [[S::splat(0.0); MOST]; N];
+                for j in 0..n {
+                    let mut column = [S::splat(0.0); MOST];
+                    for (i, value) in column.iter_mut().enumerate().take(n) {
+                        *value = S::load(m.add((n * i + j) * plane + k));
+                    }
+                    for (row, value) in rows.iter_mut().zip(side.output::<S>(column)) {
+                        row[j] = value;
+                    }
+                }
+                for (i, row) in rows.into_iter().enumerate() {
+                    for (j, value) in side.output::<S>(row).into_iter().enumerate().take(N) {
+                        if whole {
+                            target.store_vector::<S>(job, t, (y + i) * w + x + j, k, value);
+                        } else {
+                            S::store(out.add((N * i + j) * wide + k), value);
+                        }
+                    }
+                }
+            }
+        }
+        if whole {
+            continue;
+        }
+        for (i, values) in pixels.chunks_exact_mut(wide).enumerate() {
+            let (y, x) = (y + i / N, x + i % N);
+            if y < h && x < w {
+                // SAFETY: the pixel lies in the frame and in this thread's block.
+                unsafe { target.store_pixel(job, t, y * w + x, values) };
+            }
+        }
+    }
+}
