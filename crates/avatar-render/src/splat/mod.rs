@@ -1,7 +1,7 @@
 //! Gaussian splatting on the CPU.
 //!
 //! The stages, each a file: [`project`](project()) every Gaussian to the image, order them by depth, bin them into
-//! bands of tiles, composite each tile front to back. [`reference`] states the same without any trick; the fast
+//! bands of tiles, composite each tile front to back. [`mod@reference`] states the same without any trick; the fast
 //! path is compared with it.
 
 mod band;
