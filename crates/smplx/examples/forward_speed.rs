@@ -1,4 +1,4 @@
-//! Times the forward pass of a model file and prints the peak memory, as `benches/python/smplx_forward.py` does for the
+//! Times the forward pass of a model file and prints the peak memory, as `benches/against_pytorch/smplx_forward.py` does for the
 //! Python package: `cargo run --release -p smplx --example forward_speed -- MODEL.npz`.
 #![expect(clippy::print_stdout, reason = "a command-line example")]
 
