@@ -130,15 +130,6 @@ impl WeightSource for Counting {
         RandomWeights::default().dense(name, shape, dtype, device)
     }
 
-    fn quantized(
-        &self,
-        _: &str,
-        _: (usize, usize),
-        _: &Device,
-    ) -> candle_core::Result<Option<Arc<candle_core::quantized::QTensor>>> {
-        Ok(None)
-    }
-
     fn contains(&self, _: &str) -> bool {
         true
     }
@@ -353,15 +344,6 @@ impl WeightSource for OneVariable {
         }
         let value = RandomWeights::default().dense(name, shape, dtype, device)?;
         Ok(Var::from_tensor(&value)?.into_inner())
-    }
-
-    fn quantized(
-        &self,
-        _: &str,
-        _: (usize, usize),
-        _: &Device,
-    ) -> candle_core::Result<Option<Arc<candle_core::quantized::QTensor>>> {
-        Ok(None)
     }
 
     fn contains(&self, _: &str) -> bool {

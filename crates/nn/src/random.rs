@@ -40,10 +40,6 @@ impl WeightSource for RandomWeights {
         tensor.to_dtype(dtype)
     }
 
-    fn quantized(&self, _: &str, _: (usize, usize), _: &Device) -> Result<Option<Arc<QTensor>>> {
-        Ok(None)
-    }
-
     fn contains(&self, _: &str) -> bool {
         true
     }

@@ -18,11 +18,15 @@ pub trait WeightSource: Send + Sync {
     /// When the tensor is missing or has another shape.
     fn dense(&self, name: &str, shape: &Shape, dtype: DType, device: &Device) -> Result<Tensor>;
 
-    /// The matrix `name` of `shape` as the file's own quantised blocks; `None` where it is stored densely.
+    /// The matrix `name` of `shape` as the file's own quantised blocks; `None` where it is stored densely, which is what
+    /// sources without quantised blocks say of everything.
     ///
     /// # Errors
     /// When the tensor is missing or has another shape.
-    fn quantized(&self, name: &str, shape: (usize, usize), device: &Device) -> Result<Option<Arc<QTensor>>>;
+    fn quantized(&self, name: &str, shape: (usize, usize), device: &Device) -> Result<Option<Arc<QTensor>>> {
+        let _ = (name, shape, device);
+        Ok(None)
+    }
 
     /// Is there a tensor of that name?
     fn contains(&self, name: &str) -> bool;
@@ -134,10 +138,6 @@ impl WeightSource for HashMap<String, Tensor> {
             .bt());
         }
         tensor.to_device(device)?.to_dtype(dtype)
-    }
-
-    fn quantized(&self, _: &str, _: (usize, usize), _: &Device) -> Result<Option<Arc<QTensor>>> {
-        Ok(None)
     }
 
     fn contains(&self, name: &str) -> bool {

@@ -379,15 +379,6 @@ impl WeightSource for Untrained {
         Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
     }
 
-    fn quantized(
-        &self,
-        _: &str,
-        _: (usize, usize),
-        _: &Device,
-    ) -> candle_core::Result<Option<Arc<candle_core::quantized::QTensor>>> {
-        Ok(None)
-    }
-
     fn contains(&self, name: &str) -> bool {
         self.manifest.contains_key(name)
     }

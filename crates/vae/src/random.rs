@@ -34,15 +34,6 @@ impl WeightSource for Random {
         Tensor::from_vec(values, shape.clone(), device)?.to_dtype(dtype)
     }
 
-    fn quantized(
-        &self,
-        _: &str,
-        _: (usize, usize),
-        _: &Device,
-    ) -> candle_core::Result<Option<Arc<candle_core::quantized::QTensor>>> {
-        Ok(None)
-    }
-
     fn contains(&self, _: &str) -> bool {
         true
     }
