@@ -23,7 +23,7 @@ pub(super) struct Run {
 /// The CPU has `S`.
 #[inline(always)]
 pub(super) unsafe fn load_run<S: Simd>(input: &Input<'_>, frame: Frame<'_>, run: Run, dst: &mut [f32]) {
-    let (c, stride) = (input.channels, run.stride);
+    let stride = run.stride;
     let dst = &mut dst[..run.n * stride];
     let shift = u32::from(input.upsample);
     let (height, width) = ((input.height << shift) as isize, (input.width << shift) as isize);
@@ -36,76 +36,147 @@ pub(super) unsafe fn load_run<S: Simd>(input: &Input<'_>, frame: Frame<'_>, run:
     dst[..first * stride].fill(0.0);
     dst[last * stride..].fill(0.0);
     let row = (run.y as usize >> shift) * input.width;
+    if shift == 0 {
+        let from = (row as isize + run.x) as usize + first;
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { load_pixels::<S>(input, frame, from, &mut dst[first * stride..last * stride], stride) };
+        return;
+    }
     let mut i = first;
     while i < last {
         let x = (run.x + i as isize) as usize;
-        let from = (row + (x >> shift)) * c;
         let pixel = &mut dst[i * stride..(i + 1) * stride];
-        pixel[c..].fill(0.0);
-        let pixel = &mut pixel[..c];
-        match frame {
-            // SAFETY: the caller vouches for the CPU.
-            Frame::F32(data) => unsafe { normalise::<S>(input, &data[from..from + c], pixel) },
-            Frame::Bf16(data) => {
-                for (d, s) in pixel.iter_mut().zip(&data[from..from + c]) {
-                    *d = f32::from_bits(u32::from(s.to_bits()) << 16);
-                }
-                if input.gamma.is_some() || input.silu {
-                    let source: *const [f32] = &raw const *pixel;
-                    // SAFETY: each element is read before it is written; the caller vouches for the CPU.
-                    unsafe { normalise_raw::<S>(input, source, pixel) };
-                }
-            }
-        }
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { load_pixels::<S>(input, frame, row + (x >> 1), pixel, stride) };
         i += 1;
         // The second column of an upsampled pair is the first one again.
-        if shift == 1 && x & 1 == 0 && i < last {
+        if x & 1 == 0 && i < last {
             dst.copy_within((i - 1) * stride..i * stride, i * stride);
             i += 1;
         }
     }
 }
 
-/// `dst = silu(gamma · src / rms(src))`, each part where the input asks for it.
+/// Writes consecutive pixels of a frame, from number `from` on, to the rows of `dst`.
 ///
 /// # Safety
 /// The CPU has `S`.
 #[inline(always)]
-unsafe fn normalise<S: Simd>(input: &Input<'_>, src: &[f32], dst: &mut [f32]) {
-    if input.gamma.is_none() && !input.silu {
-        dst.copy_from_slice(src);
-        return;
+unsafe fn load_pixels<S: Simd>(
+    input: &Input<'_>,
+    frame: Frame<'_>,
+    from: usize,
+    dst: &mut [f32],
+    stride: usize,
+) {
+    let c = input.channels;
+    let n = dst.len() / stride;
+    if c < stride {
+        dst.chunks_exact_mut(stride).for_each(|pixel| pixel[c..].fill(0.0));
     }
-    // SAFETY: the caller's.
-    unsafe { normalise_raw::<S>(input, src, dst) };
+    let plain = input.gamma.is_none() && !input.silu;
+    match frame {
+        Frame::F32(data) => {
+            let data = &data[from * c..(from + n) * c];
+            if !plain {
+                // SAFETY: `n` pixels of `c` elements in the source, of `stride` in `dst`; the caller vouches for the CPU.
+                unsafe { normalise::<S>(input, data.as_ptr(), c, dst.as_mut_ptr(), stride, n) };
+            } else if c == stride {
+                dst.copy_from_slice(data);
+            } else {
+                for (pixel, data) in dst.chunks_exact_mut(stride).zip(data.chunks_exact(c)) {
+                    pixel.iter_mut().zip(data).for_each(|(p, d)| *p = *d);
+                }
+            }
+        }
+        Frame::Bf16(data) => {
+            let data = &data[from * c..(from + n) * c];
+            for (pixel, data) in dst.chunks_exact_mut(stride).zip(data.chunks_exact(c)) {
+                for (p, d) in pixel.iter_mut().zip(data) {
+                    *p = f32::from_bits(u32::from(d.to_bits()) << 16);
+                }
+            }
+            if !plain {
+                let dst = dst.as_mut_ptr();
+                // SAFETY: `n` pixels of `stride` elements; each is read before it is written; the caller vouches for the
+                // CPU.
+                unsafe { normalise::<S>(input, dst, stride, dst, stride, n) };
+            }
+        }
+    }
 }
 
+/// Pixels whose factors are found before they are applied: enough to fill the waiting for sums, roots and quotients.
+const TOGETHER: usize = 32;
+
+/// `dst = silu(gamma · src / rms(src))` for each of `n` pixels, each part where the input asks for it.
+///
 /// # Safety
-/// The CPU has `S`; `src` is readable, has the length of `dst` and either is `dst` or doesn't overlap it.
+/// The CPU has `S`; `src` and `dst` are valid for `n` pixels that lie as far apart as their strides say, at least the
+/// channels; they are the same or don't overlap.
 #[inline(always)]
-unsafe fn normalise_raw<S: Simd>(input: &Input<'_>, src: *const [f32], dst: &mut [f32]) {
-    let c = dst.len();
-    let src = src.cast::<f32>();
+unsafe fn normalise<S: Simd>(
+    input: &Input<'_>,
+    src: *const f32,
+    src_stride: usize,
+    dst: *mut f32,
+    stride: usize,
+    n: usize,
+) {
+    for first in (0..n).step_by(TOGETHER) {
+        let count = TOGETHER.min(n - first);
+        let mut factors = [1.0_f32; TOGETHER];
+        // SAFETY: pixels [first, first + count) of the caller's.
+        unsafe {
+            let (src, dst) = (src.add(first * src_stride), dst.add(first * stride));
+            if input.gamma.is_some() {
+                factors_of::<S>(src, src_stride, input.channels, &mut factors[..count]);
+            }
+            for (i, &factor) in factors[..count].iter().enumerate() {
+                apply::<S>(input, factor, src.add(i * src_stride), dst.add(i * stride));
+            }
+        }
+    }
+}
+
+/// `1 / rms` of pixels.
+///
+/// # Safety
+/// The CPU has `S`; `src` is valid for a pixel for each factor.
+#[inline(always)]
+unsafe fn factors_of<S: Simd>(src: *const f32, stride: usize, c: usize, factors: &mut [f32]) {
+    let whole = c - c % S::LANES;
+    for (i, factor) in factors.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        unsafe {
+            let src = src.add(i * stride);
+            let mut squares = S::splat(0.0);
+            for k in (0..whole).step_by(S::LANES) {
+                let v = S::load(src.add(k));
+                squares = S::fma(v, v, squares);
+            }
+            let mut sum = S::sum(squares);
+            for k in whole..c {
+                sum += *src.add(k) * *src.add(k);
+            }
+            *factor = sum;
+        }
+    }
+    let root = (c as f32).sqrt();
+    // F.normalize clamps the norm at 1e-12; times sqrt(C).
+    factors.iter_mut().for_each(|f| *f = root / f.sqrt().max(1e-12));
+}
+
+/// `silu(gamma · factor · src)` of one pixel.
+///
+/// # Safety
+/// The CPU has `S`; `src` and `dst` are valid for the input's channels and are the same or don't overlap.
+#[inline(always)]
+unsafe fn apply<S: Simd>(input: &Input<'_>, factor: f32, src: *const f32, dst: *mut f32) {
+    let c = input.channels;
+    let whole = c - c % S::LANES;
     // SAFETY: all offsets are below c, the length of src, dst and gamma (checked by `Input::check`).
     unsafe {
-        let dst = dst.as_mut_ptr();
-        let whole = c - c % S::LANES;
-        let factor = match input.gamma {
-            None => 1.0,
-            Some(_) => {
-                let mut squares = S::splat(0.0);
-                for k in (0..whole).step_by(S::LANES) {
-                    let v = S::load(src.add(k));
-                    squares = S::fma(v, v, squares);
-                }
-                let mut sum = S::sum(squares);
-                for k in whole..c {
-                    sum += *src.add(k) * *src.add(k);
-                }
-                // F.normalize clamps the norm at 1e-12; times sqrt(C).
-                (c as f32).sqrt() / sum.sqrt().max(1e-12)
-            }
-        };
         let scale = S::splat(factor);
         for k in (0..whole).step_by(S::LANES) {
             let mut v = S::mul(S::load(src.add(k)), scale);

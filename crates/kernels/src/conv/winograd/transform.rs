@@ -42,28 +42,26 @@ impl Side {
         self.inputs() * self.inputs()
     }
 
-    /// `G g Gᵀ` of one 3×3 filter.
-    pub(super) fn filter(self, g: &[f32]) -> Vec<f32> {
+    /// What each of the 9 taps of a 3×3 filter counts at a position: `G g Gᵀ`.
+    pub(super) fn filter(self, position: usize) -> [f64; 9] {
         let n = self.inputs();
-        let mut columns = [[0.0_f64; 3]; MOST];
-        for j in 0..3 {
-            let column = [g[j], g[3 + j], g[6 + j]].map(f64::from);
-            for (i, v) in self.filter_line(column).into_iter().enumerate() {
-                columns[i][j] = v;
-            }
-        }
-        columns[..n].iter().flat_map(|c| self.filter_line(*c).into_iter().take(n)).map(|v| v as f32).collect()
+        let [rows, columns] = [position / n, position % n].map(|i| self.filter_line(i));
+        std::array::from_fn(|tap| rows[tap / 3] * columns[tap % 3])
     }
 
-    /// One dimension of the filter's transform: its values at the points, divided by what the input's leaves out.
-    fn filter_line(self, [a, b, c]: [f64; 3]) -> [f64; MOST] {
-        match self {
-            Self::Two => [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c, 0.0, 0.0],
-            Self::Four => {
-                let (near, far) = (std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2);
-                let at = |x: f64| a + x * b + x * x * c;
-                [a, at(near) / -1.5, at(-near) / -1.5, at(far) / 6.0, at(-far) / 6.0, c]
-            }
+    /// One row of `G`: the powers of a point, divided by what the input's transform leaves out.
+    fn filter_line(self, i: usize) -> [f64; 3] {
+        let power = |x: f64, d: f64| [1.0 / d, x / d, x * x / d];
+        let (near, far) = (std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2);
+        match (self, i) {
+            (_, 0) => [1.0, 0.0, 0.0],
+            (Self::Two, 1) => power(1.0, 2.0),
+            (Self::Two, 2) => power(-1.0, 2.0),
+            (Self::Four, 1) => power(near, -1.5),
+            (Self::Four, 2) => power(-near, -1.5),
+            (Self::Four, 3) => power(far, 6.0),
+            (Self::Four, 4) => power(-far, 6.0),
+            _ => [0.0, 0.0, 1.0],
         }
     }
 
@@ -140,7 +138,6 @@ mod tests {
         for side in [Side::Two, Side::Four] {
             let (n, m) = (side.inputs(), side.outputs());
             let filter = [0.3, -0.7, 1.1];
-            let line = side.filter_line(filter);
             let values: [f32; MOST] = [0.5, -1.25, 2.0, 0.75, -0.3, 1.5];
             let mut vectors = [[0.0; 8]; MOST];
             for i in 0..n {
@@ -150,7 +147,8 @@ mod tests {
             let out: [<Portable as Simd>::V; MOST_OUT] = unsafe {
                 let mut products = side.input::<Portable>(vectors);
                 for i in 0..n {
-                    products[i] = Portable::mul(products[i], Portable::splat(line[i] as f32));
+                    let at: f64 = side.filter_line(i).iter().zip(&filter).map(|(g, f)| g * f).sum();
+                    products[i] = Portable::mul(products[i], Portable::splat(at as f32));
                 }
                 side.output::<Portable>(products)
             };
