@@ -41,6 +41,7 @@ fn cases() -> Vec<Case> {
     // Pairs of frames and 4×4 tiles; 2×2 tiles; one pixel.
     cases.push(case(48, 56, [3, 3, 3], (13, 21), 7));
     cases.push(case(272, 280, [1, 3, 3], (3, 5), 1));
+    cases.push(Case { upsample: true, ..case(72, 64, [1, 3, 3], (6, 5), 2) });
     cases.push(case(272, 280, [3, 3, 3], (3, 2), 5));
     cases.push(case(24, 24, [3, 3, 3], (1, 1), 3));
     cases

@@ -46,6 +46,9 @@ const MAX_TAPS: usize = 4;
 const MIN_CHANNELS: usize = 16;
 /// Most pairs of channels whose weights are kept for 4×4 tiles.
 const MAX_FOUR: usize = 192 * 384;
+/// The same without temporal taps: layers that upsample, for which 2×2 tiles leave out 7 of 16 positions and need as few
+/// products as 4×4 tiles, with a quarter of the weights.
+const MAX_FOUR_FLAT: usize = 64 * 64;
 /// Fewest pairs of channels for which 4×4 tiles gain by pairs of frames.
 const MIN_PAIRS: usize = 48 * 48;
 
@@ -148,7 +151,8 @@ impl Winograd {
     pub(super) fn new(shape: &ConvShape, weight: &[f32], calls: Calls) -> Self {
         let kt = shape.kernel[0];
         let channels = shape.c_in * shape.c_out;
-        let side = if channels <= MAX_FOUR { Side::Four } else { Side::Two };
+        let most = if kt == 1 { MAX_FOUR_FLAT } else { MAX_FOUR };
+        let side = if channels <= most { Side::Four } else { Side::Two };
         let pays = side == Side::Two || channels >= MIN_PAIRS;
         let temporal = kt == 3 && calls == Calls::Clips && pays;
         let taps = if temporal { 4 } else { kt };
