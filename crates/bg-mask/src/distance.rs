@@ -23,6 +23,11 @@ pub fn squared_distance(mask: &GrayImage) -> Vec<f32> {
     squared_distance_within(mask.as_raw(), mask.width() as usize, |byte| byte >= THRESHOLD, f32::INFINITY)
 }
 
+/// As [`squared_distance`]; beyond `limit` pixels it may say infinite.
+pub(crate) fn squared_distance_up_to(mask: &GrayImage, limit: f32) -> Vec<f32> {
+    squared_distance_within(mask.as_raw(), mask.width() as usize, |byte| byte >= THRESHOLD, limit)
+}
+
 /// As [`squared_distance`] for the pixels that `belongs` picks; beyond `limit` pixels it may say infinite.
 fn squared_distance_within(bytes: &[u8], width: usize, belongs: impl Fn(u8) -> bool, limit: f32) -> Vec<f32> {
     if width == 0 {

@@ -1,6 +1,7 @@
 //! A turned square of a picture: what a model looks at.
 
 use image::RgbImage;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// A square in a picture, turned about its centre.
@@ -56,6 +57,13 @@ impl Region {
         [(cos * x + sin * y) / self.size + 0.5, (cos * y - sin * x) / self.size + 0.5]
     }
 
+    /// `(u, v)` of the picture's upper left corner in the region, and how they change from pixel to pixel.
+    pub(crate) fn inverse_frame(&self) -> [[f32; 2]; 3] {
+        let origin = self.from_picture([0.0, 0.0]);
+        let (sin, cos) = self.angle.sin_cos();
+        [origin, [cos / self.size, -sin / self.size], [sin / self.size, cos / self.size]]
+    }
+
     /// The region's upright bounding box in whole pixels of a picture: left, top, right, bottom, the last two exclusive.
     #[must_use]
     pub fn bounds(&self, width: u32, height: u32) -> [u32; 4] {
@@ -66,42 +74,69 @@ impl Region {
         [low(0).min(width), low(1).min(height), high(0).min(width), high(1).min(height)]
     }
 
+    /// Where the region's upper left corner lies in the picture, and the steps there that cross it and go down it.
+    fn frame(&self) -> [[f32; 2]; 3] {
+        let origin = self.to_picture([0.0, 0.0]);
+        let step = |uv| {
+            let to = self.to_picture(uv);
+            [to[0] - origin[0], to[1] - origin[1]]
+        };
+        [origin, step([1.0, 0.0]), step([0.0, 1.0])]
+    }
+
     /// The region as a picture of `n` × `n` pixels, `[n, n, 3]` with bytes mapped to `low..high`; black outside. Large
     /// regions are averaged, not just sampled.
     #[must_use]
     pub fn sample(&self, picture: &RgbImage, n: usize, low: f32, high: f32) -> Vec<f32> {
-        let (w, h) = (picture.width() as i64, picture.height() as i64);
-        let bytes = picture.as_raw();
         let scale = (high - low) / 255.0;
         // As many taps a side as there are pixels under one sample.
         let taps = ((self.size / n as f32).round() as usize).clamp(1, 8);
         let share = 1.0 / (taps * taps) as f32;
-        let mut out = Vec::with_capacity(n * n * 3);
-        let pixel = |x: i64, y: i64, weight: f32, sum: &mut [f32; 3]| {
-            if (0..w).contains(&x) && (0..h).contains(&y) {
-                let at = ((y * w + x) * 3) as usize;
-                for (sum, byte) in sum.iter_mut().zip(&bytes[at..at + 3]) {
-                    *sum += f32::from(*byte) * weight;
+        let [origin, across, down] = self.frame();
+        let step = 1.0 / (n * taps) as f32;
+        let mut out = vec![0.0; n * n * 3];
+        out.par_chunks_mut(n * 3).enumerate().for_each(|(row, line)| {
+            for (column, out) in line.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                let mut sum = [0.0; 3];
+                for tap in 0..taps * taps {
+                    let u = ((column * taps + tap % taps) as f32 + 0.5) * step;
+                    let v = ((row * taps + tap / taps) as f32 + 0.5) * step;
+                    let at = [0, 1].map(|k| origin[k] + across[k] * u + down[k] * v);
+                    if taps == 1 {
+                        add_between(picture, at, &mut sum);
+                    } else {
+                        // Taps as dense as pixels: the nearest one will do.
+                        add_nearest(picture, at, &mut sum);
+                    }
                 }
+                *out = sum.map(|v| v * share * scale + low);
             }
-        };
-        for i in 0..n * n {
-            let mut sum = [0.0; 3];
-            for tap in 0..taps * taps {
-                let sub = [tap % taps, tap / taps].map(|t| (t as f32 + 0.5) / taps as f32);
-                let at = [(i % n) as f32 + sub[0], (i / n) as f32 + sub[1]].map(|v| v / n as f32);
-                let [x, y] = self.to_picture(at).map(|v| v - 0.5);
-                let (x0, y0) = (x.floor(), y.floor());
-                let (fx, fy) = (x - x0, y - y0);
-                let (x0, y0) = (x0 as i64, y0 as i64);
-                pixel(x0, y0, (1.0 - fx) * (1.0 - fy) * share, &mut sum);
-                pixel(x0 + 1, y0, fx * (1.0 - fy) * share, &mut sum);
-                pixel(x0, y0 + 1, (1.0 - fx) * fy * share, &mut sum);
-                pixel(x0 + 1, y0 + 1, fx * fy * share, &mut sum);
-            }
-            out.extend(sum.map(|v| v * scale + low));
-        }
+        });
         out
+    }
+}
+
+/// Adds the pixel under a position; nothing outside of the picture.
+fn add_nearest(picture: &RgbImage, [x, y]: [f32; 2], sum: &mut [f32; 3]) {
+    let (w, h) = picture.dimensions();
+    if x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32 {
+        let at = (y as usize * w as usize + x as usize) * 3;
+        if let Some(pixel) = picture.as_raw().get(at..at + 3) {
+            sum.iter_mut().zip(pixel).for_each(|(sum, byte)| *sum += f32::from(*byte));
+        }
+    }
+}
+
+/// Adds the colour at a position, bilinear between pixel centres; black outside of the picture.
+fn add_between(picture: &RgbImage, at: [f32; 2], sum: &mut [f32; 3]) {
+    let [x, y] = at.map(|v| v - 0.5);
+    let (x0, y0) = (x.floor(), y.floor());
+    let (fx, fy) = (x - x0, y - y0);
+    for (dx, dy) in [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)] {
+        let weight = (1.0 - (fx - dx).abs()) * (1.0 - (fy - dy).abs());
+        let mut pixel = [0.0; 3];
+        add_nearest(picture, [x0 + dx + 0.5, y0 + dy + 0.5], &mut pixel);
+        sum.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += weight * value);
     }
 }
 

@@ -104,13 +104,12 @@ impl Tracker {
             }
         }
         self.frame += 1;
-        let Some((reading, pixels)) = reading else {
+        let Some((reading, selfie)) = reading else {
             self.region = None;
             return Ok(Tracked { observation: None, matte: GrayImage::new(w, h), people, cut });
         };
         self.region = reading.next.is_usable(w, h).then_some(reading.next);
         self.last_seen = self.region.or(self.last_seen);
-        let selfie = self.segmenter.read(&pixels)?;
         let both: Vec<f32> = reading.segmentation.iter().zip(&selfie).map(|(a, b)| a.max(*b)).collect();
         let matte = spread(&reading.observation.region, &both, w, h);
         Ok(Tracked { observation: Some(reading.observation), matte, people, cut })
@@ -130,23 +129,29 @@ impl Tracker {
 
     /// Reads a region, and once more where the person turns out to be elsewhere in it.
     fn read(&self, region: Region, picture: &RgbImage) -> Result<Option<(Reading, Vec<f32>)>> {
-        let mut pixels = input(&region, picture);
-        let mut reading = self.landmarker.read(region, &pixels)?;
-        if reading.observation.score < MIN_SCORE {
+        let mut found = self.read_both(region, picture)?;
+        if found.0.observation.score < MIN_SCORE {
             return Ok(None);
         }
-        let next = reading.next;
+        let next = found.0.next;
         let [dx, dy] = [0, 1].map(|i| next.centre[i] - region.centre[i]);
         let moved = dx.hypot(dy) / region.size;
         let grown = (next.size / region.size).ln().abs();
         if (moved > SETTLED || grown > SETTLED) && next.is_usable(picture.width(), picture.height()) {
-            let better = input(&next, picture);
-            let again = self.landmarker.read(next, &better)?;
-            if again.observation.score >= MIN_SCORE {
-                (reading, pixels) = (again, better);
+            let again = self.read_both(next, picture)?;
+            if again.0.observation.score >= MIN_SCORE {
+                found = again;
             }
         }
-        Ok(Some((reading, pixels)))
+        Ok(Some(found))
+    }
+
+    /// Landmarks and selfie segmentation of a region, side by side.
+    fn read_both(&self, region: Region, picture: &RgbImage) -> Result<(Reading, Vec<f32>)> {
+        let pixels = input(&region, picture);
+        let (reading, selfie) =
+            rayon::join(|| self.landmarker.read(region, &pixels), || self.segmenter.read(&pixels));
+        Ok((reading?, selfie?))
     }
 
     fn is_cut(&mut self, picture: &RgbImage) -> bool {
@@ -164,23 +169,26 @@ fn spread(region: &Region, values: &[f32], width: u32, height: u32) -> GrayImage
     let mut out = GrayImage::new(width, height);
     let [left, top, right, bottom] = region.bounds(width, height);
     let n = SIZE as f32;
-    out.par_chunks_mut(width as usize).enumerate().skip(top as usize).take((bottom - top) as usize).for_each(
-        |(y, row)| {
-            for x in left..right {
-                let at = region.from_picture([x as f32 + 0.5, y as f32 + 0.5]);
-                if !at.iter().all(|v| (0.0..1.0).contains(v)) {
-                    continue;
-                }
-                let [u, v] = at.map(|v| (v * n - 0.5).clamp(0.0, n - 1.001));
-                let (x0, y0) = (u as usize, v as usize);
-                let (fx, fy) = (u - x0 as f32, v - y0 as f32);
-                let i = y0 * SIZE + x0;
-                let upper = values[i] + (values[i + 1] - values[i]) * fx;
-                let lower = values[i + SIZE] + (values[i + SIZE + 1] - values[i + SIZE]) * fx;
-                row[x as usize] = ((upper + (lower - upper) * fy) * 255.0).round() as u8;
+    let [origin, across, down] = region.inverse_frame();
+    let rows = out.par_chunks_mut(width as usize).enumerate().skip(top as usize);
+    rows.take((bottom - top) as usize).for_each(|(y, row)| {
+        let y = y as f32 + 0.5;
+        let start = [0, 1].map(|k| origin[k] + down[k] * y);
+        for x in left..right {
+            let step = x as f32 + 0.5;
+            let at = [0, 1].map(|k| start[k] + across[k] * step);
+            if !at.iter().all(|v| (0.0..1.0).contains(v)) {
+                continue;
             }
-        },
-    );
+            let [u, v] = at.map(|v| (v * n - 0.5).clamp(0.0, n - 1.001));
+            let (x0, y0) = (u as usize, v as usize);
+            let (fx, fy) = (u - x0 as f32, v - y0 as f32);
+            let i = y0 * SIZE + x0;
+            let upper = values[i] + (values[i + 1] - values[i]) * fx;
+            let lower = values[i + SIZE] + (values[i + SIZE + 1] - values[i + SIZE]) * fx;
+            row[x as usize] = ((upper + (lower - upper) * fy) * 255.0 + 0.5) as u8;
+        }
+    });
     out
 }
 

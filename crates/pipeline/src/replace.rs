@@ -213,15 +213,33 @@ fn track(settings: &Replace, part: &Path, total: usize, context: Context<'_>) ->
     }
     std::fs::create_dir_all(&folder).map_err(fail)?;
     let mut seen = Seen { size: [size.0, size.1], fps, frames: Vec::new(), cuts: Vec::new(), people: 0 };
-    for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
-        let tracked = tracker.next_frame(&frame?)?;
-        seen.people = seen.people.max(tracked.people.unwrap_or(0));
-        seen.frames.push(tracked.observation);
-        seen.cuts.push(tracked.cut);
-        let path = folder.join(format!("{n:06}.png"));
-        tracked.matte.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
-        context.advance(Stage::Masks, (n + 1) as f64, total)?;
-    }
+    // Mattes are written while the next frame is looked at.
+    let (to_disk, written) = std::sync::mpsc::sync_channel::<(PathBuf, GrayImage)>(DECODE_AHEAD);
+    let tracked = std::thread::scope(|scope| {
+        let writer = scope.spawn(move || -> Result<()> {
+            for (path, matte) in written {
+                matte.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
+            }
+            Ok(())
+        });
+        let tracked = (|| -> Result<()> {
+            for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
+                let tracked = tracker.next_frame(&frame?)?;
+                seen.people = seen.people.max(tracked.people.unwrap_or(0));
+                seen.frames.push(tracked.observation);
+                seen.cuts.push(tracked.cut);
+                if to_disk.send((folder.join(format!("{n:06}.png")), tracked.matte)).is_err() {
+                    // The writer stopped, and says why.
+                    break;
+                }
+                context.advance(Stage::Masks, (n + 1) as f64, total)?;
+            }
+            Ok(())
+        })();
+        drop(to_disk);
+        writer.join().unwrap_or(Err(Error::Internal("the writer of masks panicked"))).and(tracked)
+    });
+    tracked?;
     let found = seen.frames.iter().flatten().count();
     if found == 0 {
         if seen.people > 0 {

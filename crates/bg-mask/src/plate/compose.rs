@@ -37,12 +37,14 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn weight(&self, q: [f32; 2]) -> f32 {
-        let (u, v) = (q[0].round(), q[1].round());
         let [w, h] = self.size;
-        if u < 1.0 || v < 1.0 || u >= w as f32 - 1.0 || v >= h as f32 - 1.0 {
+        if !(q[0] >= 0.5 && q[1] >= 0.5 && q[0] < w as f32 - 1.5 && q[1] < h as f32 - 1.5) {
             return 0.0;
         }
-        let depth = self.depth[v as usize * w + u as usize];
+        // The nearest whole position; everything is positive.
+        let [u, v] = q.map(|v| (v + 0.5) as usize);
+        let depth = self.depth[v * w + u];
+        let [u, v] = [u as f32, v as f32];
         // Towards the border of the picture as towards the hole.
         let border = u.min(v).min(w as f32 - 1.0 - u).min(h as f32 - 1.0 - v);
         ((depth - 1.0).min(border) / FEATHER).clamp(0.0, 1.0) * self.near
@@ -165,6 +167,9 @@ fn collect<'a>(
         // Slow pans are still from frame to frame.
         still = still && last.is_none_or(|last| super::entry::same_place(target, last));
     }
+    for found in [&mut sources, &mut invented] {
+        found.sort_by(|a: &Source<'_>, b| b.near.total_cmp(&a.near));
+    }
     (sources, invented, reached > 4 && still)
 }
 
@@ -245,7 +250,12 @@ fn area(picture: &RgbImage, at: [f32; 2]) -> [f32; 3] {
 /// Cubic interpolation (Catmull–Rom), which keeps a texture as sharp as it is.
 fn sample(picture: &RgbImage, [x, y]: [f32; 2]) -> [f32; 3] {
     let (w, h) = (picture.width() as usize, picture.height() as usize);
-    let (x0, y0) = (x.floor(), y.floor());
+    // Rounded down by hand: without newer instructions `floor` is a call.
+    let down = |v: f32| {
+        let whole = v as i64;
+        whole - i64::from((whole as f32) > v)
+    };
+    let (x0, y0) = (down(x), down(y));
     let taps = |f: f32| {
         let (f2, f3) = (f * f, f * f * f);
         [
@@ -255,13 +265,24 @@ fn sample(picture: &RgbImage, [x, y]: [f32; 2]) -> [f32; 3] {
             0.5 * (f3 - f2),
         ]
     };
-    let (wx, wy) = (taps(x - x0), taps(y - y0));
+    let (wx, wy) = (taps(x - x0 as f32), taps(y - y0 as f32));
     let bytes = picture.as_raw();
     let mut sum = [0.0; 3];
+    if x0 >= 1 && y0 >= 1 && x0 + 2 < w as i64 && y0 + 2 < h as i64 {
+        for (j, wy) in wy.iter().enumerate() {
+            let from = ((y0 as usize + j - 1) * w + x0 as usize - 1) * 3;
+            let mut line = [0.0; 3];
+            for (pixel, wx) in bytes[from..from + 12].as_chunks::<3>().0.iter().zip(&wx) {
+                (0..3).for_each(|k| line[k] += wx * f32::from(pixel[k]));
+            }
+            (0..3).for_each(|k| sum[k] += wy * line[k]);
+        }
+        return sum.map(|v| v.clamp(0.0, 255.0));
+    }
     for (j, wy) in wy.iter().enumerate() {
-        let v = (y0 as i64 + j as i64 - 1).clamp(0, h as i64 - 1) as usize;
+        let v = (y0 + j as i64 - 1).clamp(0, h as i64 - 1) as usize;
         for (i, wx) in wx.iter().enumerate() {
-            let u = (x0 as i64 + i as i64 - 1).clamp(0, w as i64 - 1) as usize;
+            let u = (x0 + i as i64 - 1).clamp(0, w as i64 - 1) as usize;
             let pixel = &bytes[(v * w + u) * 3..][..3];
             let weight = wx * wy;
             (0..3).for_each(|k| sum[k] += weight * f32::from(pixel[k]));
@@ -275,7 +296,8 @@ fn best(sources: &[Source<'_>], p: [f32; 2]) -> [(f32, usize, [f32; 2]); 2] {
     let mut best = [(0.0, 0, [0.0; 2]); 2];
     for (i, source) in sources.iter().enumerate() {
         if source.near <= best[1].0 {
-            continue;
+            // Those that follow are farther.
+            break;
         }
         let q = source.warp.at(p);
         let w = source.weight(q);
@@ -307,7 +329,7 @@ fn mixed(sources: &[Source<'_>], p: [f32; 2], scale: usize) -> Option<[f32; 3]> 
 fn blend(target: &Entry, sources: &[Source<'_>], picture: &mut RgbImage, scale: usize) -> GrayImage {
     let (w, h) = (picture.width() as usize, picture.height() as usize);
     let hole = target.hole.as_raw();
-    let distance = crate::distance::squared_distance(&target.hole);
+    let distance = crate::distance::squared_distance_up_to(&target.hole, BAND);
     let colors: Vec<Vec<Option<[f32; 3]>>> = (0..h)
         .into_par_iter()
         .map(|y| {

@@ -14,6 +14,9 @@ const STEP: f32 = 16.0;
 /// Small pixels over which the rest beyond the homography is smoothed.
 const REACH: f32 = 28.0;
 
+/// Small pixels from the hole beyond which it doesn't matter how far it is.
+const FAR: f32 = 64.0;
+
 /// A frame.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -33,8 +36,10 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(picture: RgbImage, hole: &GrayImage, scale: usize) -> Self {
         let small_hole = reduced_mask(hole, scale);
-        let clear =
-            crate::distance::squared_distance(&small_hole).into_iter().map(|d| d.sqrt().min(255.0)).collect();
+        let clear = crate::distance::squared_distance_up_to(&small_hole, FAR)
+            .into_iter()
+            .map(|d| d.sqrt().min(FAR))
+            .collect();
         let gray = Gray::reduced(&picture, scale);
         let corners = lucas::corners(&gray, &small_hole);
         Self {

@@ -66,6 +66,11 @@ impl Gray {
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
         let x = x.clamp(0.0, self.width as f32 - 1.001);
         let y = y.clamp(0.0, self.height as f32 - 1.001);
+        self.between(x, y)
+    }
+
+    /// Bilinear, for coordinates that lie inside.
+    fn between(&self, x: f32, y: f32) -> f32 {
         let (x0, y0) = (x as usize, y as usize);
         let (fx, fy) = (x - x0 as f32, y - y0 as f32);
         let i = y0 * self.width + x0;
@@ -73,6 +78,49 @@ impl Gray {
         let upper = d[i] + (d[i + 1] - d[i]) * fx;
         let lower = d[i + self.width] + (d[i + self.width + 1] - d[i + self.width]) * fx;
         upper + (lower - upper) * fy
+    }
+
+    /// A square window of `N` pixels around a point, bilinear; clamped to the picture.
+    pub(super) fn window<const N: usize>(&self, [x, y]: [f32; 2]) -> [f32; N] {
+        const { assert!(N.isqrt() * N.isqrt() == N) };
+        let side = N.isqrt();
+        let radius = (side / 2) as f32;
+        let mut out = [0.0; N];
+        if !self.holds([x, y], radius + 1.0) {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = self.at(x + (i % side) as f32 - radius, y + (i / side) as f32 - radius);
+            }
+            return out;
+        }
+        // All pixels lie between others in the same way.
+        let (left, top) = (x - radius, y - radius);
+        let (x0, y0) = (left as usize, top as usize);
+        let (fx, fy) = (left - x0 as f32, top - y0 as f32);
+        for (j, line) in out.chunks_exact_mut(side).enumerate() {
+            let upper = &self.data[(y0 + j) * self.width + x0..][..side + 1];
+            let lower = &self.data[(y0 + j + 1) * self.width + x0..][..side + 1];
+            for (i, out) in line.iter_mut().enumerate() {
+                let a = upper[i] + (upper[i + 1] - upper[i]) * fx;
+                let b = lower[i] + (lower[i + 1] - lower[i]) * fx;
+                *out = a + (b - a) * fy;
+            }
+        }
+        out
+    }
+
+    /// As [`Gray::window`], turned and scaled by `affine`.
+    pub(super) fn turned_window<const N: usize>(&self, at: [f32; 2], affine: [[f32; 2]; 2]) -> [f32; N] {
+        const { assert!(N.isqrt() * N.isqrt() == N) };
+        let side = N.isqrt();
+        let radius = (side / 2) as f32;
+        let [[a, b], [c, d]] = affine;
+        let reach = (a.abs() + b.abs()).max(c.abs() + d.abs()) * radius + 1.0;
+        let inside = self.holds(at, reach);
+        std::array::from_fn(|i| {
+            let (u, v) = ((i % side) as f32 - radius, (i / side) as f32 - radius);
+            let (x, y) = (at[0] + a * u + b * v, at[1] + c * u + d * v);
+            if inside { self.between(x, y) } else { self.at(x, y) }
+        })
     }
 
     /// Does a window of `radius` around a point lie inside?

@@ -63,6 +63,9 @@ fn corner(picture: &Gray, x: usize, y: usize) -> f32 {
     (half - (part * part + xy * xy).sqrt()) / 49.0
 }
 
+/// No turn and no scale.
+const SAME: [[f32; 2]; 2] = [[1.0, 0.0], [0.0, 1.0]];
+
 /// Where the window around `p` of `from` is in `to`, beginning at `q`; offsets in the window are turned and scaled by
 /// `affine`. `None` where it is lost.
 pub(super) fn find(
@@ -77,17 +80,16 @@ pub(super) fn find(
         return None;
     }
     let n = (SIDE * SIDE) as f32;
+    // The window and one pixel around it, for the gradients.
+    const WIDE: usize = SIDE + 2;
+    let wide: [f32; WIDE * WIDE] = from.window(p);
     let mut window = [0.0; SIDE * SIDE];
     let mut gradient = [[0.0; 2]; SIDE * SIDE];
     let (mut xx, mut xy, mut yy, mut mean) = (0.0, 0.0, 0.0, 0.0);
     for (i, (value, g)) in window.iter_mut().zip(&mut gradient).enumerate() {
-        let x = p[0] + (i % SIDE) as f32 - RADIUS as f32;
-        let y = p[1] + (i / SIDE) as f32 - RADIUS as f32;
-        *value = from.at(x, y);
-        *g = [
-            (from.at(x + 1.0, y) - from.at(x - 1.0, y)) * 0.5,
-            (from.at(x, y + 1.0) - from.at(x, y - 1.0)) * 0.5,
-        ];
+        let at = (i / SIDE + 1) * WIDE + i % SIDE + 1;
+        *value = wide[at];
+        *g = [(wide[at + 1] - wide[at - 1]) * 0.5, (wide[at + WIDE] - wide[at - WIDE]) * 0.5];
         mean += *value / n;
         xx += g[0] * g[0];
         xy += g[0] * g[1];
@@ -100,14 +102,9 @@ pub(super) fn find(
     let mut at = q;
     let mut error = f32::INFINITY;
     for _ in 0..ITERATIONS {
-        let mut values = [0.0; SIDE * SIDE];
-        let mut mean_there = 0.0;
-        for (i, value) in values.iter_mut().enumerate() {
-            let (u, v) = ((i % SIDE) as f32 - RADIUS as f32, (i / SIDE) as f32 - RADIUS as f32);
-            *value = to
-                .at(at[0] + affine[0][0] * u + affine[0][1] * v, at[1] + affine[1][0] * u + affine[1][1] * v);
-            mean_there += *value / n;
-        }
+        let values: [f32; SIDE * SIDE] =
+            if affine == SAME { to.window(at) } else { to.turned_window(at, affine) };
+        let mean_there = values.iter().sum::<f32>() / n;
         let (mut bx, mut by) = (0.0, 0.0);
         error = 0.0;
         for ((value, there), g) in window.iter().zip(&values).zip(&gradient) {
@@ -131,7 +128,6 @@ pub(super) fn find(
 
 /// As [`find`] from the coarsest level of two pyramids to the finest, without turning.
 pub(super) fn find_in_pyramid(from: &[Gray], p: [f32; 2], to: &[Gray], q: [f32; 2]) -> Option<[f32; 2]> {
-    const SAME: [[f32; 2]; 2] = [[1.0, 0.0], [0.0, 1.0]];
     let mut at = q;
     for level in (0..from.len().min(to.len())).rev() {
         let scale = (1 << level) as f32;

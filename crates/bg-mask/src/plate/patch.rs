@@ -1,15 +1,18 @@
 //! Invented background: what no frame shows is put together from patches of its surroundings.
 //!
-//! Exemplar-based filling over a pyramid with the randomised search of PatchMatch (Barnes et al. 2009); draws are the same
-//! every time. The last level copies pixels instead of averaging patches, so that the result is as sharp as its source.
+//! The smallest picture of a pyramid is filled patch by patch, where edges run into the hole first (Criminisi et al. 2004), so
+//! that lines go on and textures stay textures. On the way up the patches are improved by the randomised search of PatchMatch
+//! (Barnes et al. 2009) and weighted votes (Wexler et al. 2007); draws are the same every time. At full size pixels are copied,
+//! not averaged, so that the result is as sharp as its source.
 
 use super::pull;
-use image::{GrayImage, Rgb, RgbImage};
+use image::{GrayImage, RgbImage};
 
 /// Half the side of a patch.
 const RADIUS: i64 = 3;
-const ROUNDS: usize = 4;
-const SMALLEST: usize = 24;
+const ROUNDS: usize = 3;
+/// Pictures are halved while their shorter side stays above this.
+const SMALLEST: usize = 48;
 
 struct Level {
     width: usize,
@@ -45,6 +48,27 @@ impl Level {
         level
     }
 
+    /// A picture at half its size; a pixel is known where all four under it are.
+    fn of(picture: &RgbImage, hole: &GrayImage) -> Self {
+        let (full_width, full_height) = (picture.width() as usize, picture.height() as usize);
+        let (width, height) = (full_width.div_ceil(2), full_height.div_ceil(2));
+        let (bytes, holes) = (picture.as_raw(), hole.as_raw());
+        let mut color = Vec::with_capacity(width * height);
+        let mut all = Vec::with_capacity(width * height);
+        for i in 0..width * height {
+            let (x, y) = (i % width * 2, i / width * 2);
+            let (mut sum, mut missing) = ([0.0_f32; 3], false);
+            for (u, v) in [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)] {
+                let at = v.min(full_height - 1) * full_width + u.min(full_width - 1);
+                missing |= holes[at] >= crate::THRESHOLD;
+                (0..3).for_each(|k| sum[k] += 0.25 * f32::from(bytes[3 * at + k]));
+            }
+            color.push(sum);
+            all.push(missing);
+        }
+        Self::new(width, height, color, all)
+    }
+
     fn halved(&self) -> Self {
         let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
         let mut color = vec![[0.0; 3]; width * height];
@@ -65,161 +89,347 @@ impl Level {
         Self::new(width, height, color, hole)
     }
 
-    /// Squared difference of two patches; gives up beyond `limit`.
+    /// How deep the hole is: the largest distance of one of its pixels from what is known.
+    fn depth(&self) -> f32 {
+        let bytes = self.hole.iter().map(|h| if *h { 0 } else { 255 }).collect();
+        let known = GrayImage::from_raw(self.width as u32, self.height as u32, bytes).unwrap_or_default();
+        crate::distance::squared_distance(&known).into_iter().fold(0.0, f32::max).sqrt()
+    }
+
+    /// Known colours carried smoothly into the hole.
+    fn smooth(&self) -> Vec<[f32; 4]> {
+        let known: Vec<[f32; 4]> = self
+            .color
+            .iter()
+            .zip(&self.hole)
+            .map(|(c, hole)| if *hole { [0.0; 4] } else { [c[0], c[1], c[2], 1.0] })
+            .collect();
+        pull::fill(&known, self.width, self.height)
+    }
+
+    fn position(&self, i: usize) -> (i64, i64) {
+        ((i % self.width) as i64, (i / self.width) as i64)
+    }
+
+    /// Pixels of the patch around `i` that lie in the picture: their offset and index.
+    fn patch(&self, i: usize) -> impl Iterator<Item = (i64, i64, usize)> {
+        self.square(i, RADIUS)
+    }
+
+    /// The same of a square of another size.
+    fn square(&self, i: usize, radius: i64) -> impl Iterator<Item = (i64, i64, usize)> {
+        let ((x, y), (w, h)) = (self.position(i), (self.width as i64, self.height as i64));
+        let rows = (y - radius).max(0)..(y + radius + 1).min(h);
+        rows.flat_map(move |v| {
+            let columns = (x - radius).max(0)..(x + radius + 1).min(w);
+            columns.map(move |u| (u - x, v - y, (v * w + u) as usize))
+        })
+    }
+
+    /// Mean squared difference of two patches, the second of which is whole; gives up beyond `limit`.
     fn difference(&self, a: usize, b: usize, limit: f32) -> f32 {
-        let (w, h) = (self.width as i64, self.height as i64);
-        let (ax, ay) = (a as i64 % w, a as i64 / w);
-        let (bx, by) = (b as i64 % w, b as i64 / w);
-        let (mut sum, mut n) = (0.0, 0.0);
-        for v in -RADIUS..=RADIUS {
-            if ay + v < 0 || ay + v >= h {
-                continue;
+        let ((ax, ay), (w, h)) = (self.position(a), (self.width as i64, self.height as i64));
+        let (left, right) = ((ax - RADIUS).max(0) - ax, (ax + RADIUS).min(w - 1) - ax);
+        let (top, bottom) = ((ay - RADIUS).max(0) - ay, (ay + RADIUS).min(h - 1) - ay);
+        let n = ((right - left + 1) * (bottom - top + 1)) as f32;
+        let side = (right - left + 1) as usize;
+        let mut sum = 0.0;
+        for v in top..=bottom {
+            let i = (a as i64 + v * w + left) as usize;
+            let j = (b as i64 + v * w + left) as usize;
+            for (p, q) in self.color[i..i + side].iter().zip(&self.color[j..j + side]) {
+                let d = [p[0] - q[0], p[1] - q[1], p[2] - q[2]];
+                sum += d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
             }
-            for u in -RADIUS..=RADIUS {
-                if ax + u < 0 || ax + u >= w {
-                    continue;
-                }
-                let (i, j) = (((ay + v) * w + ax + u) as usize, ((by + v) * w + bx + u) as usize);
-                let (p, q) = (self.color[i], self.color[j]);
-                // What is known counts for more than what was invented a round ago.
-                let weight = if self.hole[i] { 0.4 } else { 1.0 };
-                sum += weight * (0..3).map(|k| (p[k] - q[k]).powi(2)).sum::<f32>();
-                n += weight;
-            }
-            if sum > limit * 49.0 {
+            if sum > limit * n {
                 return f32::INFINITY;
             }
         }
-        sum / f32::max(n, 1.0)
+        sum / n
     }
 }
 
-/// What a coarser level found.
-struct Coarser {
+/// The patches that fill a level.
+struct Match {
     width: usize,
-    color: Vec<[f32; 3]>,
-    /// The patch that each filled pixel is like.
+    /// The source whose patch each filled pixel's is like.
     nearest: Vec<usize>,
+    /// How unlike they are.
+    cost: Vec<f32>,
 }
 
 /// Fills `hole` (255) of a picture from what surrounds it, in place. Without any whole patch outside the hole, smoothly.
 pub(super) fn fill(picture: &mut RgbImage, hole: &GrayImage) {
-    let (w, h) = (picture.width() as usize, picture.height() as usize);
-    let holes: Vec<bool> = hole.iter().map(|b| *b >= crate::THRESHOLD).collect();
-    if !holes.contains(&true) {
+    if hole.iter().all(|b| *b < crate::THRESHOLD) {
         return;
     }
-    let color = picture.pixels().map(|p| p.0.map(f32::from)).collect();
-    let mut levels = vec![Level::new(w, h, color, holes)];
+    let mut levels = vec![Level::of(picture, hole)];
     while let Some(last) = levels.last() {
-        let next_is_small = last.width.min(last.height) / 2 < SMALLEST;
-        if next_is_small || !last.hole.contains(&true) || levels.len() > 5 {
+        // A hole that is nearly bridged gets smaller until it is.
+        let least = if last.depth() <= 2.0 * RADIUS as f32 { SMALLEST / 3 } else { SMALLEST };
+        let bridged = last.depth() <= RADIUS as f32;
+        if bridged || last.width.min(last.height) / 2 < least || levels.len() > 5 {
             break;
         }
         let next = last.halved();
+        if !next.hole.contains(&true) || !next.source.contains(&true) {
+            break;
+        }
         levels.push(next);
     }
     let mut random = Random(0x2545_f491_4f6c_dd1d);
-    let mut below: Option<Coarser> = None;
-    for (n, level) in levels.iter_mut().enumerate().rev() {
+    let mut below: Option<Match> = None;
+    for level in levels.iter_mut().rev() {
         let sources: Vec<usize> = (0..level.source.len()).filter(|i| level.source[*i]).collect();
+        if sources.is_empty() {
+            return smoothly(picture, hole, level);
+        }
         let targets: Vec<usize> = (0..level.hole.len()).filter(|i| level.hole[*i]).collect();
-        guess(level, below.as_ref());
-        let mut nearest: Vec<usize> = vec![0; level.hole.len()];
-        if !sources.is_empty() {
-            for &i in &targets {
-                nearest[i] = start(level, i, below.as_ref(), &sources, &mut random);
+        let mut found = match &below {
+            None if level.depth() > RADIUS as f32 => exemplars(level, &sources),
+            None => {
+                // Every patch sees all sides: what lies between is a good first guess.
+                for (i, v) in level.smooth().into_iter().enumerate().filter(|v| level.hole[v.0]) {
+                    level.color[i] = [v[0], v[1], v[2]];
+                }
+                let n = level.hole.len();
+                let nearest = (0..n).map(|_| sources[random.below(sources.len())]).collect();
+                Match { width: level.width, nearest, cost: vec![0.0; n] }
             }
-            let rounds = if n == 0 { 2 } else { ROUNDS };
-            for round in 0..rounds {
-                search(level, &targets, &mut nearest, round % 2 == 1, &mut random);
-                vote(level, &targets, &nearest, n == 0 && round + 1 == rounds);
+            Some(below) => {
+                let found = enlarged(level, &targets, below, &sources, &mut random);
+                vote(level, &targets, &found);
+                found
+            }
+        };
+        for round in 0..ROUNDS {
+            search(level, &targets, &mut found, round % 2 == 1, &mut random);
+            vote(level, &targets, &found);
+        }
+        below = Some(found);
+    }
+    let Some(found) = below else { return };
+    let seam = seam(&levels[0], &found);
+    copy(picture, hole, &found, &seam);
+}
+
+/// A difference of colour at the edge of the hole above this is an edge in the picture.
+const MAX_SEAM: f32 = 30.0;
+
+/// By how much the patches miss the known pixels beside the hole, carried smoothly into it; at half size.
+fn seam(level: &Level, found: &Match) -> Vec<[f32; 4]> {
+    let mut misses = vec![[0.0_f32; 4]; level.hole.len()];
+    for i in (0..level.hole.len()).filter(|i| level.hole[*i]) {
+        for (u, v, k) in level.patch(i).filter(|p| p.0.abs() + p.1.abs() <= 2 && !level.hole[p.2]) {
+            let from = (found.nearest[i] as i64 + v * level.width as i64 + u) as usize;
+            let d: [f32; 3] = [0, 1, 2].map(|c| level.color[k][c] - level.color[from][c]);
+            if d.iter().all(|d| d.abs() < MAX_SEAM) {
+                (0..3).for_each(|c| misses[k][c] += d[c]);
+                misses[k][3] += 1.0;
             }
         }
-        below = Some(Coarser { width: level.width, color: level.color.clone(), nearest });
     }
-    for (pixel, (color, hole)) in picture.pixels_mut().zip(levels[0].color.iter().zip(&levels[0].hole)) {
-        if *hole {
-            *pixel = Rgb(color.map(|v| v.round().clamp(0.0, 255.0) as u8));
+    for miss in misses.iter_mut().filter(|m| m[3] > 0.0) {
+        let n = miss[3];
+        miss.iter_mut().for_each(|v| *v /= n);
+    }
+    pull::fill(&misses, level.width, level.height)
+}
+
+/// Copies each pixel from where the half-size match says, with the seam's colour added.
+fn copy(picture: &mut RgbImage, hole: &GrayImage, found: &Match, seam: &[[f32; 4]]) {
+    let (w, h) = (picture.width() as usize, picture.height() as usize);
+    for i in (0..w * h).filter(|i| hole.as_raw()[*i] >= crate::THRESHOLD) {
+        let (x, y) = (i % w, i / w);
+        let from = found.nearest[y / 2 * found.width + x / 2];
+        let (u, v) = (from % found.width * 2 + x % 2, from / found.width * 2 + y % 2);
+        let mut pixel = *picture.get_pixel(u.min(w - 1) as u32, v.min(h - 1) as u32);
+        let add = seam[y / 2 * found.width + x / 2];
+        (0..3).for_each(|k| pixel[k] = (f32::from(pixel[k]) + add[k]).round().clamp(0.0, 255.0) as u8);
+        picture.put_pixel(x as u32, y as u32, pixel);
+    }
+}
+
+/// Fills from the border inwards, without patches.
+fn smoothly(picture: &mut RgbImage, hole: &GrayImage, level: &Level) {
+    let filled = level.smooth();
+    // Which level it is doesn't matter: sizes are halved, rounded up.
+    let scale = (picture.width() as usize).div_ceil(level.width);
+    for (x, y, pixel) in picture.enumerate_pixels_mut() {
+        if hole.get_pixel(x, y)[0] >= crate::THRESHOLD {
+            let (u, v) =
+                ((x as usize / scale).min(level.width - 1), (y as usize / scale).min(level.height - 1));
+            let color = filled[v * level.width + u];
+            pixel.0 = [0, 1, 2].map(|k| color[k].round().clamp(0.0, 255.0) as u8);
         }
     }
 }
 
-/// Colours to begin with: those of the coarser level, or a smooth fill.
-fn guess(level: &mut Level, below: Option<&Coarser>) {
-    match below {
-        Some(Coarser { width, color, .. }) => {
-            for i in (0..level.hole.len()).filter(|i| level.hole[*i]) {
-                let (x, y) = (i % level.width / 2, i / level.width / 2);
-                level.color[i] = color[y * width + x];
+/// Mean squared difference that a patch from the other end of the picture must make up for.
+const FAR_COSTS: f32 = 800.0;
+
+/// Fills a small level patch by patch, from where much is known and edges run into the hole.
+fn exemplars(level: &mut Level, sources: &[usize]) -> Match {
+    let n = level.hole.len();
+    let mut found = Match { width: level.width, nearest: vec![0; n], cost: vec![0.0; n] };
+    let mut known: Vec<bool> = level.hole.iter().map(|h| !h).collect();
+    let mut trust: Vec<f32> = known.iter().map(|k| if *k { 1.0 } else { 0.0 }).collect();
+    while let Some((at, at_trust)) = next_place(level, &known, &trust) {
+        let (old, fresh): (Vec<_>, Vec<_>) = level.patch(at).partition(|p| known[p.2]);
+        let around: Vec<usize> = level.square(at, 2 * RADIUS).map(|p| p.2).filter(|i| known[*i]).collect();
+        let moved = |source: usize, p: &(i64, i64, usize)| {
+            level.color[(source as i64 + p.1 * level.width as i64 + p.0) as usize]
+        };
+        let mut best = (f32::INFINITY, sources[0]);
+        let (x, y) = level.position(at);
+        for &source in sources {
+            // Of two that are alike the nearer one.
+            let (u, v) = level.position(source);
+            let far = ((x - u) as f32).hypot((y - v) as f32) / level.width.max(level.height) as f32;
+            let mut cost = far * FAR_COSTS;
+            for p in &old {
+                cost += unlike(level.color[p.2], moved(source, p)) / old.len() as f32;
+                if cost >= best.0 {
+                    break;
+                }
+            }
+            // What it brings must look like something that is here already.
+            for p in &fresh {
+                if cost >= best.0 {
+                    break;
+                }
+                let color = moved(source, p);
+                let least = around.iter().map(|i| unlike(level.color[*i], color));
+                cost += least.fold(f32::INFINITY, f32::min) / fresh.len() as f32;
+            }
+            if cost < best.0 {
+                best = (cost, source);
             }
         }
-        None => {
-            let known: Vec<[f32; 4]> = level
-                .color
-                .iter()
-                .zip(&level.hole)
-                .map(|(c, hole)| if *hole { [0.0; 4] } else { [c[0], c[1], c[2], 1.0] })
-                .collect();
-            for (i, v) in pull::fill(&known, level.width, level.height).into_iter().enumerate() {
-                if level.hole[i] {
-                    level.color[i] = [v[0], v[1], v[2]];
+        for (u, v, i) in fresh {
+            let from = (best.1 as i64 + v * level.width as i64 + u) as usize;
+            level.color[i] = level.color[from];
+            found.nearest[i] = nearest_source(level, from, best.1);
+            (known[i], trust[i]) = (true, at_trust);
+        }
+    }
+    found
+}
+
+/// Squared difference of two colours.
+fn unlike(p: [f32; 3], q: [f32; 3]) -> f32 {
+    (0..3).map(|k| (p[k] - q[k]).powi(2)).sum()
+}
+
+/// A pixel near `wanted` around which a whole patch is known: itself, or the middle of the patch it was copied from.
+fn nearest_source(level: &Level, wanted: usize, middle: usize) -> usize {
+    if level.source[wanted] { wanted } else { middle }
+}
+
+/// The pixel at the edge of the hole that comes next, and how much its patch is to be trusted.
+fn next_place(level: &Level, known: &[bool], trust: &[f32]) -> Option<(usize, f32)> {
+    let (w, h) = (level.width as i64, level.height as i64);
+    let mut best: Option<(f32, usize, f32)> = None;
+    for at in (0..known.len()).filter(|i| !known[*i]) {
+        let (x, y) = level.position(at);
+        let is_known = |u: i64, v: i64| {
+            (0..w).contains(&(x + u)) && (0..h).contains(&(y + v)) && known[(at as i64 + v * w + u) as usize]
+        };
+        if ![(1, 0), (-1, 0), (0, 1), (0, -1)].iter().any(|&(u, v)| is_known(u, v)) {
+            continue;
+        }
+        let (mut sum, mut n) = (0.0, 0.0);
+        let mut edge = ([0.0_f32; 2], 0.0_f32);
+        for (_, _, i) in level.patch(at) {
+            sum += trust[i];
+            n += 1.0;
+            let (u, v) = level.position(i);
+            if u == 0 || v == 0 || u + 1 >= w || v + 1 >= h {
+                continue;
+            }
+            let around = [i - 1, i + 1, i - level.width, i + level.width];
+            if known[i] && around.iter().all(|j| known[*j]) {
+                let luma = |j: usize| level.color[j].iter().sum::<f32>() / 3.0;
+                let g = [luma(around[1]) - luma(around[0]), luma(around[3]) - luma(around[2])];
+                let size = g[0].hypot(g[1]);
+                if size > edge.1 {
+                    edge = (g, size);
                 }
             }
         }
-    }
-}
-
-/// A first match: that of the coarser level, or any.
-fn start(level: &Level, i: usize, below: Option<&Coarser>, sources: &[usize], random: &mut Random) -> usize {
-    if let Some(Coarser { width, nearest, .. }) = below {
-        let (x, y) = (i % level.width, i / level.width);
-        let match_below = nearest[(y / 2) * width + x / 2];
-        let (u, v) = (match_below % width * 2 + x % 2, match_below / width * 2 + y % 2);
-        let j = v * level.width + u;
-        if u < level.width && v < level.height && match_below > 0 && level.source[j] {
-            return j;
+        // The way into the hole; an edge runs across its gradient.
+        let side = |u: i64, v: i64| f32::from(u8::from(is_known(u, v)));
+        let normal = [side(1, 0) - side(-1, 0), side(0, 1) - side(0, -1)];
+        let length = normal[0].hypot(normal[1]).max(1.0);
+        let into = (edge.0[1] * normal[0] - edge.0[0] * normal[1]).abs() / length / 255.0;
+        let confidence = sum / n;
+        let priority = confidence * (into + 0.02);
+        if best.is_none_or(|b| priority > b.0) {
+            best = Some((priority, at, confidence));
         }
     }
-    sources[random.below(sources.len())]
+    best.map(|b| (b.1, b.2))
+}
+
+/// The matches of the level below at twice its size.
+fn enlarged(
+    level: &Level,
+    targets: &[usize],
+    below: &Match,
+    sources: &[usize],
+    random: &mut Random,
+) -> Match {
+    let n = level.hole.len();
+    let mut found = Match { width: level.width, nearest: vec![0; n], cost: vec![0.0; n] };
+    for &i in targets {
+        let (x, y) = (i % level.width, i / level.width);
+        let from = below.nearest[(y / 2) * below.width + x / 2];
+        let (u, v) = (from % below.width * 2 + x % 2, from / below.width * 2 + y % 2);
+        let j = v * level.width + u;
+        // Where the small level had no hole there is no match to enlarge.
+        let usable = from > 0 && u < level.width && v < level.height && level.source[j];
+        found.nearest[i] = if usable { j } else { sources[random.below(sources.len())] };
+    }
+    found
 }
 
 /// One round of propagation and random search.
-fn search(level: &Level, targets: &[usize], nearest: &mut [usize], backwards: bool, random: &mut Random) {
+fn search(level: &Level, targets: &[usize], found: &mut Match, backwards: bool, random: &mut Random) {
     let w = level.width as i64;
     let mut visit = |i: usize| {
-        let mut best = level.difference(i, nearest[i], f32::INFINITY);
-        let mut consider = |j: i64, nearest: &mut [usize]| {
+        let mut best = level.difference(i, found.nearest[i], f32::INFINITY);
+        let mut consider = |j: i64, found: &mut Match| {
             if j < 0 || j as usize >= level.source.len() || !level.source[j as usize] {
                 return;
             }
             let d = level.difference(i, j as usize, best);
             if d < best {
                 best = d;
-                nearest[i] = j as usize;
+                found.nearest[i] = j as usize;
             }
         };
-        let (x, y) = (i as i64 % w, i as i64 / w);
+        let (x, y) = level.position(i);
         let step = if backwards { 1 } else { -1 };
         for (u, v) in [(step, 0), (0, step)] {
             let (nx, ny) = (x + u, y + v);
             if nx >= 0 && nx < w && ny >= 0 && (ny as usize) < level.height {
                 let k = (ny * w + nx) as usize;
                 if level.hole[k] {
-                    consider(nearest[k] as i64 - v * w - u, nearest);
+                    consider(found.nearest[k] as i64 - v * w - u, found);
                 }
             }
         }
         let mut reach = level.width.max(level.height) as i64;
         while reach > 1 {
-            let (cx, cy) = (nearest[i] as i64 % w, nearest[i] as i64 / w);
+            let (cx, cy) = level.position(found.nearest[i]);
             let u = cx + random.below(2 * reach as usize + 1) as i64 - reach;
             let v = cy + random.below(2 * reach as usize + 1) as i64 - reach;
             if u >= 0 && u < w && v >= 0 && (v as usize) < level.height {
-                consider(v * w + u, nearest);
+                consider(v * w + u, found);
             }
             reach /= 2;
         }
+        found.cost[i] = best;
     };
     if backwards {
         targets.iter().rev().for_each(|i| visit(*i));
@@ -228,34 +438,24 @@ fn search(level: &Level, targets: &[usize], nearest: &mut [usize], backwards: bo
     }
 }
 
-/// New colours: what all patches over a pixel say, or for the last round what its own says.
-fn vote(level: &mut Level, targets: &[usize], nearest: &[usize], sharp: bool) {
+/// New colours: what all patches over a pixel say, those that fit well above all.
+fn vote(level: &mut Level, targets: &[usize], found: &Match) {
+    let mut costs: Vec<f32> = targets.iter().map(|i| found.cost[*i]).collect();
+    let third_quarter = (costs.len() * 3 / 4).min(costs.len().saturating_sub(1));
+    let spread = costs.select_nth_unstable_by(third_quarter, f32::total_cmp).1.max(1.0);
     let w = level.width as i64;
     let colors: Vec<[f32; 3]> = targets
         .iter()
         .map(|&i| {
-            if sharp {
-                return level.color[nearest[i]];
-            }
-            let (x, y) = (i as i64 % w, i as i64 / w);
             let (mut sum, mut n) = ([0.0_f32; 3], 0.0_f32);
-            for v in -RADIUS..=RADIUS {
-                for u in -RADIUS..=RADIUS {
-                    let (nx, ny) = (x + u, y + v);
-                    if nx < 0 || nx >= w || ny < 0 || ny as usize >= level.height {
-                        continue;
-                    }
-                    let k = (ny * w + nx) as usize;
-                    if level.hole[k] {
-                        let j = (nearest[k] as i64 - v * w - u) as usize;
-                        let c = level.color[j];
-                        let weight = if (u, v) == (0, 0) { 4.0 } else { 1.0 };
-                        (0..3).for_each(|c_| sum[c_] += weight * c[c_]);
-                        n += weight;
-                    }
-                }
+            for (u, v, k) in level.patch(i).filter(|p| level.hole[p.2]) {
+                let j = (found.nearest[k] as i64 - v * w - u) as usize;
+                let near = if (u, v) == (0, 0) { 4.0 } else { 1.0 };
+                let weight = near * (-found.cost[k] / spread).exp() + 1e-6;
+                (0..3).for_each(|c| sum[c] += weight * level.color[j][c]);
+                n += weight;
             }
-            sum.map(|s| s / n.max(1.0))
+            sum.map(|s| s / n)
         })
         .collect();
     for (&i, color) in targets.iter().zip(colors) {
@@ -277,6 +477,7 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::Rgb;
 
     #[test]
     fn a_texture_goes_on_through_a_hole() {
