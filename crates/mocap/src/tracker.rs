@@ -13,6 +13,10 @@ const MIN_SCORE: f32 = 0.5;
 const SETTLED: f32 = 0.08;
 /// A mean change of the small picture above this is a cut, in bytes.
 const CUT: f32 = 40.0;
+/// So is one above this which is so many times the usual one.
+const SUDDEN: (f32, f32) = (18.0, 4.0);
+/// How fast the usual change follows.
+const USUAL: f32 = 0.25;
 /// Side of the small picture that cuts are found on.
 const THUMB: usize = 32;
 
@@ -46,6 +50,8 @@ pub struct Tracker {
     region: Option<Region>,
     last_seen: Option<Region>,
     thumb: Vec<f32>,
+    /// The mean change from frame to frame of late.
+    usual: Option<f32>,
     frame: usize,
 }
 
@@ -75,7 +81,7 @@ impl Tracker {
         options: TrackOptions,
     ) -> Result<Self> {
         let (region, last_seen, thumb, frame) = (None, None, Vec::new(), 0);
-        Ok(Self { detector, landmarker, segmenter, options, region, last_seen, thumb, frame })
+        Ok(Self { detector, landmarker, segmenter, options, region, last_seen, thumb, usual: None, frame })
     }
 
     /// Looks at the next frame.
@@ -156,10 +162,24 @@ impl Tracker {
 
     fn is_cut(&mut self, picture: &RgbImage) -> bool {
         let thumb = Region::around(picture.width(), picture.height()).sample(picture, THUMB, 0.0, 255.0);
-        let change =
-            thumb.iter().zip(&self.thumb).map(|(a, b)| (a - b).abs()).sum::<f32>() / thumb.len() as f32;
-        let cut = !self.thumb.is_empty() && change > CUT;
+        // The square is black beside the picture.
+        let (w, h) = (picture.width() as f32, picture.height() as f32);
+        let part = w.min(h) / w.max(h);
+        let sum = thumb.iter().zip(&self.thumb).map(|(a, b)| (a - b).abs()).sum::<f32>();
+        let change = sum / (thumb.len() as f32 * part);
+        let first = self.thumb.is_empty();
         self.thumb = thumb;
+        if first {
+            return false;
+        }
+        let sudden = self.usual.is_some_and(|usual| change > SUDDEN.0 && change > SUDDEN.1 * usual);
+        let cut = change > CUT || sudden;
+        if cut {
+            self.usual = None;
+        } else {
+            let usual = self.usual.unwrap_or(change);
+            self.usual = Some(usual + (change - usual) * USUAL);
+        }
         cut
     }
 }

@@ -1,5 +1,5 @@
 //! The demo's avatar in the demo's street, rendered here, is a raw video of which everything is known: what `replace` makes of
-//! it is measured against the truth.
+//! it is measured against the truth. The same person, put elsewhere, leaves, returns, has company, stands in other shots.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use avatar_render::RendererChoice;
@@ -8,7 +8,7 @@ use media::{FrameRate, VideoReader, VideoWriter, WriteOptions};
 use pipeline::composite::{Compositor, read_motion};
 use pipeline::eval::replaced::measure;
 use pipeline::{
-    Actor, Blend, CancelToken, Context, Error, Event, Job, Preset, Quiet, Replace, Stage, replace,
+    Actor, Blend, CancelToken, Context, Error, Event, Job, Preset, Quiet, Replace, Replaced, Stage, replace,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -129,4 +129,161 @@ fn videos_without_anybody_and_odd_settings_are_refused() {
     assert_eq!(VideoReader::open(&plate).unwrap().count(), 3);
     std::fs::remove_file(masks.join("02.png")).unwrap();
     assert!(matches!(run(&brought), Err(Error::Mismatch { .. })));
+}
+
+/// The demo's person in front of its street, with masks, and the street of the first frame.
+fn figures(n: usize) -> (Vec<(RgbImage, GrayImage)>, RgbImage) {
+    let mut job = Job::new(Preset::Demo);
+    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.background = demo("background.mp4");
+    job.input.end = Some(n);
+    (job.video.width, job.video.height, job.video.blend) = (640, 384, Blend::Over);
+    let mut compositor = Compositor::open(&job, "cpu".parse::<RendererChoice>().unwrap()).unwrap();
+    let (mut figures, mut street) = (Vec::new(), None);
+    while let Some(frame) = compositor.next_frame().unwrap() {
+        street.get_or_insert(frame.plate);
+        figures.push((frame.blend, frame.mask));
+    }
+    (figures, street.unwrap())
+}
+
+/// Puts a person into a picture, moved across by `dx` pixels.
+fn place(picture: &mut RgbImage, (blend, mask): &(RgbImage, GrayImage), dx: i64) {
+    for (x, y, m) in mask.enumerate_pixels().filter(|p| p.2[0] > 0) {
+        let to = i64::from(x) + dx;
+        if m[0] > 0 && (0..i64::from(picture.width())).contains(&to) {
+            picture.put_pixel(to as u32, y, *blend.get_pixel(x, y));
+        }
+    }
+}
+
+/// Runs the stages on frames; gives what came out, what was warned of, and the folder with it.
+fn run(frames: &[RgbImage], person: usize, until: Stage) -> (Replaced, Vec<String>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let video = dir.path().join("raw.mp4");
+    write(&video, frames.iter().cloned());
+    let warnings = Mutex::new(Vec::new());
+    let listen = |event: &Event| {
+        if let Event::Warning { message } = event {
+            warnings.lock().unwrap().push(message.clone());
+        }
+    };
+    let cancel = CancelToken::new();
+    let settings = Replace { video, person, ..Replace::default() };
+    let made = replace(&settings, &dir.path().join("w"), until, Context::new(&listen, &cancel)).unwrap();
+    (made, warnings.into_inner().unwrap(), dir)
+}
+
+fn frames_of(path: &Path) -> Vec<RgbImage> {
+    VideoReader::open(path).unwrap().map(Result::unwrap).collect()
+}
+
+/// Mean column of a matte's white pixels; `None` where there are few.
+fn middle(matte: &RgbImage) -> Option<f64> {
+    let columns: Vec<f64> =
+        matte.enumerate_pixels().filter(|p| p.2[0] > 127).map(|p| f64::from(p.0)).collect();
+    (columns.len() > 500).then(|| columns.iter().sum::<f64>() / columns.len() as f64)
+}
+
+fn mean_difference(a: &RgbImage, b: &RgbImage) -> f64 {
+    let sum: u64 = a.iter().zip(b.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f64 / a.len() as f64
+}
+
+#[test]
+fn a_person_who_leaves_and_comes_back_before_a_camera_that_stands() {
+    let (figures, street) = figures(16);
+    let away = 6..10;
+    let frames: Vec<RgbImage> = (0..16)
+        .map(|t| {
+            let mut picture = street.clone();
+            if !away.contains(&t) {
+                place(&mut picture, &figures[t], -170 + 22 * t as i64);
+            }
+            picture
+        })
+        .collect();
+    let (made, warnings, _dir) = run(&frames, 1, Stage::Plate);
+    let seen: Vec<bool> = frames_of(&made.masks.unwrap()).iter().map(|m| middle(m).is_some()).collect();
+    assert_eq!(seen, (0..16).map(|t| !away.contains(&t)).collect::<Vec<_>>());
+    let report = made.motion.unwrap().with_file_name("report.json");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["gaps"], serde_json::json!([{ "frames": { "start": 6, "end": 10 }, "bridged": true }]));
+    assert!(
+        warnings.iter().any(|w| w.contains("frames 6 to 9") && w.contains("carried across")),
+        "{warnings:?}"
+    );
+    // The camera stands and every place is seen in some frame: the street is back as it was.
+    for plate in frames_of(&made.plate.unwrap()) {
+        let off = mean_difference(&plate, &street);
+        assert!(off < 2.0, "{off}");
+    }
+}
+
+#[test]
+fn of_two_people_the_one_that_was_asked_for() {
+    let (figures, street) = figures(5);
+    let frames: Vec<RgbImage> = (0..5)
+        .map(|t| {
+            let mut picture = street.clone();
+            place(&mut picture, &figures[t], -150);
+            place(&mut picture, &figures[t], 190);
+            picture
+        })
+        .collect();
+    let mut sides = Vec::new();
+    for person in [1, 2] {
+        let (made, warnings, _dir) = run(&frames, person, Stage::Masks);
+        let said = format!("2 people are in view; person {person} is replaced");
+        assert!(warnings.iter().any(|w| w.contains(&said)), "{warnings:?}");
+        let middles: Vec<bool> =
+            frames_of(&made.masks.unwrap()).iter().map(|m| middle(m).unwrap() < 290.0).collect();
+        assert!(middles.iter().all(|m| *m == middles[0]), "{middles:?}");
+        sides.push(middles[0]);
+    }
+    assert_ne!(sides[0], sides[1]);
+}
+
+#[test]
+fn shots_are_taken_by_themselves() {
+    let (figures, street) = figures(8);
+    let frames: Vec<RgbImage> = (0..8)
+        .map(|t| {
+            let mut picture = street.clone();
+            place(&mut picture, &figures[t], if t < 4 { -120 } else { 60 } + 12 * t as i64);
+            if t >= 4 { image::imageops::flip_horizontal(&picture) } else { picture }
+        })
+        .collect();
+    let (made, warnings, _dir) = run(&frames, 1, Stage::Plate);
+    assert!(warnings.iter().any(|w| w.contains("1 cut(s)")), "{warnings:?}");
+    // Nothing of one shot is in the plates of the other.
+    let flipped = image::imageops::flip_horizontal(&street);
+    for (t, plate) in frames_of(&made.plate.unwrap()).iter().enumerate() {
+        let truth = if t < 4 { &street } else { &flipped };
+        let off = mean_difference(plate, truth);
+        assert!(off < 4.0, "frame {t}: {off}");
+    }
+}
+
+#[test]
+fn upright_videos_of_odd_size() {
+    let (figures, _) = figures(5);
+    let frames: Vec<RgbImage> = figures
+        .iter()
+        .map(|(blend, _)| image::imageops::crop_imm(blend, 170, 0, 213, 383).to_image())
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("pictures");
+    std::fs::create_dir(&folder).unwrap();
+    for (t, frame) in frames.iter().enumerate() {
+        frame.save(folder.join(format!("{t:03}.png"))).unwrap();
+    }
+    let cancel = CancelToken::new();
+    let settings = Replace { video: folder, ..Replace::default() };
+    let made =
+        replace(&settings, &dir.path().join("w"), Stage::Plate, Context::new(&Quiet, &cancel)).unwrap();
+    let motion = read_motion(&made.motion.unwrap(), 30.0).unwrap();
+    assert_eq!((motion.len(), motion.frames[0].camera.unwrap().size_px), (5, [213, 383]));
+    let plates = frames_of(&made.plate.unwrap());
+    assert_eq!((plates.len(), plates[0].dimensions()), (5, (212, 382)));
 }
