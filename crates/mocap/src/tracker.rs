@@ -12,7 +12,7 @@ const MIN_SCORE: f32 = 0.5;
 /// A region that moved or grew by more than this part of its size is looked at once more.
 const SETTLED: f32 = 0.08;
 /// A mean change of the small picture above this is a cut, in bytes.
-const CUT: f32 = 40.0;
+const CUT: f32 = 60.0;
 /// So is one above this which is so many times the usual one.
 const SUDDEN: (f32, f32) = (18.0, 4.0);
 /// How fast the usual change follows.

@@ -213,7 +213,8 @@ impl Compositor {
         let mut pose = rest;
         pose[0] = [std::f32::consts::PI, 0.0, 0.0];
         let focal = height as f32 * 1.6;
-        actor.pose(&self.body, &pose, [0.0, -0.35, 3.2])?;
+        // The pelvis lies 0.35 below the origin in the body's axes, and comes to lie a little above the middle.
+        actor.pose(&self.body, &pose, [0.0, 0.27, 3.5])?;
         let camera = Camera::pinhole(
             [width as usize, height as usize],
             [focal; 2],

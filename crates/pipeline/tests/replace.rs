@@ -287,3 +287,15 @@ fn upright_videos_of_odd_size() {
     let plates = frames_of(&made.plate.unwrap());
     assert_eq!((plates.len(), plates[0].dimensions()), (5, (212, 382)));
 }
+
+#[test]
+fn the_portrait_shows_the_whole_avatar() {
+    let mut job = Job::new(Preset::Demo);
+    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.background = demo("background.mp4");
+    let mut compositor = Compositor::open(&job, "cpu".parse::<RendererChoice>().unwrap()).unwrap();
+    let portrait = compositor.portrait(320, 192).unwrap();
+    let dark = |y: u32| (0..320).any(|x| portrait.get_pixel(x, y).0.iter().any(|b| *b < 200));
+    let (top, bottom) = ((0..192).find(|y| dark(*y)).unwrap(), (0..192).rfind(|y| dark(*y)).unwrap());
+    assert!(top > 4 && bottom < 187 && bottom - top > 120, "{top} to {bottom}");
+}
