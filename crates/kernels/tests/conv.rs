@@ -44,6 +44,12 @@ fn cases() -> Vec<Case> {
     cases.push(Case { upsample: true, ..case(72, 64, [1, 3, 3], (6, 5), 2) });
     cases.push(case(272, 280, [3, 3, 3], (3, 2), 5));
     cases.push(case(24, 24, [3, 3, 3], (1, 1), 3));
+    // Blocks that see nothing but padding.
+    for c_in in [3, 24] {
+        let mut far = case(c_in, 24, [3, 3, 3], (2, 3), 3);
+        far.shape.padding = Padding { bottom: 37, right: 70, ..Padding::default() };
+        cases.push(far);
+    }
     cases
 }
 

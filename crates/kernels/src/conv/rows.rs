@@ -36,8 +36,11 @@ pub(super) unsafe fn load_run<S: Simd>(input: &Input<'_>, frame: Frame<'_>, run:
     dst[..first * stride].fill(0.0);
     dst[last * stride..].fill(0.0);
     let row = (run.y as usize >> shift) * input.width;
+    if first == last {
+        return;
+    }
     if shift == 0 {
-        let from = (row as isize + run.x) as usize + first;
+        let from = row + (run.x + first as isize) as usize;
         // SAFETY: the caller vouches for the CPU.
         unsafe { load_pixels::<S>(input, frame, from, &mut dst[first * stride..last * stride], stride) };
         return;

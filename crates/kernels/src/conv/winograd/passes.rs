@@ -44,10 +44,10 @@ pub(super) unsafe fn fill_slot<S: Simd>(
         unsafe {
             match side {
                 Side::Two => {
-                    transform_input::<S, 4>(side, patch, width, stride, v, block.grid.plane, skipped)
+                    transform_input::<S, 4>(side, patch, width, stride, v, block.grid.plane, skipped);
                 }
                 Side::Four => {
-                    transform_input::<S, 6>(side, patch, width, stride, v, block.grid.plane, skipped)
+                    transform_input::<S, 6>(side, patch, width, stride, v, block.grid.plane, skipped);
                 }
             }
         }
