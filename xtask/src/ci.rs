@@ -82,6 +82,17 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
             shell::run(command("test").args(twin))
         }),
     ));
+    // The dev profile leaves them out of `kernels`, whose inner loops they would make three times slower.
+    steps.push((
+        "kernels with assertions",
+        Box::new(|| {
+            let mut test = command("test");
+            for check in ["debug-assertions", "overflow-checks"] {
+                test.arg("--config").arg(format!("profile.dev.package.kernels.{check}=true"));
+            }
+            shell::run(test.args(["-p", "kernels"]))
+        }),
+    ));
     steps.push(("alone", Box::new(|| ALONE.iter().try_for_each(|args| clippy(args)))));
     steps.push(("documentation", Box::new(|| documentation(&[]))));
     steps.push(("documentation with features", Box::new(|| documentation(&["--features", FEATURES]))));
@@ -90,7 +101,14 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
 }
 
 /// Steps that compile far more than they run.
-const VARIANTS: &[&str] = &["features", "twins", "alone", "documentation", "documentation with features"];
+const VARIANTS: &[&str] = &[
+    "features",
+    "twins",
+    "kernels with assertions",
+    "alone",
+    "documentation",
+    "documentation with features",
+];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, step) in steps(args) {
