@@ -60,6 +60,35 @@ fn assert_same(a: &Gaussians, b: &Gaussians) {
 }
 
 #[test]
+fn an_independent_reader_sees_the_same_splats() {
+    use ply_rs_bw::ply::{DefaultElement, Property};
+    let avatar = plain(1);
+    let bytes = bytes_of(&avatar, "ply");
+    let parser = ply_rs_bw::parser::Parser::<DefaultElement>::new();
+    let ply = parser.read_ply(&mut bytes.as_slice()).unwrap();
+    let vertices = &ply.payload["vertex"];
+    let g = &avatar.gaussians;
+    assert_eq!(vertices.len(), g.len());
+    for (i, vertex) in vertices.iter().enumerate() {
+        let number = |name: &str| match vertex.get(name) {
+            Some(Property::Float(x)) => *x,
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(["x", "y", "z"].map(number), g.means[i]);
+        assert_near(&["scale_0", "scale_1", "scale_2"].map(|n| number(n).exp()), &g.scales[i]);
+        assert_near(&["rot_0", "rot_1", "rot_2", "rot_3"].map(number), &g.rotations[i]);
+        assert_near(&[1.0 / (1.0 + (-number("opacity")).exp())], &[g.opacities[i]]);
+        // The coefficients behind the first lie channel by channel: three of red, three of green, three of blue.
+        let Colors::Sh { coefficients, .. } = &g.colors else { panic!("degree 1 has harmonics") };
+        let ours = &coefficients[12 * i..12 * (i + 1)];
+        assert_eq!(["f_dc_0", "f_dc_1", "f_dc_2"].map(number), ours[..3]);
+        for k in 0..9 {
+            assert_eq!(number(&format!("f_rest_{k}")), ours[3 + 3 * (k % 3) + k / 3], "f_rest_{k}");
+        }
+    }
+}
+
+#[test]
 fn ply_round_trip() {
     for degree in 0..=3 {
         let avatar = plain(degree);
