@@ -74,6 +74,33 @@ macro_rules! for_panels {
     }};
 }
 
+/// Calls `$tile` for all rows of a product: as many as suit the registers at a time, then the rest in smaller tiles.
+macro_rules! for_rows {
+    ($p:ident, $tile:ident($($arg:ident),*)) => {{
+        let mut i = 0;
+        while i + MR <= $p.m {
+            $tile::<S, MR, NV>($p, $($arg,)* i);
+            i += MR;
+        }
+        if MR > 8 && i + 8 <= $p.m {
+            $tile::<S, 8, NV>($p, $($arg,)* i);
+            i += 8;
+        }
+        if MR > 4 && i + 4 <= $p.m {
+            $tile::<S, 4, NV>($p, $($arg,)* i);
+            i += 4;
+        }
+        if i + 2 <= $p.m {
+            $tile::<S, 2, NV>($p, $($arg,)* i);
+            i += 2;
+        }
+        while i < $p.m {
+            $tile::<S, 1, NV>($p, $($arg,)* i);
+            i += 1;
+        }
+    }};
+}
+
 /// Computes a product; the body of [`Simd::product`].
 ///
 /// # Safety
@@ -86,30 +113,8 @@ pub(super) unsafe fn product<S: Simd>(p: &Product<'_>) {
 
 #[inline(always)]
 unsafe fn rows<S: Simd, const MR: usize, const NV: usize>(p: &Product<'_>, panel: usize) {
-    let mut i = 0;
-    // SAFETY: the caller's; rows [i, i + MR) exist by the loops' conditions.
-    unsafe {
-        while i + MR <= p.m {
-            tile::<S, MR, NV>(p, panel, i);
-            i += MR;
-        }
-        if MR > 8 && i + 8 <= p.m {
-            tile::<S, 8, NV>(p, panel, i);
-            i += 8;
-        }
-        if MR > 4 && i + 4 <= p.m {
-            tile::<S, 4, NV>(p, panel, i);
-            i += 4;
-        }
-        if i + 2 <= p.m {
-            tile::<S, 2, NV>(p, panel, i);
-            i += 2;
-        }
-        while i < p.m {
-            tile::<S, 1, NV>(p, panel, i);
-            i += 1;
-        }
-    }
+    // SAFETY: the caller's; every tile's rows exist by the loops' conditions.
+    unsafe { for_rows!(p, tile(panel)) };
 }
 
 #[inline(always)]
@@ -162,30 +167,8 @@ pub(super) unsafe fn product_pair<S: Simd>(p: &Product<'_>, c2: *mut f32) {
 
 #[inline(always)]
 unsafe fn rows_pair<S: Simd, const MR: usize, const NV: usize>(p: &Product<'_>, c2: *mut f32, panel: usize) {
-    let mut i = 0;
-    // SAFETY: the caller's; rows [i, i + MR) exist by the loops' conditions.
-    unsafe {
-        while i + MR <= p.m {
-            tile_pair::<S, MR, NV>(p, c2, panel, i);
-            i += MR;
-        }
-        if MR > 8 && i + 8 <= p.m {
-            tile_pair::<S, 8, NV>(p, c2, panel, i);
-            i += 8;
-        }
-        if MR > 4 && i + 4 <= p.m {
-            tile_pair::<S, 4, NV>(p, c2, panel, i);
-            i += 4;
-        }
-        if i + 2 <= p.m {
-            tile_pair::<S, 2, NV>(p, c2, panel, i);
-            i += 2;
-        }
-        while i < p.m {
-            tile_pair::<S, 1, NV>(p, c2, panel, i);
-            i += 1;
-        }
-    }
+    // SAFETY: the caller's; every tile's rows exist by the loops' conditions.
+    unsafe { for_rows!(p, tile_pair(c2, panel)) };
 }
 
 #[inline(always)]
