@@ -4,10 +4,10 @@
 //! with four points of which the first is the middle of the hips and the second the top of a circle around the body.
 //! Anchor layout and thresholds: MediaPipe's `pose_detection_cpu.pbtxt`.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::network::{Network, logistic};
 use crate::region::Region;
 use image::RgbImage;
-use tflite::Model;
 
 const SIZE: usize = 224;
 const VALUES: usize = 12;
@@ -29,7 +29,7 @@ pub struct Detection {
 /// The detection model.
 #[derive(Debug)]
 pub struct Detector {
-    model: Model,
+    network: Network,
 }
 
 impl Detector {
@@ -38,15 +38,9 @@ impl Detector {
     /// # Errors
     /// When it can't be read or does another task.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let name = "pose detection";
-        let model = Model::from_bytes(bytes).map_err(|source| Error::Model { model: name, source })?;
-        let (n, m): (usize, usize) = (SIZE, LAYERS.iter().map(|(cells, each)| cells * cells * each).sum());
-        let (wanted, outputs): (&[usize], [&[usize]; 2]) = (&[1, n, n, 3], [&[1, m, VALUES], &[1, m, 1]]);
-        if model.inputs() != [wanted] || model.outputs() != outputs {
-            let found = format!("{:?} to {:?}", model.inputs(), model.outputs());
-            return Err(Error::Task { model: name, found });
-        }
-        Ok(Self { model })
+        let boxes: usize = LAYERS.iter().map(|(cells, each)| cells * cells * each).sum();
+        let wanted: [&[usize]; 2] = [&[1, boxes, VALUES], &[1, boxes, 1]];
+        Ok(Self { network: Network::read("pose detection", bytes, SIZE, |outputs| *outputs == wanted)? })
     }
 
     /// Everybody in a picture, the largest first.
@@ -56,8 +50,7 @@ impl Detector {
     pub fn detect(&self, picture: &RgbImage) -> Result<Vec<Detection>> {
         let whole = Region::around(picture.width(), picture.height());
         let input = whole.sample(picture, SIZE, -1.0, 1.0);
-        let outputs =
-            self.model.run(&[&input]).map_err(|source| Error::Model { model: "pose detection", source })?;
+        let outputs = self.network.run(&input)?;
         let mut found = Vec::new();
         let anchors = LAYERS.iter().flat_map(|&(cells, each)| {
             (0..cells * cells * each).map(move |i| {
@@ -68,7 +61,7 @@ impl Detector {
         for ((values, logit), anchor) in
             outputs[0].data.chunks_exact(VALUES).zip(&outputs[1].data).zip(anchors)
         {
-            let score = 1.0 / (1.0 + (-logit.clamp(-100.0, 100.0)).exp());
+            let score = logistic(*logit);
             if score < MIN_SCORE {
                 continue;
             }

@@ -5,11 +5,11 @@
 //! the next frame. Metric landmarks are centred at the hips, in axes of the turned region.
 
 use crate::detector::ENLARGE;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::network::{Network, logistic};
 use crate::region::Region;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use tflite::Model;
 
 /// Number of landmarks.
 pub const N_LANDMARKS: usize = 33;
@@ -92,7 +92,7 @@ pub(crate) struct Reading {
 /// The landmark model.
 #[derive(Debug)]
 pub struct Landmarker {
-    model: Model,
+    network: Network,
 }
 
 impl Landmarker {
@@ -101,23 +101,16 @@ impl Landmarker {
     /// # Errors
     /// When it can't be read or does another task.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let name = "pose landmark";
-        let model = Model::from_bytes(bytes).map_err(|source| Error::Model { model: name, source })?;
-        let outputs = model.outputs();
-        let sizes: Vec<usize> = outputs.iter().map(|o| o.iter().product()).collect();
-        let wanted: &[usize] = &[1, SIZE, SIZE, 3];
-        let fits = matches!(sizes.as_slice(), [a, 1, s, _, m] if *a == POINTS * 5 && *s == SIZE * SIZE && *m == POINTS * 3);
-        if model.inputs() != [wanted] || !fits {
-            let found = format!("{:?} to {outputs:?}", model.inputs());
-            return Err(Error::Task { model: name, found });
-        }
-        Ok(Self { model })
+        let network = Network::read("pose landmark", bytes, SIZE, |outputs| {
+            let sizes: Vec<usize> = outputs.iter().map(|o| o.iter().product()).collect();
+            matches!(sizes[..], [a, 1, s, _, m] if a == POINTS * 5 && s == SIZE * SIZE && m == POINTS * 3)
+        })?;
+        Ok(Self { network })
     }
 
     /// Reads a region; `input` is its picture, `[256, 256, 3]` in 0..1.
     pub(crate) fn read(&self, region: Region, input: &[f32]) -> Result<Reading> {
-        let outputs =
-            self.model.run(&[input]).map_err(|source| Error::Model { model: "pose landmark", source })?;
+        let outputs = self.network.run(input)?;
         let (points, metric) = (&outputs[0].data, &outputs[4].data);
         let pixel =
             |i: usize| region.to_picture([points[5 * i] / SIZE as f32, points[5 * i + 1] / SIZE as f32]);
@@ -143,7 +136,7 @@ impl Landmarker {
 /// The segmentation model.
 #[derive(Debug)]
 pub struct Segmenter {
-    model: Model,
+    network: Network,
 }
 
 impl Segmenter {
@@ -152,22 +145,13 @@ impl Segmenter {
     /// # Errors
     /// When it can't be read or does another task.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let name = "selfie segmentation";
-        let model = Model::from_bytes(bytes).map_err(|source| Error::Model { model: name, source })?;
-        let (wanted, gives): (&[usize], &[usize]) = (&[1, SIZE, SIZE, 3], &[1, SIZE, SIZE, 1]);
-        if model.inputs() != [wanted] || model.outputs() != [gives] {
-            let found = format!("{:?} to {:?}", model.inputs(), model.outputs());
-            return Err(Error::Task { model: name, found });
-        }
-        Ok(Self { model })
+        let wanted: [&[usize]; 1] = [&[1, SIZE, SIZE, 1]];
+        Ok(Self { network: Network::read("selfie segmentation", bytes, SIZE, |outputs| *outputs == wanted)? })
     }
 
     /// Probability of a person, `[256, 256]`.
     pub(crate) fn read(&self, input: &[f32]) -> Result<Vec<f32>> {
-        let mut outputs = self
-            .model
-            .run(&[input])
-            .map_err(|source| Error::Model { model: "selfie segmentation", source })?;
+        let mut outputs = self.network.run(input)?;
         Ok(outputs.swap_remove(0).data)
     }
 }
@@ -175,8 +159,4 @@ impl Segmenter {
 /// A region's picture for both models.
 pub(crate) fn input(region: &Region, picture: &RgbImage) -> Vec<f32> {
     region.sample(picture, SIZE, 0.0, 1.0)
-}
-
-fn logistic(v: f32) -> f32 {
-    1.0 / (1.0 + (-v).exp())
 }

@@ -23,6 +23,7 @@ mod detector;
 mod error;
 mod fit;
 mod landmarks;
+mod network;
 mod region;
 mod tracker;
 

@@ -62,26 +62,24 @@ impl Tracker {
     /// When they can't be read.
     pub fn new(options: TrackOptions) -> Result<Self> {
         use anicrafter_person_models::{POSE_DETECTION, POSE_LANDMARK, SELFIE_SEGMENTATION};
-        Self::with_models(
+        Ok(Self::with_models(
             Detector::from_bytes(POSE_DETECTION)?,
             Landmarker::from_bytes(POSE_LANDMARK)?,
             Segmenter::from_bytes(SELFIE_SEGMENTATION)?,
             options,
-        )
+        ))
     }
 
     /// A tracker with other models: the larger landmark model, say.
-    ///
-    /// # Errors
-    /// None today; models are checked when they are read.
+    #[must_use]
     pub fn with_models(
         detector: Detector,
         landmarker: Landmarker,
         segmenter: Segmenter,
         options: TrackOptions,
-    ) -> Result<Self> {
+    ) -> Self {
         let (region, last_seen, thumb, frame) = (None, None, Vec::new(), 0);
-        Ok(Self { detector, landmarker, segmenter, options, region, last_seen, thumb, usual: None, frame })
+        Self { detector, landmarker, segmenter, options, region, last_seen, thumb, usual: None, frame }
     }
 
     /// Looks at the next frame.
