@@ -1,7 +1,7 @@
 //! The condition video as it lies in the work folder.
 
-use crate::work::FrameFile;
-use crate::{Error, Result};
+use crate::Result;
+use crate::work::{FrameFile, read_json};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -24,10 +24,7 @@ pub(crate) struct Meta {
 
 impl ConditionFiles {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join("meta.json");
-        let text = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let meta = serde_json::from_slice(&text).map_err(|e| Error::Damaged { path, why: e.to_string() })?;
-        Ok(Self { folder: folder.to_owned(), meta })
+        Ok(Self { folder: folder.to_owned(), meta: read_json(&folder.join("meta.json"))? })
     }
 
     /// Number of frames.

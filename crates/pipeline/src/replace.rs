@@ -4,16 +4,16 @@
 //! a motion) is taken instead of being made.
 
 use crate::animate::run_stage;
+use crate::composite::open_body;
 use crate::progress::{Context, Stage};
 use crate::report::StageRow;
-use crate::work::{Fingerprint, WorkDir, write_atomically};
+use crate::work::{Fingerprint, WorkDir, read_json, write_atomically};
 use crate::{Error, Result};
 use bg_mask::{PlateBuilder, PlateOptions};
 use image::{GrayImage, RgbImage};
 use media::{AudioTrack, VideoReader, VideoWriter, WriteOptions};
 use mocap::{FitOptions, Fitted, Observation, TrackOptions, Tracker};
 use serde::{Deserialize, Serialize};
-use smplx::BodyModel;
 use std::path::{Path, PathBuf};
 
 /// What is taken out of which video, and how.
@@ -97,6 +97,16 @@ struct MotionReport<'a> {
 }
 
 impl Replace {
+    /// From which byte on a mask's pixel is the person's: ours are probabilities; those brought along are white or black.
+    pub(crate) fn mask_level(&self) -> u8 {
+        if self.mask.is_some() { 128 } else { (self.threshold * 255.0).round() as u8 }
+    }
+
+    /// Pixels by which the mask of a picture of that size is grown.
+    pub(crate) fn grow_px_at(&self, (width, height): (u32, u32)) -> f32 {
+        self.grow_px.unwrap_or_else(|| (width.max(height) as f32 / 55.0).max(4.0))
+    }
+
     fn validate(&self) -> Result<()> {
         let refuse = |option, why: &str| Err(Error::Option { option, why: why.to_owned() });
         if self.person == 0 {
@@ -141,10 +151,12 @@ pub fn replace(settings: &Replace, work: &Path, until: Stage, context: Context<'
     let wants_motion = until >= Stage::Motion && done.motion.is_none();
     let wants_plate = until >= Stage::Plate && done.plate.is_none();
     let wants_masks = done.masks.is_none() && (until == Stage::Masks || wants_plate);
+    let count_frames =
+        || -> Result<usize> { Ok(VideoReader::open(&settings.video)?.info().frames.unwrap_or(0)) };
     let mut tracked = None;
     if wants_masks || wants_motion {
         let key = Fingerprint::of(&(&video, settings.person))?;
-        let frames = VideoReader::open(&settings.video)?.info().frames.unwrap_or(0);
+        let frames = count_frames()?;
         let (folder, row) = run_stage(&work, context, Stage::Masks, 0, frames, &key, |part| {
             track(settings, part, frames, context)
         })?;
@@ -163,7 +175,7 @@ pub fn replace(settings: &Replace, work: &Path, until: Stage, context: Context<'
     }
     if let (true, Some(masks)) = (wants_plate, &done.masks) {
         let cuts = match &tracked {
-            Some((folder, _)) => read_seen(&folder.join(SEEN))?.cuts,
+            Some((folder, _)) => read_json::<Seen>(&folder.join(SEEN))?.cuts,
             None => Vec::new(),
         };
         let masks_key = Fingerprint::of_path(masks)?;
@@ -176,7 +188,7 @@ pub fn replace(settings: &Replace, work: &Path, until: Stage, context: Context<'
             settings.grow_px,
             settings.shadow,
         ))?;
-        let frames = VideoReader::open(&settings.video)?.info().frames.unwrap_or(0);
+        let frames = count_frames()?;
         let (folder, row) = run_stage(&work, context, Stage::Plate, 0, frames, &key, |part| {
             make_plate(settings, masks, &cuts, part, frames, context)
         })?;
@@ -188,11 +200,6 @@ pub fn replace(settings: &Replace, work: &Path, until: Stage, context: Context<'
 
 /// What the masks stage writes beside the mattes.
 const SEEN: &str = "landmarks.json";
-
-fn read_seen(path: &Path) -> Result<Seen> {
-    let text = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    serde_json::from_slice(&text).map_err(|e| Error::Damaged { path: path.to_owned(), why: e.to_string() })
-}
 
 fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|e| Error::Settings(e.to_string()))
@@ -263,11 +270,8 @@ fn track(settings: &Replace, part: &Path, total: usize, context: Context<'_>) ->
 }
 
 fn fit_motion(settings: &Replace, seen: &Path, part: &Path, context: Context<'_>) -> Result<()> {
-    let seen = read_seen(seen)?;
-    let body = match &settings.body {
-        Some(path) => BodyModel::open(path)?,
-        None => BodyModel::from_bytes(anicrafter_assets::BODY.to_vec())?,
-    };
+    let seen: Seen = read_json(seen)?;
+    let body = open_body(settings.body.as_deref())?;
     let options = FitOptions { focal_px: settings.focal_px, ..FitOptions::new(seen.fps as f32, seen.size) };
     let fitted = mocap::fit(&body, &seen.frames, &seen.cuts, &options)?;
     warn_of_gaps(&fitted, context);
@@ -340,10 +344,9 @@ fn make_plate(
     let reader = VideoReader::open(&settings.video)?;
     let size = reader.info().size();
     let rate = reader.info().frame_rate;
-    // Ours are probabilities; those brought along are white or black.
-    let threshold = if settings.mask.is_some() { 128 } else { (settings.threshold * 255.0).round() as u8 };
-    let mut masks = Masks { reader: VideoReader::open(masks)?.prefetch(DECODE_AHEAD), threshold };
-    let grow = settings.grow_px.unwrap_or_else(|| (size.0.max(size.1) as f32 / 55.0).max(4.0));
+    let reader_of_masks = VideoReader::open(masks)?.prefetch(DECODE_AHEAD);
+    let mut masks = Masks { reader: reader_of_masks, threshold: settings.mask_level() };
+    let grow = settings.grow_px_at(size);
     // The sound goes with the plate: the job that follows takes it from its background.
     let audio = AudioTrack::open(&settings.video, None).unwrap_or(None);
     let options = WriteOptions { qp: PLATE_QP, audio, ..WriteOptions::new(rate) };

@@ -7,6 +7,7 @@
 use crate::{Error, Result, Stage};
 use candle_core::{Device, Tensor};
 use image::RgbImage;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -187,6 +188,15 @@ pub fn copy_atomically(from: &Path, to: &Path) -> Result<()> {
     file.as_file().sync_all().map_err(fail(to))?;
     file.persist(to).map_err(|e| fail(to)(e.error))?;
     Ok(())
+}
+
+/// Reads a JSON file of this crate's own.
+///
+/// # Errors
+/// When it can't be read, or isn't what it should be.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    serde_json::from_slice(&text).map_err(|e| Error::Damaged { path: path.to_owned(), why: e.to_string() })
 }
 
 /// Saves named tensors as `.safetensors`.

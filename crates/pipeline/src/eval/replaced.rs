@@ -4,7 +4,8 @@
 //! There are no true masks in such a folder: the person is taken to be where the raw video differs from the scene's
 //! background, the largest piece of it without holes.
 
-use crate::composite::read_motion;
+use super::frame::luma;
+use crate::composite::{open_body, read_motion};
 use crate::replace::Replace;
 use crate::{Error, Result};
 use bg_mask::FrameMap;
@@ -61,22 +62,19 @@ pub fn measure(
 ) -> Result<Measured> {
     let mut measured = Measured::default();
     pictures(settings, masks, plate, &scene.join("bkgd_video.mp4"), &mut measured)?;
-    let body = match &settings.body {
-        Some(path) => BodyModel::open(path)?,
-        None => BodyModel::from_bytes(anicrafter_assets::BODY.to_vec())?,
-    };
+    let body = open_body(settings.body.as_deref())?;
     let ours = read_motion(motion, 30.0)?;
     let theirs = read_motion(&scene.join("smplx_params"), ours.fps)?;
     motions(&body, &ours, &theirs, &mut measured)?;
     Ok(measured)
 }
 
-/// The last frame of each video, for what changes over time.
-struct Before {
+/// One frame of each video, kept for what changes over time.
+struct Moment {
     raw: RgbImage,
     hole: GrayImage,
-    ours: RgbImage,
-    theirs: RgbImage,
+    /// Luma of our background and of the scene's.
+    plates: [Vec<f32>; 2],
 }
 
 /// Sums over all frames.
@@ -104,7 +102,7 @@ fn pictures(
     let raws = open(&settings.video)?;
     let (mut masks, mut ours, mut theirs) = (open(masks)?, open(plate)?, open(scene)?);
     let mut sums = Sums::default();
-    let mut before: Option<Before> = None;
+    let mut before: Option<Moment> = None;
     for (n, raw) in raws.enumerate() {
         let raw = raw?;
         let size = raw.dimensions();
@@ -124,25 +122,26 @@ fn pictures(
             Ok(frame)
         };
         let (matte, ours, theirs) = (next(&mut masks)?, next(&mut ours)?, next(&mut theirs)?);
-        let mask = at_least(&matte, (settings.threshold * 255.0).round() as u8);
-        let grow = settings.grow_px.unwrap_or_else(|| (size.0.max(size.1) as f32 / 55.0).max(4.0));
-        let hole = bg_mask::dilate(&mask, grow)?;
+        let mask = at_least(&matte, settings.mask_level());
+        let hole = bg_mask::dilate(&mask, settings.grow_px_at(size))?;
         let person = differing(&raw, &theirs);
         add_masks(&mut sums, &person, &hole, &at_least(&matte, 128));
-        for (i, p) in hole.pixels().enumerate() {
-            if p[0] > 0 {
-                let at = |image: &RgbImage| image.as_raw()[3 * i..3 * i + 3].to_vec();
-                let square = |(a, b): (u8, u8)| (f64::from(a) - f64::from(b)).powi(2);
-                sums.squares += at(&ours).into_iter().zip(at(&theirs)).map(square).sum::<f64>();
+        for ((inside, a), b) in hole.pixels().zip(ours.pixels()).zip(theirs.pixels()) {
+            if inside[0] > 0 {
+                let square = |k: usize| (f64::from(a[k]) - f64::from(b[k])).powi(2);
+                sums.squares += (0..3).map(square).sum::<f64>();
                 sums.inside += 3.0;
             }
         }
-        let edges = [laplacian(&ours, &hole), laplacian(&theirs, &hole)];
-        (0..2).for_each(|k| sums.edges[k] += edges[k]);
-        if let Some(before) = &before {
-            add_changes(&mut sums, before, (&raw, &hole, &ours, &theirs))?;
+        let plates = [&ours, &theirs].map(luma);
+        for (sum, plate) in sums.edges.iter_mut().zip(&plates) {
+            *sum += laplacian(plate, &hole);
         }
-        before = Some(Before { raw, hole, ours, theirs });
+        let now = Moment { raw, hole, plates };
+        if let Some(before) = &before {
+            add_changes(&mut sums, before, &now)?;
+        }
+        before = Some(now);
         measured.frames += 1;
     }
     let share = |a: f64, b: f64| if b > 0.0 { a / b } else { f64::NAN };
@@ -215,34 +214,28 @@ fn add_masks(sums: &mut Sums, person: &GrayImage, hole: &GrayImage, mask: &GrayI
     }
 }
 
-fn luma(image: &RgbImage, x: u32, y: u32) -> f64 {
-    let p = image.get_pixel(x, y);
-    0.299 * f64::from(p[0]) + 0.587 * f64::from(p[1]) + 0.114 * f64::from(p[2])
-}
-
 /// Sum of the luma's absolute Laplacian inside a mask.
-fn laplacian(image: &RgbImage, mask: &GrayImage) -> f64 {
-    let (w, h) = image.dimensions();
-    let inside =
-        mask.enumerate_pixels().filter(|(x, y, p)| p[0] > 0 && *x > 0 && *y > 0 && *x + 1 < w && *y + 1 < h);
+fn laplacian(luma: &[f32], mask: &GrayImage) -> f64 {
+    let (w, h) = (mask.width() as usize, mask.height() as usize);
+    let inside = (0..w * h).filter(|&i| {
+        let (x, y) = (i % w, i / w);
+        mask.as_raw()[i] > 0 && x > 0 && y > 0 && x + 1 < w && y + 1 < h
+    });
     inside
-        .map(|(x, y, _)| {
-            let around =
-                luma(image, x - 1, y) + luma(image, x + 1, y) + luma(image, x, y - 1) + luma(image, x, y + 1);
-            (around - 4.0 * luma(image, x, y)).abs()
+        .map(|i| {
+            let around = [i - 1, i + 1, i - w, i + w].map(|j| f64::from(luma[j])).iter().sum::<f64>();
+            (around - 4.0 * f64::from(luma[i])).abs()
         })
         .sum()
 }
 
 /// What changes from frame to frame inside both holes, where the camera's motion takes it.
-fn add_changes(
-    sums: &mut Sums,
-    before: &Before,
-    (raw, hole, ours, theirs): (&RgbImage, &GrayImage, &RgbImage, &RgbImage),
-) -> Result<()> {
-    let Some(map) = FrameMap::between((raw, hole), (&before.raw, &before.hole))? else { return Ok(()) };
-    let (w, h) = raw.dimensions();
-    for (x, y, _) in hole.enumerate_pixels().filter(|(_, _, p)| p[0] > 0) {
+fn add_changes(sums: &mut Sums, before: &Moment, now: &Moment) -> Result<()> {
+    let Some(map) = FrameMap::between((&now.raw, &now.hole), (&before.raw, &before.hole))? else {
+        return Ok(());
+    };
+    let (w, h) = now.raw.dimensions();
+    for (x, y, _) in now.hole.enumerate_pixels().filter(|(_, _, p)| p[0] > 0) {
         let [u, v] = map.at([x as f32, y as f32]);
         if !(u >= 0.0 && v >= 0.0 && u < w as f32 - 1.0 && v < h as f32 - 1.0) {
             continue;
@@ -250,12 +243,13 @@ fn add_changes(
         if before.hole.get_pixel(u.round() as u32, v.round() as u32)[0] == 0 {
             continue;
         }
-        for (k, (now, then)) in [(ours, &before.ours), (theirs, &before.theirs)].into_iter().enumerate() {
-            let (x0, y0) = (u as u32, v as u32);
-            let (fx, fy) = (f64::from(u.fract()), f64::from(v.fract()));
-            let upper = luma(then, x0, y0) * (1.0 - fx) + luma(then, x0 + 1, y0) * fx;
-            let lower = luma(then, x0, y0 + 1) * (1.0 - fx) + luma(then, x0 + 1, y0 + 1) * fx;
-            sums.change[k] += (luma(now, x, y) - upper * (1.0 - fy) - lower * fy).abs();
+        let row = w as usize;
+        let at = v as usize * row + u as usize;
+        let (fx, fy) = (f64::from(u.fract()), f64::from(v.fract()));
+        for ((sum, now), then) in sums.change.iter_mut().zip(&now.plates).zip(&before.plates) {
+            let between = |i: usize| f64::from(then[i]) * (1.0 - fx) + f64::from(then[i + 1]) * fx;
+            let then = between(at) * (1.0 - fy) + between(at + row) * fy;
+            *sum += (f64::from(now[y as usize * row + x as usize]) - then).abs();
         }
         sums.compared += 1.0;
     }
@@ -334,7 +328,7 @@ mod tests {
 
     #[test]
     fn equal_motions_have_no_error() {
-        let body = BodyModel::from_bytes(anicrafter_assets::BODY.to_vec()).unwrap();
+        let body = open_body(None).unwrap();
         let camera =
             smplx::Camera { focal_px: [500.0; 2], principal_px: [320.0, 180.0], size_px: [640, 360] };
         let frame = smplx::MotionFrame {
