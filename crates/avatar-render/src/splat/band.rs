@@ -1,7 +1,7 @@
 //! A band of tiles, 16 rows of the image: bins its Gaussians into tiles, composites them, writes the pixels.
 
 use super::lanes::CpuIsa;
-use super::project::Projected;
+use super::project::{Projected, floor};
 use super::tile::{self, TilePixels};
 use crate::PixelRect;
 use crate::constants::TILE;
@@ -11,10 +11,13 @@ use crate::constants::TILE;
 pub(super) struct Band {
     /// The Gaussians that may reach this band, nearest first.
     pub(super) splats: Vec<u32>,
+    /// Copies of them, side by side: a few hundred kilobytes, which stay in the core's cache while all tiles look at them.
+    near: Vec<Projected>,
     /// The columns of tiles that each of them reaches.
     columns: Vec<[u16; 2]>,
     /// Where each tile's Gaussians begin in `listed`; one more than there are tiles.
     starts: Vec<u32>,
+    /// Each tile's Gaussians, as places in `near`.
     listed: Vec<u32>,
     pixels: Box<TilePixels>,
     /// `[rows, W]`, filled where asked for.
@@ -62,7 +65,7 @@ impl Band {
                 continue;
             }
             let size = [rect.x1 - x0, height];
-            let input = tile::Input { splats: job.splats, list, origin: [x0, y0], size, count: job.count };
+            let input = tile::Input { splats: &self.near, list, origin: [x0, y0], size, count: job.count };
             tile::composite(job.isa, &input, &mut self.pixels);
             write(job, &self.pixels, rect, &mut rows, &mut self.contributors);
             self.covered = self.covered.union(rect);
@@ -75,8 +78,10 @@ impl Band {
         self.columns.clear();
         self.starts.clear();
         self.starts.resize(tiles + 1, 0);
-        for &index in &self.splats {
-            let [from, to] = columns(&job.splats[index as usize], y0);
+        self.near.clear();
+        self.near.extend(self.splats.iter().map(|index| job.splats[*index as usize]));
+        for splat in &self.near {
+            let [from, to] = columns(splat, y0);
             self.columns.push([from, to]);
             for start in &mut self.starts[from.into()..to.into()] {
                 *start += 1;
@@ -88,9 +93,9 @@ impl Band {
         }
         self.listed.clear();
         self.listed.resize(sum as usize, 0);
-        for (&index, &[from, to]) in self.splats.iter().zip(&self.columns) {
+        for (&[from, to], place) in self.columns.iter().zip(0..) {
             for start in &mut self.starts[from.into()..to.into()] {
-                self.listed[*start as usize] = index;
+                self.listed[*start as usize] = place;
                 *start += 1;
             }
         }
@@ -112,18 +117,19 @@ fn columns(s: &Projected, y0: usize) -> [u16; 2] {
     let low = y0 as f32 - s.mean_px[1];
     let high = low + (TILE - 1) as f32;
     // The ellipse's leftmost and rightmost points, or the band's edge nearest to them.
-    let tilt = -b / c;
+    let (tilt, inverse_a) = (-b / c, 1.0 / a);
     let side = |sign: f32| {
         let dy = (sign * s.half_extent[0] * tilt).clamp(low, high);
         let root = ((b * b - a * c) * dy * dy + a * q).max(0.0).sqrt();
-        s.mean_px[0] + (sign * root - b * dy) / a
+        s.mean_px[0] + (sign * root - b * dy) * inverse_a
     };
     // A hundredth of a pixel for rounding.
-    let left = ((side(-1.0) - 0.01).ceil() / TILE as f32).floor();
-    let right = ((side(1.0) + 0.01).floor() / TILE as f32).floor() + 1.0;
-    // Casts saturate.
-    let left = (left as u16).clamp(from, to);
-    [left, (right as u16).clamp(left, to)]
+    let tile = TILE as i32;
+    let left = (-floor(0.01 - side(-1.0))).div_euclid(tile);
+    let right = floor(side(1.0) + 0.01).div_euclid(tile) + 1;
+    let left = left.clamp(from.into(), to.into());
+    // Both lie between two u16.
+    [left as u16, right.clamp(left, to.into()) as u16]
 }
 
 fn overlaps(a: PixelRect, b: PixelRect) -> bool {

@@ -174,6 +174,13 @@ fn project_covariance(sigma: &[f32; 6], t: [f32; 3], camera: &Camera) -> [f32; 3
     [dot(a, sa) + LOW_PASS, dot(a, sb), dot(b, sb) + LOW_PASS]
 }
 
+/// The largest whole number not above `x`, saturating; 0 for NaN. The standard library's may be a call on a plain x86-64.
+#[inline]
+pub(super) fn floor(x: f32) -> i32 {
+    let towards_zero = x as i32;
+    towards_zero.saturating_sub(i32::from(towards_zero as f32 > x))
+}
+
 fn tile_rect([x, y]: [f32; 2], radius: i32, camera: &Camera) -> Option<TileRect> {
     let side = TILE as f32;
     let r = radius as f32;

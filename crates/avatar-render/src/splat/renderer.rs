@@ -1,7 +1,7 @@
 //! The fast CPU path: stages in order, buffers kept from frame to frame.
 
 use super::band::{Band, Job, Rows};
-use super::project::{Projected, project};
+use super::project::{Projected, floor, project};
 use super::sort::{Keyed, sort_by_key};
 use super::{CpuIsa, SplatOptions};
 use crate::constants::TILE;
@@ -15,6 +15,10 @@ use rayon::prelude::*;
 pub struct SplatRenderer {
     isa: CpuIsa,
     splats: Vec<Projected>,
+    /// The visible ones of `splats`, nearest first: later stages walk through them in order, and caches like that.
+    sorted: Vec<Projected>,
+    /// Rows of tiles that each of `sorted` reaches.
+    rows: Vec<[u16; 2]>,
     order: Vec<Keyed>,
     spare: Vec<Keyed>,
     bands: Vec<Band>,
@@ -43,7 +47,8 @@ impl SplatRenderer {
     }
 
     fn build(isa: CpuIsa) -> Self {
-        Self { isa, splats: Vec::new(), order: Vec::new(), spare: Vec::new(), bands: Vec::new() }
+        let (splats, sorted, rows) = (Vec::new(), Vec::new(), Vec::new());
+        Self { isa, splats, sorted, rows, order: Vec::new(), spare: Vec::new(), bands: Vec::new() }
     }
 
     /// The instruction set in use.
@@ -80,7 +85,7 @@ impl SplatRenderer {
         let stale = frame.prepare(width, height, options.background);
         let job = Job {
             isa: self.isa,
-            splats: &self.splats,
+            splats: &self.sorted,
             width,
             background: options.background,
             count: options.contributors,
@@ -123,6 +128,18 @@ impl SplatRenderer {
         let keyed = self.splats.iter().zip(0..).filter(|(s, _)| visible(s));
         self.order.extend(keyed.map(|(s, i)| (s.depth.to_bits(), i)));
         sort_by_key(&mut self.order, &mut self.spare);
+        self.sorted.resize(self.order.len(), Projected::default());
+        self.rows.resize(self.order.len(), [0; 2]);
+        let chunks = self.sorted.par_chunks_mut(PROJECT_CHUNK).zip(self.rows.par_chunks_mut(PROJECT_CHUNK));
+        chunks.zip(self.order.par_chunks(PROJECT_CHUNK)).for_each(|((sorted, rows), order)| {
+            // Copies alone first: the processor waits for many of them at once.
+            for (sorted, &(_, index)) in sorted.iter_mut().zip(order) {
+                *sorted = self.splats[index as usize];
+            }
+            for (rows, splat) in rows.iter_mut().zip(sorted) {
+                *rows = tile_rows(splat);
+            }
+        });
     }
 
     fn fill_bands(&mut self, height: usize) {
@@ -130,17 +147,20 @@ impl SplatRenderer {
         for band in &mut self.bands {
             band.splats.clear();
         }
-        for &(_, index) in &self.order {
-            let s = &self.splats[index as usize];
-            let side = TILE as f32;
-            // Rows of tiles of the visible ellipse, with a hundredth of a pixel for rounding. Casts saturate.
-            let top = ((s.mean_px[1] - s.half_extent[1] - 0.01) / side).floor();
-            let bottom = ((s.mean_px[1] + s.half_extent[1] + 0.01) / side).floor() + 1.0;
-            let top = (top as u16).clamp(s.tiles.y0, s.tiles.y1);
-            let bottom = (bottom as u16).clamp(top, s.tiles.y1);
+        for (&[top, bottom], index) in self.rows.iter().zip(0..) {
             for band in &mut self.bands[top.into()..bottom.into()] {
                 band.splats.push(index);
             }
         }
     }
+}
+
+/// Rows of tiles of the visible ellipse, with a hundredth of a pixel for rounding, within the reference's rectangle.
+fn tile_rows(s: &Projected) -> [u16; 2] {
+    let side = TILE as f32;
+    let top = floor((s.mean_px[1] - s.half_extent[1] - 0.01) / side);
+    let bottom = floor((s.mean_px[1] + s.half_extent[1] + 0.01) / side).saturating_add(1);
+    let top = top.clamp(s.tiles.y0.into(), s.tiles.y1.into());
+    // Both lie between two u16.
+    [top as u16, bottom.clamp(top, s.tiles.y1.into()) as u16]
 }

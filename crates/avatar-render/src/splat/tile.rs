@@ -5,7 +5,7 @@
 //!     which segments (8 or 16 pixels of a row) can reach opacity 1/255, by the row's maximum over the segment?
 //!     for each such segment that is still alive:
 //!         evaluate, blend, and mark the pixels that are full
-//!     stop when no segment is alive
+//!     now and then: which segments are alive? stop when none is
 //! ```
 //!
 //! A pixel that has stopped keeps its transmittance with the sign bit set: every later product is then negative
@@ -118,10 +118,15 @@ fn kernel<V: Lanes, const COUNT: bool>(input: &Input<'_>, out: &mut TilePixels) 
 
     let (min_alpha, max_alpha) = (V::splat(MIN_ALPHA), V::splat(MAX_ALPHA));
     let min_transmittance = V::splat(MIN_TRANSMITTANCE);
-    let full = ((1_u64 << V::N) - 1) as u32;
     let mut row_linear = [0.0; TILE];
     let mut row_constant = [0.0; TILE];
-    for &index in input.list {
+    for (turn, &index) in input.list.iter().enumerate() {
+        if turn % REFRESH == REFRESH - 1 {
+            alive = living::<V>(&cells);
+            if alive == 0 {
+                break;
+            }
+        }
         let s = &input.splats[index as usize];
         let form = Form::new(s, input.origin);
         let mut segments = reach::<V>(&form, s.log2_cut, &mut row_linear, &mut row_constant) & alive;
@@ -142,28 +147,36 @@ fn kernel<V: Lanes, const COUNT: bool>(input: &Input<'_>, out: &mut TilePixels) 
             let power = dx.mul_add(xx, V::splat(row_linear[row])).mul_add(dx, V::splat(row_constant[row]));
             let alpha = power.exp2().mul(opacity).min(max_alpha);
             let used = V::and(alpha.ge(min_alpha), zero.ge(power));
-            let weight = alpha.mul(cell.transmittance);
+            let weight = alpha.keep(used).mul(cell.transmittance);
             let after = cell.transmittance.sub(weight);
-            let blended = V::and(used, after.ge(min_transmittance));
-            let weight = weight.keep(blended);
+            // An unused pixel loses nothing: it passes as long as it lives.
+            let lives = after.ge(min_transmittance);
+            let weight = weight.keep(lives);
             cell.red = weight.mul_add(red, cell.red);
             cell.green = weight.mul_add(green, cell.green);
             cell.blue = weight.mul_add(blue, cell.blue);
             cell.depth = weight.mul_add(depth, cell.depth);
-            let stopped = cell.transmittance.set_sign(V::and_not(used, blended));
-            cell.transmittance = after.select(stopped, blended);
+            cell.transmittance = after.select(cell.transmittance.negative(), lives);
             if COUNT {
-                counts[segment] = counts[segment].add(V::splat(1.0).keep(blended));
+                counts[segment] = counts[segment].add(V::splat(1.0).keep(V::and(used, lives)));
             }
-            if cell.transmittance.signs() == full {
-                alive &= !(1 << segment);
-            }
-        }
-        if alive == 0 {
-            break;
         }
     }
     write::<V, COUNT>(&cells, &counts, out);
+}
+
+/// Gaussians between two looks at which segments still live. Seldom, as it makes what follows wait for all arithmetic before.
+const REFRESH: usize = 8;
+
+/// The segments in which a pixel hasn't stopped.
+#[inline(always)]
+fn living<V: Lanes>(cells: &[Cell<V>; MAX_SEGMENTS]) -> u32 {
+    let full = ((1_u64 << V::N) - 1) as u32;
+    let mut alive = 0;
+    for (segment, cell) in cells[..PIXELS / V::N].iter().enumerate() {
+        alive |= u32::from(cell.transmittance.signs() != full) << segment;
+    }
+    alive
 }
 
 /// A Gaussian's log2 fall-off over the tile: `xx dx² + xy dx dy + yy dy²`, with its centre relative to the tile.
@@ -228,7 +241,8 @@ fn start<V: Lanes>(cells: &mut [Cell<V>; MAX_SEGMENTS], [width, height]: [usize;
         if row < height && inside > 0 {
             alive |= 1 << segment;
             let cell = &mut cells[segment];
-            cell.transmittance = cell.transmittance.set_sign(V::iota().ge(V::splat(inside as f32)));
+            let outside = V::iota().ge(V::splat(inside as f32));
+            cell.transmittance = cell.transmittance.negative().select(cell.transmittance, outside);
         }
     }
     alive

@@ -72,10 +72,6 @@ impl Lanes for Avx2 {
         avx2!(_mm256_and_ps(a, b))
     }
     #[inline(always)]
-    fn and_not(a: Self::Mask, b: Self::Mask) -> Self::Mask {
-        avx2!(_mm256_andnot_ps(b, a))
-    }
-    #[inline(always)]
     fn bits(mask: Self::Mask) -> u32 {
         avx2!(_mm256_movemask_ps(mask)) as u32
     }
@@ -88,8 +84,8 @@ impl Lanes for Avx2 {
         Self(avx2!(_mm256_blendv_ps(o.0, self.0, mask)))
     }
     #[inline(always)]
-    fn set_sign(self, mask: Self::Mask) -> Self {
-        Self(avx2!(_mm256_or_ps(self.0, _mm256_and_ps(mask, _mm256_set1_ps(-0.0)))))
+    fn negative(self) -> Self {
+        Self(avx2!(_mm256_or_ps(self.0, _mm256_set1_ps(-0.0))))
     }
     #[inline(always)]
     fn signs(self) -> u32 {

@@ -83,10 +83,6 @@ impl Lanes for Avx512 {
         a & b
     }
     #[inline(always)]
-    fn and_not(a: Self::Mask, b: Self::Mask) -> Self::Mask {
-        a & !b
-    }
-    #[inline(always)]
     fn bits(mask: Self::Mask) -> u32 {
         mask.into()
     }
@@ -99,9 +95,8 @@ impl Lanes for Avx512 {
         Self(avx512!(_mm512_mask_mov_ps(o.0, mask, self.0)))
     }
     #[inline(always)]
-    fn set_sign(self, mask: Self::Mask) -> Self {
-        let sign = avx512!(_mm512_set1_epi32(i32::MIN));
-        Self::from_int(avx512!(_mm512_mask_or_epi32(self.int(), mask, self.int(), sign)))
+    fn negative(self) -> Self {
+        Self::from_int(avx512!(_mm512_or_epi32(self.int(), _mm512_set1_epi32(i32::MIN))))
     }
     #[inline(always)]
     fn signs(self) -> u32 {

@@ -96,10 +96,6 @@ impl Lanes for Neon {
         (neon!(vandq_u32(a.0, b.0)), neon!(vandq_u32(a.1, b.1)))
     }
     #[inline(always)]
-    fn and_not(a: Self::Mask, b: Self::Mask) -> Self::Mask {
-        (neon!(vbicq_u32(a.0, b.0)), neon!(vbicq_u32(a.1, b.1)))
-    }
-    #[inline(always)]
     fn bits(mask: Self::Mask) -> u32 {
         nibbles(mask.0, mask.1)
     }
@@ -112,9 +108,8 @@ impl Lanes for Neon {
         Self(neon!(vbslq_f32(mask.0, self.0, o.0)), neon!(vbslq_f32(mask.1, self.1, o.1)))
     }
     #[inline(always)]
-    fn set_sign(self, mask: Self::Mask) -> Self {
-        let negative = Self(neon!(vnegq_f32(vabsq_f32(self.0))), neon!(vnegq_f32(vabsq_f32(self.1))));
-        negative.select(self, mask)
+    fn negative(self) -> Self {
+        Self(neon!(vnegq_f32(vabsq_f32(self.0))), neon!(vnegq_f32(vabsq_f32(self.1))))
     }
     #[inline(always)]
     fn signs(self) -> u32 {

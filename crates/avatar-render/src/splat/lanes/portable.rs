@@ -95,14 +95,6 @@ impl Lanes for Portable {
         out
     }
     #[inline(always)]
-    fn and_not(a: Self::Mask, b: Self::Mask) -> Self::Mask {
-        let mut out = a;
-        for i in 0..8 {
-            out[i] &= !b[i];
-        }
-        out
-    }
-    #[inline(always)]
     fn bits(mask: Self::Mask) -> u32 {
         let mut bits = 0;
         for (i, lane) in mask.into_iter().enumerate() {
@@ -123,8 +115,8 @@ impl Lanes for Portable {
         Self(out)
     }
     #[inline(always)]
-    fn set_sign(self, mask: Self::Mask) -> Self {
-        self.map_bits(mask, |x, m| x | (m & 0x8000_0000))
+    fn negative(self) -> Self {
+        Self(self.0.map(|x| -x.abs()))
     }
     #[inline(always)]
     fn signs(self) -> u32 {
