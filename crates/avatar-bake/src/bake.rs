@@ -35,13 +35,23 @@ pub struct Options {
     /// Pixels at the mask's edge whose colours aren't trusted, 0 to 64; `None` takes one for each 400 rows of the picture,
     /// at least one.
     pub erode_px: Option<usize>,
+    /// Pixels around the edge of what lies in front (an arm before the chest) in which colours of what lies behind aren't
+    /// trusted, 1 to 64: how far the pose may be off. `None` takes one for each 256 rows, at most eight.
+    pub occluder_px: Option<usize>,
     /// Rounds in which the avatar is rendered as in the picture and its colours are corrected, 0 to 20.
     pub refine: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { points: 36_000, symmetry: true, max_offset_m: 0.12, erode_px: None, refine: 2 }
+        Self {
+            points: 36_000,
+            symmetry: true,
+            max_offset_m: 0.12,
+            erode_px: None,
+            occluder_px: None,
+            refine: 2,
+        }
     }
 }
 
@@ -118,7 +128,7 @@ impl<'a> Baker<'a> {
 
         let erode = options.erode_px.unwrap_or((view.size()[1] / 400).max(1));
         let pyramid = Pyramid::new(photo.picture, &mask.eroded(erode));
-        let looks = Looks::new(&body, &offsets, &view, &pyramid, &mut map)?;
+        let looks = Looks::new(&body, &offsets, &view, &pyramid, &mut map, options)?;
         let dressed_iou = iou(looks.depth(), mask.values());
         let fill = fill(&body, &looks, options);
         let points = scatter(&self.surface, &body.dressed(&offsets), &fill.seen, options.points);
@@ -224,6 +234,8 @@ impl Options {
         option("max_offset_m", out.to_string(), "0 to 0.5", (0.0..=0.5).contains(&out))?;
         let erode = self.erode_px.unwrap_or(0);
         option("erode_px", erode.to_string(), "0 to 64", erode <= 64)?;
+        let occluder = self.occluder_px.unwrap_or(1);
+        option("occluder_px", occluder.to_string(), "1 to 64", (1..=64).contains(&occluder))?;
         option("refine", self.refine.to_string(), "0 to 20", self.refine <= 20)
     }
 }

@@ -50,13 +50,14 @@ impl<'a> Looks<'a> {
         view: &'a View,
         pyramid: &'a Pyramid,
         map: &mut DepthMap,
+        options: &Options,
     ) -> Result<Self> {
         let vertices = body.in_view(offsets);
         let normals = normals(&vertices, &body.surface.faces);
         let depth = map.draw(&vertices, &body.surface.faces, view)?.to_vec();
         let [w, h] = view.size();
         let far: Vec<f32> = depth.iter().map(|d| if *d > 0.0 { *d } else { f32::INFINITY }).collect();
-        let nearest = least(&far, w, h, (h / 256).clamp(1, 8));
+        let nearest = least(&far, w, h, options.occluder_px.unwrap_or((h / 256).clamp(1, 8)));
         Ok(Self { view, pyramid, depth, nearest, vertices, normals })
     }
 

@@ -30,6 +30,12 @@ const HEIGHT_M: f32 = 1.72;
 /// Focal length over the longer side of the picture, where no camera is given: a telephone held upright.
 const FOCAL: f32 = 1.15;
 
+/// The focal length to reckon with for a picture of that size in pixels of which nothing else is known, in pixels.
+#[must_use]
+pub fn usual_focal_px([width, height]: [u32; 2]) -> f32 {
+    FOCAL * width.max(height) as f32
+}
+
 /// A number that is fitted: where it starts, how far it may well be from there, and its first step.
 struct Parameter {
     sigma: f32,
@@ -83,7 +89,7 @@ pub fn fit_pose(
         return Err(Error::FullMask);
     }
     let camera = camera.or(start.and_then(|s| s.camera)).unwrap_or(Camera {
-        focal_px: [FOCAL * w.max(h) as f32; 2],
+        focal_px: [usual_focal_px([w, h]); 2],
         principal_px: [w as f32 / 2.0, h as f32 / 2.0],
         size_px: [w, h],
     });

@@ -73,4 +73,4 @@ mod surface;
 pub use backdrop::plain_backdrop;
 pub use bake::{Baked, Baker, Options, Photo, Report};
 pub use error::{Error, Result};
-pub use fit::{Fitted, fit_pose};
+pub use fit::{Fitted, fit_pose, usual_focal_px};

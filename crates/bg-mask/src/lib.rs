@@ -5,7 +5,8 @@
 //!
 //! * [`over`] and [`composite_layers`] put avatars on a plate, the latter several of them by depth and with occluders
 //!   in front; [`reference_blend`] does it the way the AniCrafter reference does, bit for bit.
-//! * [`person_mask`], [`components`], [`dilate`], [`grow`] and friends make and shape masks.
+//! * [`person_mask`], [`components`], [`dilate`], [`grow`] and friends make and shape masks,
+//!   [`refine_matte`] brings coarse ones to the picture's edges.
 //! * [`reference_frame`] cuts a character out of its picture as the reference does.
 //! * [`PlateBuilder`] takes people out of a video: plates for moving and standing cameras, frame by frame.
 //! * [`cast_contact_shadow`] and [`LightMatch`] seat an avatar in its scene.
@@ -35,6 +36,7 @@ mod layers;
 mod light;
 mod lock;
 mod mask;
+mod matte;
 mod normalize;
 mod plate;
 mod render;
@@ -53,6 +55,7 @@ pub use mask::{
     Component, Components, alpha_mask, components, fill_holes, keep_components, largest_components,
     mask_from_bytes, person_mask, union, with_shadow,
 };
+pub use matte::refine_matte;
 pub use normalize::{Scaling, from_planes, to_planes};
 pub use plate::{FrameMap, Plate, PlateBuilder, PlateOptions};
 pub use render::{Layout, Render};

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use avatar_bake::{Baker, Options, Photo};
 use image::{DynamicImage, GrayImage, RgbImage};
-use smplx::MotionFrame;
+use pipeline::{Person, PersonOptions};
+use smplx::{BodyModel, MotionFrame};
 use std::path::{Path, PathBuf};
 
 /// Makes an avatar from one picture of a person: the picture is projected onto the posed body, hidden sides are filled
@@ -14,15 +15,16 @@ pub(crate) struct Args {
     /// The picture of the person (PNG or JPEG).
     #[arg(long)]
     picture: PathBuf,
-    /// A picture of the same size, white on the person; where it isn't given, the picture's alpha.
+    /// A picture of the same size, white on the person; where it isn't given, the picture's alpha, or what the embedded
+    /// models find.
     #[arg(long)]
     mask: Option<PathBuf>,
     /// Make the mask from a plain backdrop: all that isn't of the border's colour.
     #[arg(long, conflicts_with = "mask")]
     plain_backdrop: bool,
     /// SMPL-X pose, betas, translation and camera of the picture: one frame's JSON, or a motion (`.json`, `.npz`, or a
-    /// folder of frames).
-    #[arg(long, visible_alias = "motion", required_unless_present = "fit")]
+    /// folder of frames); where it isn't given, the embedded models find the pose.
+    #[arg(long, visible_alias = "motion")]
     body_pose: Option<PathBuf>,
     /// Which frame of the motion belongs to the picture, from 0.
     #[arg(long, default_value_t = 0)]
@@ -31,6 +33,15 @@ pub(crate) struct Args {
     /// faces the camera. A mask says nothing about arms before the body.
     #[arg(long)]
     fit: bool,
+    /// Which person where several are in view, from 1: the largest first.
+    #[arg(long, default_value_t = 1)]
+    person: usize,
+    /// Focal length of the picture in pixels, to find the pose with; as of a telephone where it isn't given.
+    #[arg(long)]
+    focal: Option<f32>,
+    /// Also write the mask that was used.
+    #[arg(long)]
+    write_mask: Option<PathBuf>,
     /// Also write the frame that was used, as JSON.
     #[arg(long)]
     write_pose: Option<PathBuf>,
@@ -59,6 +70,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  anicrafter avatar bake --picture me.jpg -o me.safetensors
   anicrafter avatar bake --picture me.png --body-pose me.json -o me.safetensors
   anicrafter avatar bake --picture me.jpg --mask mask.png --motion scene/smplx_params --frame 12 -o me.safetensors
   anicrafter avatar bake --picture me.jpg --plain-backdrop --fit --write-pose me.json -o me.safetensors
@@ -66,26 +78,26 @@ Examples:
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let model = pipeline::open_body(args.body.as_deref())?;
-    let (picture, mask) = read_picture(args)?;
-    let mut frame = args.body_pose.as_deref().map(|path| read_frame(path, args.frame)).transpose()?;
-    if args.fit {
-        let fitted = avatar_bake::fit_pose(&model, &mask, None, frame.as_ref())?;
-        println!("fitted the pose: {:.1} % overlap with the mask", fitted.iou * 100.0);
-        frame = Some(fitted.frame);
-    }
-    let frame = frame.context("give --body-pose or --fit")?;
+    let subject = Subject::read(args, &model)?;
+    let height = subject.picture.height() as usize;
+    let slack = subject.found_pose.then(|| (height / FOUND_POSE).clamp(1, 64));
+    let rim = subject.found_mask.then(|| (height / FOUND_MASK).clamp(1, 64));
     let options = Options {
         points: args.points,
         symmetry: !args.no_symmetry,
         max_offset_m: args.max_offset,
-        erode_px: args.erode,
+        erode_px: args.erode.or(rim),
+        occluder_px: slack,
         refine: args.refine,
     };
-    let photo = Photo { picture: &picture, mask: &mask, frame: &frame };
+    let photo = Photo { picture: &subject.picture, mask: &subject.mask, frame: &subject.frame };
     let baked = Baker::new(&model)?.bake(&photo, &options)?;
     baked.avatar.save(&args.output)?;
     if let Some(path) = &args.write_pose {
-        std::fs::write(path, frame.to_json()).with_context(|| path.display().to_string())?;
+        std::fs::write(path, subject.frame.to_json()).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &args.write_mask {
+        subject.mask.save(path).with_context(|| path.display().to_string())?;
     }
     let report = baked.report;
     println!("wrote {}", args.output.display());
@@ -102,6 +114,58 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// How far a found pose may be off, in parts of the picture's height.
+const FOUND_POSE: usize = 60;
+/// How far a found mask's edge may be off, likewise.
+const FOUND_MASK: usize = 120;
+
+/// The person of the picture.
+struct Subject {
+    picture: RgbImage,
+    mask: GrayImage,
+    frame: MotionFrame,
+    /// The pose is that of the models' landmarks.
+    found_pose: bool,
+    /// The mask is the models'.
+    found_mask: bool,
+}
+
+impl Subject {
+    /// Takes mask and pose from where the arguments say, and finds in the picture what they don't give.
+    fn read(args: &Args, model: &BodyModel) -> Result<Self> {
+        let image = open(&args.picture)?;
+        let mask = read_mask(args, &image)?;
+        let picture = image.to_rgb8();
+        let pose = args.body_pose.as_deref().map(|path| read_frame(path, args.frame)).transpose()?;
+        let (found_mask, found_pose) = (mask.is_none(), pose.is_none() && !args.fit);
+        let person = if found_mask || found_pose { Some(find(args, &picture, model)?) } else { None };
+        let (mask, mut pose) = match person {
+            Some(person) => (mask.unwrap_or(person.mask), if found_pose { Some(person.frame) } else { pose }),
+            None => (mask.context("there is no mask")?, pose),
+        };
+        if args.fit {
+            let fitted = avatar_bake::fit_pose(model, &mask, None, pose.as_ref())?;
+            println!("fitted the pose: {:.1} % overlap with the mask", fitted.iou * 100.0);
+            pose = Some(fitted.frame);
+        }
+        let frame = pose.context("there is no pose")?;
+        Ok(Self { picture, mask, frame, found_pose, found_mask })
+    }
+}
+
+fn find(args: &Args, picture: &RgbImage, model: &BodyModel) -> Result<Person> {
+    ensure!(args.person > 0, "--person: people are counted from 1");
+    let focal = args.focal.unwrap_or_else(|| avatar_bake::usual_focal_px(picture.dimensions().into()));
+    let options = PersonOptions { person: args.person - 1, focal_px: Some(focal) };
+    let person = pipeline::find_person(picture, model, &options)
+        .with_context(|| args.picture.display().to_string())?;
+    println!(
+        "found the person ({} in the picture): the landmarks are {:.1} pixels from the body's",
+        person.people, person.residual_px
+    );
+    Ok(person)
+}
+
 /// Below this overlap of the bare body and the mask, the pose is likely wrong.
 const POOR_FIT: f32 = 0.6;
 
@@ -109,34 +173,20 @@ fn open(path: &Path) -> Result<DynamicImage> {
     image::open(path).with_context(|| path.display().to_string())
 }
 
-fn read_picture(args: &Args) -> Result<(RgbImage, GrayImage)> {
-    let image = open(&args.picture)?;
+/// The mask that the arguments or the picture's alpha give.
+fn read_mask(args: &Args, image: &DynamicImage) -> Result<Option<GrayImage>> {
     if let Some(path) = &args.mask {
-        return Ok((image.to_rgb8(), open(path)?.to_luma8()));
+        return Ok(Some(open(path)?.to_luma8()));
     }
     if args.plain_backdrop {
-        let picture = image.to_rgb8();
-        let mask = avatar_bake::plain_backdrop(&picture)?;
-        return Ok((picture, mask));
+        return Ok(Some(avatar_bake::plain_backdrop(&image.to_rgb8())?));
     }
-    ensure!(
-        image.color().has_alpha(),
-        "{} has no alpha: give --mask, or --plain-backdrop for a person before a plain wall",
-        args.picture.display()
-    );
-    Ok(bg_mask::split_alpha(&image.to_rgba8()))
+    Ok(image.color().has_alpha().then(|| bg_mask::split_alpha(&image.to_rgba8()).1))
 }
 
-/// One frame's file, or a frame of a motion.
+/// One frame of a motion, or one frame's file.
 fn read_frame(path: &Path, index: usize) -> Result<MotionFrame> {
     let name = || path.display().to_string();
-    if path.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
-        let text = std::fs::read(path).with_context(name)?;
-        let keys: serde_json::Value = serde_json::from_slice(&text).with_context(name)?;
-        if keys.get("frames").is_none() {
-            return MotionFrame::from_json(&text, index).with_context(name);
-        }
-    }
     // Frame rates don't matter for one picture.
     let motion = pipeline::composite::read_motion(path, 15.0).with_context(name)?;
     match motion.frames.get(index) {

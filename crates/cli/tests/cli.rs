@@ -152,6 +152,19 @@ fn an_avatar_is_baked_from_a_picture() {
     let info = succeeds(&["avatar", "info", &file("a.safetensors")]);
     assert!(info.contains("Gaussians     5000") && info.contains("body data     yes"), "{info}");
 
+    // Without a pose, one is found.
+    let found = succeeds(&[
+        "avatar",
+        "bake",
+        "--picture",
+        &picture,
+        "--points",
+        "5000",
+        "-o",
+        &file("c.safetensors"),
+    ]);
+    assert!(found.contains("found the person (1 in the picture)") && !found.contains("note"), "{found}");
+
     let refused = |args: &[String]| fails(&args.iter().map(String::as_str).collect::<Vec<_>>());
     let many = refused(&bake(&["-o", &file("b.safetensors"), "--refine", "99"]));
     assert!(many.contains("refine"), "{many}");

@@ -12,7 +12,10 @@ use bg_mask::resample::Filter;
 use bg_mask::{ContactShadow, Layout, LightMatch, LightOptions, Occluder, Render};
 use image::{GrayImage, RgbImage};
 use media::VideoReader;
-use smplx::{BodyModel, Gaps, Motion, PointBinding, PointFrame, PointSkin, PosedPoints, Retarget, Rotations};
+use smplx::{
+    BodyModel, Gaps, Motion, MotionFrame, PointBinding, PointFrame, PointSkin, PosedPoints, Retarget,
+    Rotations,
+};
 use std::path::Path;
 
 /// One frame of the condition.
@@ -478,7 +481,7 @@ impl Actor {
     }
 }
 
-/// Reads a motion by what it is: a folder of frame files, an AMASS `.npz`, or our own single file.
+/// Reads a motion by what it is: a folder of frame files, an AMASS `.npz`, our own single file, or one frame's file.
 ///
 /// # Errors
 /// When it can't be read or is incomplete.
@@ -490,6 +493,11 @@ pub fn read_motion(path: &Path, fps: f32) -> Result<Motion> {
         return Ok(Motion::read_npz(path)?);
     }
     let text = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let one_frame = serde_json::from_slice::<serde_json::Value>(&text)
+        .is_ok_and(|keys| keys.get("frames").is_none() && keys.get("format").is_none());
+    if one_frame {
+        return Ok(Motion::new(fps, vec![MotionFrame::from_json(&text, 0)?])?);
+    }
     Ok(Motion::from_json(&text)?)
 }
 

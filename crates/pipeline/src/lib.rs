@@ -29,6 +29,7 @@ pub mod eval;
 mod finish;
 mod job;
 pub mod models;
+mod person;
 mod progress;
 mod replace;
 pub mod report;
@@ -44,5 +45,6 @@ pub use job::{
     Actor, Blend, Dtype, FirstFrame, Fit, Input, Job, Lora, Models, NEGATIVE_PROMPT, Output, PROMPT, Preset,
     Prompt, Video,
 };
+pub use person::{Person, PersonOptions, find_person};
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};
 pub use replace::{Replace, Replaced, replace};
