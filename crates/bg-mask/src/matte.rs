@@ -35,7 +35,8 @@ pub fn refine_matte(picture: &RgbImage, mask: &GrayImage, radius: usize) -> Resu
     let (pixels, _) = picture.as_raw().as_chunks::<3>();
     let channel = |k: usize| pixels.iter().map(|p| f32::from(p[k]) / 255.0).collect::<Vec<f32>>();
     let guide = [channel(0), channel(1), channel(2)];
-    let binary: Vec<f32> = mask.as_raw().iter().map(|m| if *m >= 128 { 1.0 } else { 0.0 }).collect();
+    let mut binary: Vec<f32> = mask.as_raw().iter().map(|m| if *m >= 128 { 1.0 } else { 0.0 }).collect();
+    drop_plate(&mut binary, &guide, w, radius);
     let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).collect::<Vec<f32>>();
     let mean = |plane: &[f32]| box_mean(plane, w, radius);
 
@@ -68,6 +69,44 @@ pub fn refine_matte(picture: &RgbImage, mask: &GrayImage, radius: usize) -> Resu
         })
         .collect();
     crate::mask_from_bytes(mask.width(), mask.height(), bytes)
+}
+
+/// A colour this near to the plate's around it is the plate's (distance in RGB, 0..1) where the person's is
+/// [`APART`] as far.
+const NEAR: f32 = 0.12;
+const APART: f32 = 2.5;
+
+/// Takes pixels near the mask's edge out of it that look like the plate beside them: gaps between arm and trunk.
+fn drop_plate(binary: &mut [f32], guide: &[Vec<f32>; 3], width: usize, radius: usize) {
+    let near = box_mean(binary, width, radius);
+    // What is far from the edge, on either side.
+    let sure = |person: bool| -> Vec<f32> {
+        let is_sure = |share: &f32| if person { *share > 0.999 } else { *share < 0.001 };
+        near.iter().map(|share| if is_sure(share) { 1.0 } else { 0.0 }).collect()
+    };
+    let usual = |sure: &[f32]| -> (Vec<f32>, [Vec<f32>; 3]) {
+        let of = |plane: &[f32]| {
+            let masked: Vec<f32> = plane.iter().zip(sure).map(|(v, s)| v * s).collect();
+            box_mean(&masked, width, 4 * radius)
+        };
+        (box_mean(sure, width, 4 * radius), [0, 1, 2].map(|k| of(&guide[k])))
+    };
+    let (person, plate) = (usual(&sure(true)), usual(&sure(false)));
+    let edge = box_mean(binary, width, 3 * radius);
+    for (i, inside) in binary.iter_mut().enumerate() {
+        let (p, b) = (person.0[i], plate.0[i]);
+        if *inside == 0.0 || edge[i] > 0.999 || p < 0.01 || b < 0.01 {
+            continue;
+        }
+        let distance = |from: [f32; 3], to: [f32; 3]| {
+            from.iter().zip(to).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
+        };
+        let color = [0, 1, 2].map(|k| guide[k][i]);
+        let (person, plate) = ([0, 1, 2].map(|k| person.1[k][i] / p), [0, 1, 2].map(|k| plate.1[k][i] / b));
+        if distance(color, plate) < NEAR && distance(person, plate) > APART * NEAR {
+            *inside = 0.0;
+        }
+    }
 }
 
 /// Entries of a symmetric 3 × 3 matrix.
@@ -173,6 +212,20 @@ mod tests {
         };
         let refined = refine_matte(&picture, &mask, 8).unwrap();
         assert!(wrong(&mask) > 300 && wrong(&refined) < 90, "{} {}", wrong(&mask), wrong(&refined));
+    }
+
+    #[test]
+    fn a_gap_that_shows_the_plate_is_opened() {
+        let gap = |x: u32, y: u32| (60..68).contains(&x) && (40..90).contains(&y);
+        let person = |x: u32, y: u32| (30..98).contains(&x) && (20..110).contains(&y);
+        let picture = RgbImage::from_fn(128, 128, |x, y| {
+            if person(x, y) && !gap(x, y) { Rgb([40, 60, 90]) } else { Rgb([230, 225, 220]) }
+        });
+        let mask = GrayImage::from_fn(128, 128, |x, y| Luma([if person(x, y) { 255 } else { 0 }]));
+        // The network closed the gap.
+        let refined = refine_matte(&picture, &mask, 12).unwrap();
+        assert!(refined.get_pixel(64, 60)[0] < 64 && refined.get_pixel(45, 60)[0] > 200);
+        assert!(refined.get_pixel(15, 60)[0] < 64);
     }
 
     #[test]
