@@ -28,29 +28,43 @@ pub(crate) fn squared_distance_up_to(mask: &GrayImage, limit: f32) -> Vec<f32> {
     squared_distance_within(mask.as_raw(), mask.width() as usize, |byte| byte >= THRESHOLD, limit)
 }
 
+/// As [`squared_distance_up_to`] for some rows of a mask.
+pub(crate) fn squared_distance_of_rows(bytes: &[u8], width: usize, limit: f32) -> Vec<f32> {
+    squared_distance_within(bytes, width, |byte| byte >= THRESHOLD, limit)
+}
+
 /// As [`squared_distance`] for the pixels that `belongs` picks; beyond `limit` pixels it may say infinite.
 fn squared_distance_within(bytes: &[u8], width: usize, belongs: impl Fn(u8) -> bool, limit: f32) -> Vec<f32> {
     if width == 0 {
         return Vec::new();
     }
-    // Distance along the column, first to the nearest pixel above, then to the nearest either way.
     let mut down = vec![f32::INFINITY; bytes.len()];
+    // Rows that the mask can't reach stay as they are.
+    let Some(first) = bytes.iter().position(|b| belongs(*b)) else { return down };
+    let last = bytes.iter().rposition(|b| belongs(*b)).unwrap_or(first);
+    let reach = limit.min(bytes.len() as f32) as usize + 1;
+    let first = (first / width).saturating_sub(reach) * width;
+    let last = ((last / width).saturating_add(reach + 1) * width).min(bytes.len());
+    let (bytes, reached) = (&bytes[first..last], &mut down[first..last]);
+    // Distance along the column, first to the nearest pixel above, then to the nearest either way.
     let n_rows = bytes.len() / width;
     for y in 0..n_rows {
-        let (above, row) = down.split_at_mut(y * width);
-        let above = y.checked_sub(1).map(|y| &above[y * width..]);
-        for (x, (out, &byte)) in row.iter_mut().zip(&bytes[y * width..][..width]).enumerate() {
-            let nearest_above = above.map_or(f32::INFINITY, |above| above[x] + 1.0);
-            *out = if belongs(byte) { 0.0 } else { nearest_above };
+        let (above, row) = reached.split_at_mut(y * width);
+        let row = row.iter_mut().zip(&bytes[y * width..][..width]);
+        match y.checked_sub(1) {
+            None => row.for_each(|(out, byte)| *out = if belongs(*byte) { 0.0 } else { f32::INFINITY }),
+            Some(y) => row.zip(&above[y * width..]).for_each(|((out, byte), above)| {
+                *out = if belongs(*byte) { 0.0 } else { above + 1.0 };
+            }),
         }
     }
     for y in (1..n_rows).rev() {
-        let (upper, lower) = down.split_at_mut(y * width);
+        let (upper, lower) = reached.split_at_mut(y * width);
         for (out, &below) in upper[(y - 1) * width..].iter_mut().zip(&lower[..width]) {
             *out = out.min(below + 1.0);
         }
     }
-    down.par_chunks_exact_mut(width).for_each_init(Envelope::default, |envelope, row| {
+    reached.par_chunks_exact_mut(width).for_each_init(Envelope::default, |envelope, row| {
         if row.iter().any(|&d| d <= limit) {
             envelope.transform(row, limit);
         } else {

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ImageReader, RgbImage};
+use image::{DynamicImage, ImageReader, RgbImage};
 use std::io::Write;
 use std::path::Path;
 
@@ -46,7 +46,17 @@ pub fn read_picture(path: impl AsRef<Path>) -> Result<RgbImage> {
     let picture = |source| Error::Picture { path: path.to_owned(), action: "decoding the picture", source };
     let reader = ImageReader::open(path).map_err(|e| picture(e.into()))?;
     let reader = reader.with_guessed_format().map_err(|e| picture(e.into()))?;
-    Ok(reader.decode().map_err(picture)?.into_rgb8())
+    Ok(match reader.decode().map_err(picture)? {
+        // The general conversion goes through floating-point numbers.
+        DynamicImage::ImageLuma8(gray) => {
+            let mut out = RgbImage::new(gray.width(), gray.height());
+            for (out, gray) in out.as_chunks_mut::<3>().0.iter_mut().zip(gray.iter()) {
+                *out = [*gray; 3];
+            }
+            out
+        }
+        other => other.into_rgb8(),
+    })
 }
 
 /// Writes a picture under a temporary name and renames it when it is complete.

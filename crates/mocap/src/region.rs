@@ -94,22 +94,38 @@ impl Region {
         let share = 1.0 / (taps * taps) as f32;
         let [origin, across, down] = self.frame();
         let step = 1.0 / (n * taps) as f32;
+        let middle = |tap: usize| (tap as f32 + 0.5) * step;
+        // A tap lies where its column starts and as much further down as its row.
+        let columns: Vec<[f32; 2]> =
+            (0..n * taps).map(|tap| [0, 1].map(|k| origin[k] + across[k] * middle(tap))).collect();
         let mut out = vec![0.0; n * n * 3];
         out.par_chunks_mut(n * 3).enumerate().for_each(|(row, line)| {
-            for (column, out) in line.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                let mut sum = [0.0; 3];
-                for tap in 0..taps * taps {
-                    let u = ((column * taps + tap % taps) as f32 + 0.5) * step;
-                    let v = ((row * taps + tap / taps) as f32 + 0.5) * step;
-                    let at = [0, 1].map(|k| origin[k] + across[k] * u + down[k] * v);
-                    if taps == 1 {
-                        add_between(picture, at, &mut sum);
-                    } else {
-                        // Taps as dense as pixels: the nearest one will do.
-                        add_nearest(picture, at, &mut sum);
+            let rows: Vec<[f32; 2]> =
+                (row * taps..(row + 1) * taps).map(|tap| down.map(|d| d * middle(tap))).collect();
+            let pixels = line.as_chunks_mut::<3>().0;
+            if taps == 1 {
+                for (column, out) in columns.iter().zip(pixels) {
+                    let mut sum = [0.0; 3];
+                    add_between(picture, [0, 1].map(|k| column[k] + rows[0][k]), &mut sum);
+                    *out = sum.map(|v| v * scale + low);
+                }
+                return;
+            }
+            // Taps as dense as pixels: the nearest one will do.
+            let (width, height) = (picture.width() as f32, picture.height() as f32);
+            let (stride, bytes) = (picture.width() as usize, picture.as_raw().as_chunks::<3>().0);
+            for (columns, out) in columns.chunks_exact(taps).zip(pixels) {
+                let mut sum = [0_u32; 3];
+                for row in &rows {
+                    for column in columns {
+                        let (x, y) = (column[0] + row[0], column[1] + row[1]);
+                        if x >= 0.0 && y >= 0.0 && x < width && y < height {
+                            let pixel = bytes[y as usize * stride + x as usize];
+                            sum.iter_mut().zip(pixel).for_each(|(sum, byte)| *sum += u32::from(byte));
+                        }
                     }
                 }
-                *out = sum.map(|v| v * share * scale + low);
+                *out = sum.map(|v| v as f32 * share * scale + low);
             }
         });
         out

@@ -34,8 +34,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(picture: RgbImage, hole: &GrayImage, scale: usize) -> Self {
-        let small_hole = reduced_mask(hole, scale);
+    pub(super) fn new(picture: RgbImage, hole: GrayImage, scale: usize) -> Self {
+        let small_hole = reduced_mask(&hole, scale);
         let clear = crate::distance::squared_distance_up_to(&small_hole, FAR)
             .into_iter()
             .map(|d| d.sqrt().min(FAR))
@@ -44,7 +44,7 @@ impl Entry {
         let corners = lucas::corners(&gray, &small_hole);
         Self {
             picture,
-            hole: hole.clone(),
+            hole,
             small: gray.pyramid(LEVELS),
             small_hole,
             clear,
@@ -63,8 +63,9 @@ impl Entry {
     /// Distance from the hole at a small position, in small pixels; negative outside of the picture.
     pub(super) fn clear_at(&self, [x, y]: [f32; 2]) -> f32 {
         let [w, h] = self.size();
-        let (u, v) = (x.round(), y.round());
-        if u < 0.0 || v < 0.0 || u >= w as f32 || v >= h as f32 {
+        // The nearest whole position.
+        let (u, v) = (x + 0.5, y + 0.5);
+        if !(u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32) {
             return -1.0;
         }
         self.clear[v as usize * w + u as usize]
@@ -95,8 +96,17 @@ pub(super) fn same_place(a: &Entry, b: &Entry) -> bool {
     pairs.len() >= 6 && median_move(&pairs) < STILL
 }
 
-/// Finds the maps between two neighbours; leaves them out where too little agrees.
-pub(super) fn join(a: &mut Entry, b: &mut Entry) {
+/// How two neighbours lie to each other.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub to_next: Warp,
+    pub to_previous: Warp,
+    /// The camera didn't move between them.
+    pub still: bool,
+}
+
+/// Finds the maps between two neighbours; `None` where too little agrees.
+pub(super) fn links(a: &Entry, b: &Entry) -> Option<Links> {
     let pairs: Vec<Pair> = a
         .corners
         .par_iter()
@@ -105,13 +115,16 @@ pub(super) fn join(a: &mut Entry, b: &mut Entry) {
             (b.clear_at(q) > 3.0).then_some((*p, q))
         })
         .collect();
-    let Some((h, n)) = homography::robust(&pairs) else { return };
-    if n < 12 || n * 5 < pairs.len() {
-        return;
-    }
-    a.still_next = median_move(&pairs) < STILL;
     let back: Vec<Pair> = pairs.iter().map(|(p, q)| (*q, *p)).collect();
-    let Some((inverse, _)) = homography::robust(&back) else { return };
-    a.to_next = Some(Warp::from_pairs(a.size(), &h, &pairs, STEP, REACH));
-    b.to_previous = Some(Warp::from_pairs(b.size(), &inverse, &back, STEP, REACH));
+    let (there, back_again) = rayon::join(
+        || {
+            let (h, n) = homography::robust(&pairs)?;
+            (n >= 12 && n * 5 >= pairs.len()).then(|| Warp::from_pairs(a.size(), &h, &pairs, STEP, REACH))
+        },
+        || {
+            let (h, _) = homography::robust(&back)?;
+            Some(Warp::from_pairs(b.size(), &h, &back, STEP, REACH))
+        },
+    );
+    Some(Links { to_next: there?, to_previous: back_again?, still: median_move(&pairs) < STILL })
 }

@@ -30,7 +30,7 @@ pub(super) fn robust(pairs: &[Pair]) -> Option<(Homography, usize)> {
         state ^= state << 17;
         (state >> 16) as usize % pairs.len()
     };
-    let count = |h: &Homography| pairs.iter().filter(|p| miss(h, p) < TOLERANCE).count();
+    let count = |h: &Homography| pairs.iter().filter(|p| squared_miss(h, p) < TOLERANCE * TOLERANCE).count();
     let mut best: (usize, Option<Homography>) = (0, None);
     for _ in 0..ROUNDS {
         let four = [draw(), draw(), draw(), draw()].map(|i| pairs[i]);
@@ -58,8 +58,13 @@ pub(super) fn robust(pairs: &[Pair]) -> Option<(Homography, usize)> {
 }
 
 fn miss(h: &Homography, pair: &Pair) -> f64 {
+    squared_miss(h, pair).sqrt()
+}
+
+fn squared_miss(h: &Homography, pair: &Pair) -> f64 {
     let at = apply(h, pair.0);
-    f64::from((at[0] - pair.1[0]).hypot(at[1] - pair.1[1]))
+    let [dx, dy] = [0, 1].map(|k| f64::from(at[k] - pair.1[k]));
+    dx * dx + dy * dy
 }
 
 /// The linear least-squares homography, in coordinates of about unit size.

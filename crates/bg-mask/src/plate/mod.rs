@@ -13,11 +13,14 @@ mod homography;
 mod lucas;
 mod patch;
 mod pull;
+mod sample;
+mod sources;
 mod warp;
 
 use crate::error::{Error, Result, in_range};
-use entry::Entry;
+use entry::{Entry, Links};
 use image::{GrayImage, RgbImage};
+use rayon::prelude::*;
 use std::collections::VecDeque;
 
 /// How plates are made.
@@ -64,14 +67,21 @@ pub struct PlateBuilder {
     window: usize,
     scale: usize,
     size: Option<(u32, u32)>,
+    /// Frames that wait to be prepared together, and whether they follow a cut.
+    waiting: Vec<(RgbImage, GrayImage, bool)>,
     entries: VecDeque<Entry>,
     /// Number of the first entry's frame.
     first: usize,
-    pushed: usize,
+    prepared: usize,
     next: usize,
     closed: bool,
     invented: VecDeque<Invented>,
+    /// Plates that are done.
+    done: VecDeque<Plate>,
 }
+
+/// Frames that are prepared side by side, and plates that are composed side by side at most.
+const GROUP: usize = 4;
 
 /// Longer side of the small pictures on which motion is found.
 const SMALL: usize = 680;
@@ -89,12 +99,14 @@ impl PlateBuilder {
             window: options.window,
             scale: 1,
             size: None,
+            waiting: Vec::new(),
             entries: VecDeque::new(),
             first: 0,
-            pushed: 0,
+            prepared: 0,
             next: 0,
             closed: false,
             invented: VecDeque::new(),
+            done: VecDeque::new(),
         })
     }
 
@@ -120,18 +132,41 @@ impl PlateBuilder {
                 self.window = self.options.window.min(fits.max(2));
             }
         }
-        let mut entry = Entry::new(frame, hole, self.scale);
-        if let Some(last) = self.entries.back_mut().filter(|_| !cut) {
-            entry::join(last, &mut entry);
+        self.waiting.push((frame, hole.clone(), cut));
+        if self.waiting.len() >= GROUP {
+            self.prepare();
         }
-        self.entries.push_back(entry);
-        self.pushed += 1;
         Ok(())
     }
 
     /// Says that no frame follows.
     pub fn close(&mut self) {
         self.closed = true;
+        self.prepare();
+    }
+
+    /// Takes the frames that wait into the window.
+    fn prepare(&mut self) {
+        let scale = self.scale;
+        let fresh = std::mem::take(&mut self.waiting);
+        let cuts: Vec<bool> = fresh.iter().map(|f| f.2).collect();
+        let fresh: Vec<Entry> =
+            fresh.into_par_iter().map(|(frame, hole, _)| Entry::new(frame, hole, scale)).collect();
+        let links: Vec<Option<Links>> = (0..fresh.len())
+            .into_par_iter()
+            .map(|i| {
+                let before = if i == 0 { self.entries.back()? } else { &fresh[i - 1] };
+                if cuts[i] { None } else { entry::links(before, &fresh[i]) }
+            })
+            .collect();
+        for (mut entry, links) in fresh.into_iter().zip(links) {
+            if let (Some(links), Some(last)) = (links, self.entries.back_mut()) {
+                (last.to_next, last.still_next) = (Some(links.to_next), links.still);
+                entry.to_previous = Some(links.to_previous);
+            }
+            self.entries.push_back(entry);
+            self.prepared += 1;
+        }
     }
 
     /// The next plate, if enough frames are there to make it; after [`PlateBuilder::close`] all that are left.
@@ -139,20 +174,41 @@ impl PlateBuilder {
     /// # Errors
     /// None but internal ones.
     pub fn next_plate(&mut self) -> Result<Option<Plate>> {
-        let ready = self.pushed > self.next + self.window || (self.closed && self.pushed > self.next);
-        if !ready {
-            return Ok(None);
+        if self.done.is_empty() {
+            self.compose()?;
         }
-        let t = self.next;
-        self.next += 1;
-        while self.first + self.window < t {
+        Ok(self.done.pop_front())
+    }
+
+    /// Composes the next plates side by side: up to the next one whose inventions are kept for others.
+    fn compose(&mut self) -> Result<()> {
+        let from = self.next;
+        let mut to = (from.next_multiple_of(self.options.source_every) + 1).min(from + GROUP);
+        if self.closed {
+            to = to.min(self.prepared);
+        } else if self.prepared < to + self.window {
+            return Ok(());
+        }
+        while self.first + self.window < from {
             self.entries.pop_front();
             self.first += 1;
         }
-        while self.invented.front().is_some_and(|i| i.frame + self.window < t) {
+        while self.invented.front().is_some_and(|i| i.frame + self.window < from) {
             self.invented.pop_front();
         }
-        compose::plate(self, t).map(Some)
+        let this = &*self;
+        let plates: Vec<_> = (from..to).into_par_iter().map(|t| compose::plate(this, t)).collect();
+        for composed in plates {
+            let (plate, invented) = composed?;
+            self.done.push_back(plate);
+            self.next += 1;
+            if let Some(invented) = invented {
+                // Those that follow build on it: they are made again if they were made without it.
+                self.invented.push_back(invented);
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn entry(&self, frame: usize) -> Option<&Entry> {
@@ -185,10 +241,9 @@ impl FrameMap {
             crate::error::same_size(what, (width, height), size)?;
         }
         let scale = (width.max(height) as usize).div_ceil(SMALL).max(1);
-        let (mut first, mut second) =
-            (Entry::new(a.0.clone(), a.1, scale), Entry::new(b.0.clone(), b.1, scale));
-        entry::join(&mut first, &mut second);
-        Ok(first.to_next.map(|warp| Self { warp, scale: scale as f32 }))
+        let [first, second] = [a, b].map(|(frame, hole)| Entry::new(frame.clone(), hole.clone(), scale));
+        let links = entry::links(&first, &second);
+        Ok(links.map(|links| Self { warp: links.to_next, scale: scale as f32 }))
     }
 
     /// Where a pixel of the first frame lies in the second.

@@ -24,23 +24,29 @@ pub(super) fn fill(values: &[[f32; 4]], width: usize, height: usize) -> Vec<[f32
     }
     let small = fill(&small, w, h);
     let mut out = Vec::with_capacity(values.len());
-    for y in 0..height {
-        for x in 0..width {
-            let v = values[y * width + x];
+    // Bilinear in the smaller picture: every pixel lies a quarter off the middle of its square.
+    let neighbours = |i: usize, n: usize| {
+        let other = if i.is_multiple_of(2) { (i / 2).saturating_sub(1) } else { (i / 2 + 1).min(n - 1) };
+        (i / 2, other)
+    };
+    for (y, line) in values.chunks_exact(width).enumerate() {
+        let (row, other_row) = neighbours(y, h);
+        let (row, other_row) = (&small[row * w..][..w], &small[other_row * w..][..w]);
+        for (x, v) in line.iter().enumerate() {
             let share = v[3].min(1.0);
-            // Bilinear in the smaller picture.
-            let (u, t) = ((x as f32 + 0.5) / 2.0 - 0.5, (y as f32 + 0.5) / 2.0 - 0.5);
-            let (u, t) = (u.clamp(0.0, (w - 1) as f32), t.clamp(0.0, (h - 1) as f32));
-            let (x0, y0) = (u as usize, t as usize);
-            let (x1, y1) = ((x0 + 1).min(w - 1), (y0 + 1).min(h - 1));
-            let (fx, fy) = (u - x0 as f32, t - y0 as f32);
-            let at = |x: usize, y: usize, k: usize| small[y * w + x][k];
-            let known = normalised(v);
-            out.push(std::array::from_fn(|k| {
-                let upper = at(x0, y0, k) + (at(x1, y0, k) - at(x0, y0, k)) * fx;
-                let lower = at(x0, y1, k) + (at(x1, y1, k) - at(x0, y1, k)) * fx;
-                known[k] * share + (upper + (lower - upper) * fy) * (1.0 - share)
-            }));
+            let known = normalised(*v);
+            if share >= 1.0 {
+                out.push(known);
+                continue;
+            }
+            let (u, t) = neighbours(x, w);
+            let (a, b, c, d) = (row[u], row[t], other_row[u], other_row[t]);
+            let mut value = [0.0; 4];
+            for k in 0..4 {
+                let between = 0.5625 * a[k] + 0.1875 * (b[k] + c[k]) + 0.0625 * d[k];
+                value[k] = known[k] * share + between * (1.0 - share);
+            }
+            out.push(value);
         }
     }
     out

@@ -59,21 +59,30 @@ impl Warp {
     }
 
     /// Where a point goes. Outside of the grid it moves as its nearest border does.
-    pub(super) fn at(&self, [x, y]: [f32; 2]) -> [f32; 2] {
+    pub(super) fn at(&self, p: [f32; 2]) -> [f32; 2] {
+        self.at_with_slopes(p).0
+    }
+
+    /// Where a point goes, and by how much that changes for a step across and a step down inside the grid's cell.
+    pub(super) fn at_with_slopes(&self, [x, y]: [f32; 2]) -> ([f32; 2], [[f32; 2]; 2]) {
         let limit = |n: usize| n as f32 - 1.001;
-        let u = ((x - self.origin[0]) / self.step).clamp(0.0, limit(self.nodes[0]));
-        let v = ((y - self.origin[1]) / self.step).clamp(0.0, limit(self.nodes[1]));
+        let share = 1.0 / self.step;
+        let u = ((x - self.origin[0]) * share).clamp(0.0, limit(self.nodes[0]));
+        let v = ((y - self.origin[1]) * share).clamp(0.0, limit(self.nodes[1]));
         let (u0, v0) = (u as usize, v as usize);
         let (fu, fv) = (u - u0 as f32, v - v0 as f32);
-        let i = v0 * self.nodes[0] + u0;
-        let w = self.nodes[0];
-        let inside = [self.origin[0] + u * self.step, self.origin[1] + v * self.step];
-        let rest = [x - inside[0], y - inside[1]];
-        std::array::from_fn(|k| {
-            let upper = self.to[i][k] + (self.to[i + 1][k] - self.to[i][k]) * fu;
-            let lower = self.to[i + w][k] + (self.to[i + w + 1][k] - self.to[i + w][k]) * fu;
-            upper + (lower - upper) * fv + rest[k]
-        })
+        let (upper, lower) = (v0 * self.nodes[0] + u0, (v0 + 1) * self.nodes[0] + u0);
+        let ([a, b], [c, d]) = ([self.to[upper], self.to[upper + 1]], [self.to[lower], self.to[lower + 1]]);
+        let rest = [x - (self.origin[0] + u * self.step), y - (self.origin[1] + v * self.step)];
+        let (mut at, mut slopes) = ([0.0; 2], [[0.0; 2]; 2]);
+        for k in 0..2 {
+            let (across, across_below) = (b[k] - a[k], d[k] - c[k]);
+            let (here, below) = (a[k] + across * fu, c[k] + across_below * fu);
+            at[k] = here + (below - here) * fv + rest[k];
+            slopes[0][k] = (across + (across_below - across) * fv) * share;
+            slopes[1][k] = (below - here) * share;
+        }
+        (at, slopes)
     }
 
     /// How a small offset at a point is turned and scaled.
@@ -117,24 +126,32 @@ impl Warp {
 
     fn mean(&self, scattered: &[Pair], reach: f32, rest: f32) -> Vec<[f32; 2]> {
         let mut sums = vec![[0.0_f32; 3]; self.to.len()];
-        // A narrow and a wide kernel: near correspondences decide, far ones fill in.
+        // A narrow and a wide kernel: near correspondences decide, far ones fill in. Both fall off along each axis by itself.
+        let far = 3.0 * reach;
+        let mut falls: [Vec<[f32; 2]>; 2] = Default::default();
         for (p, d) in scattered {
-            let far = 3.0 * reach;
-            let range = |k: usize| {
+            let mut from = [0; 2];
+            for (k, falls) in falls.iter_mut().enumerate() {
                 let low = ((p[k] - far - self.origin[k]) / self.step).ceil().max(0.0) as usize;
                 let high = ((p[k] + far - self.origin[k]) / self.step).floor();
-                (low, if high < 0.0 { 0 } else { (high as usize + 1).min(self.nodes[k]) })
-            };
-            let ((x0, x1), (y0, y1)) = (range(0), range(1));
-            for y in y0..y1 {
-                for x in x0..x1 {
-                    let i = y * self.nodes[0] + x;
-                    let node = self.node(i);
-                    let r2 = ((node[0] - p[0]).powi(2) + (node[1] - p[1]).powi(2)) / (reach * reach);
-                    let w = (-r2 * 2.0).exp() + 0.02 * (-r2 * 0.3).exp();
-                    sums[i][0] += w * d[0];
-                    sums[i][1] += w * d[1];
-                    sums[i][2] += w;
+                let high = if high < 0.0 { 0 } else { (high as usize + 1).min(self.nodes[k]) };
+                from[k] = low;
+                falls.clear();
+                falls.extend((low..high).map(|n| {
+                    let off = (self.origin[k] + n as f32 * self.step - p[k]) / reach;
+                    let r2 = off * off;
+                    [(-r2 * 2.0).exp(), (-r2 * 0.3).exp()]
+                }));
+            }
+            let [across, down] = &falls;
+            for (y, fy) in down.iter().enumerate() {
+                let (narrow, wide) = (fy[0], 0.02 * fy[1]);
+                let at = (from[1] + y) * self.nodes[0] + from[0];
+                for (sum, fx) in sums[at.min(self.to.len())..].iter_mut().zip(across) {
+                    let w = fx[0] * narrow + fx[1] * wide;
+                    sum[0] += w * d[0];
+                    sum[1] += w * d[1];
+                    sum[2] += w;
                 }
             }
         }

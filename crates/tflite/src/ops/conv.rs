@@ -6,8 +6,11 @@ use crate::flat::{Table, check};
 use crate::schema::MAX_ELEMENTS;
 use kernels::{Linear, PackedF32, Weight};
 use rayon::prelude::*;
+use std::ops::Range;
 
 const NAME: &str = "CONV_2D";
+/// Numbers of gathered windows at a time.
+const GATHERED: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Conv {
@@ -64,29 +67,39 @@ impl Conv {
         let linear = Linear::new(Weight::PackedF32(&self.weight), self.features, k).bias(&self.bias);
         if kernel == [1, 1] && stride == [1, 1] {
             linear.forward(x, &mut out);
-        } else {
-            linear.forward(&self.gather(x), &mut out);
+            self.fused.apply(&mut out);
+            return out;
         }
-        self.fused.apply(&mut out);
+        // Some rows at a time, so that the gathered windows stay in a cache.
+        let rows = (GATHERED / (ow * k).max(1)).clamp(1, oh.max(1));
+        let band_len = (rows * ow * self.features).max(1);
+        out.par_chunks_mut(band_len).enumerate().for_each_init(Vec::new, |gathered, (band, out)| {
+            let first = band * rows;
+            self.gather(x, first..(first + rows).min(oh), gathered);
+            linear.forward(gathered, out);
+            self.fused.apply(out);
+        });
         out
     }
 
-    /// The windows as rows of a matrix, zeros where a window hangs over the border.
-    fn gather(&self, x: &[f32]) -> Vec<f32> {
-        let Window { input: [_, iw], output: [oh, ow], kernel: [kh, kw], .. } = self.window;
+    /// The windows of some rows as rows of a matrix, zeros where a window hangs over the border.
+    fn gather(&self, x: &[f32], rows: Range<usize>, out: &mut Vec<f32>) {
+        let Window { input: [_, iw], output: [_, ow], kernel: [kh, kw], .. } = self.window;
         let c = self.channels;
-        let mut rows = vec![0.0; oh * ow * kh * kw * c];
-        rows.par_chunks_mut(ow * kh * kw * c).enumerate().for_each(|(oy, line)| {
+        out.resize(rows.len() * ow * kh * kw * c, 0.0);
+        for (oy, line) in rows.zip(out.chunks_exact_mut((ow * kh * kw * c).max(1))) {
             let (ky, y0) = self.window.taps(0, oy);
             for (ox, row) in line.chunks_exact_mut(kh * kw * c).enumerate() {
                 let (kx, x0) = self.window.taps(1, ox);
+                if ky.len() < kh || kx.len() < kw {
+                    row.fill(0.0);
+                }
                 for (dy, k) in ky.clone().enumerate() {
                     let from = ((y0 + dy) * iw + x0) * c;
                     let to = (k * kw + kx.start) * c;
                     row[to..to + kx.len() * c].copy_from_slice(&x[from..from + kx.len() * c]);
                 }
             }
-        });
-        rows
+        }
     }
 }
