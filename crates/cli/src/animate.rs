@@ -4,8 +4,8 @@ use crate::progress::{Display, Style, cancel_on_ctrl_c};
 use crate::settings::{InputArgs, ModelArgs, SamplingArgs, VideoArgs, read_job};
 use anyhow::{Result, bail};
 use avatar_render::RendererChoice;
-use pipeline::report::Report;
-use pipeline::{CancelToken, Context, Job, Outcome, Preset, Stage};
+use pipeline::report::{RawSection, Report};
+use pipeline::{CancelToken, Context, Job, Outcome, Preset, Replace, Replaced, Stage};
 use std::path::{Path, PathBuf};
 
 /// Animates an avatar in a scene.
@@ -117,7 +117,16 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
         pipeline::work::WorkDir::open(job.work_dir())?.forget_from(stage)?;
     }
     let cancel = cancel_on_ctrl_c();
-    run_job(&job, args.renderer, style, &cancel, None).map(|_| ())
+    run_job(&job, args.renderer, style, &cancel, Page::default()).map(|_| ())
+}
+
+/// What a report page shows beside the job itself.
+#[derive(Default)]
+pub(crate) struct Page<'a> {
+    /// What the reader must know.
+    pub note: Option<&'a str>,
+    /// The raw video that the job's background and motion were made of.
+    pub raw: Option<(&'a Replace, &'a Replaced)>,
 }
 
 /// Runs a job to its video and, where it asks for one, its report.
@@ -126,7 +135,7 @@ pub(crate) fn run_job(
     renderer: RendererChoice,
     style: Style,
     cancel: &CancelToken,
-    note: Option<&str>,
+    page: Page<'_>,
 ) -> Result<Outcome> {
     if let Some(folder) = job.output.video.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
@@ -149,14 +158,14 @@ pub(crate) fn run_job(
     }
     if job.output.report {
         let path = job.output.video.with_extension("html");
-        write_report(job, &outcome, note, &path)?;
+        write_report(job, &outcome, &page, &path)?;
         context.tell(&pipeline::Event::Wrote { path });
     }
     Ok(outcome)
 }
 
 /// The report page of a finished job.
-fn write_report(job: &Job, outcome: &Outcome, note: Option<&str>, path: &Path) -> Result<()> {
+fn write_report(job: &Job, outcome: &Outcome, page: &Page<'_>, path: &Path) -> Result<()> {
     let work = job.work_dir();
     let video = |name: &str, mut frames: pipeline::work::FrameFile| -> Result<PathBuf> {
         let path = work.join(format!("{name}.mp4"));
@@ -181,11 +190,12 @@ fn write_report(job: &Job, outcome: &Outcome, note: Option<&str>, path: &Path) -
     let metrics = pipeline::eval::evaluate(frames, against, Some(masks), seam, &[])?;
     let report = Report {
         title: format!("AniCrafter: {}", job.output.video.file_name().unwrap_or_default().to_string_lossy()),
-        note: note.map(str::to_owned),
+        note: page.note.map(str::to_owned),
         reference: Some(outcome.condition.reference_path()),
         body: Some(body),
         condition,
         result: job.output.video.clone(),
+        raw: page.raw.map(|(settings, made)| RawSection::new(settings, made)).transpose()?,
         fps: outcome.fps,
         stages: outcome.stages.clone(),
         metrics: vec![("Result against the condition".to_owned(), metrics)],

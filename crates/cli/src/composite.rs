@@ -4,7 +4,7 @@ use crate::progress::{Display, Style, cancel_on_ctrl_c};
 use crate::settings::{InputArgs, VideoArgs};
 use anyhow::Result;
 use avatar_render::RendererChoice;
-use media::{VideoWriter, WriteOptions};
+use media::{AudioTrack, VideoWriter, WriteOptions};
 use pipeline::composite::Compositor;
 use pipeline::{Blend, Context, Event, Job, Preset, Stage};
 use std::path::{Path, PathBuf};
@@ -49,13 +49,21 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     let cancel = cancel_on_ctrl_c();
     let display = Display::new(style);
     let context = Context::new(&display, &cancel);
-    let outputs = Outputs { condition: &args.output, mesh: args.mesh.as_deref(), mask: args.mask.as_deref() };
+    let background = job.input.background.clone();
+    let outputs = Outputs {
+        condition: &args.output,
+        sound: Some(&background),
+        mesh: args.mesh.as_deref(),
+        mask: args.mask.as_deref(),
+    };
     write(&job, outputs, args.renderer, style, context)
 }
 
 /// Where a condition video goes, with the videos beside it.
 pub(crate) struct Outputs<'a> {
     pub condition: &'a Path,
+    /// The video whose sound goes with it.
+    pub sound: Option<&'a Path>,
     pub mesh: Option<&'a Path>,
     pub mask: Option<&'a Path>,
 }
@@ -73,12 +81,16 @@ pub(crate) fn write(
     let total = compositor.len();
     context.tell(&Event::Started { stage: Stage::Composite, window: 0, total });
     let rate = pipeline::frame_rate(compositor.fps())?;
-    let open = |path: &Path| -> Result<_> {
-        Ok(VideoWriter::create(path, WriteOptions::new(rate))?.in_background(ENCODE_BEHIND))
+    let open = |path: &Path, audio: Option<AudioTrack>| -> Result<_> {
+        let options = WriteOptions { audio, ..WriteOptions::new(rate) };
+        Ok(VideoWriter::create(path, options)?.in_background(ENCODE_BEHIND))
     };
-    let mut video = open(outputs.condition)?;
-    let mut mesh = outputs.mesh.map(open).transpose()?;
-    let mut mask = outputs.mask.map(open).transpose()?;
+    // A folder of pictures has no sound; a track that can't be copied is left out.
+    let sound = outputs.sound.and_then(|path| AudioTrack::open(path, None).unwrap_or(None));
+    let sound = sound.map(|track| track.skip_s(job.input.start as f64 / compositor.fps().max(1e-6)));
+    let mut video = open(outputs.condition, sound)?;
+    let mut mesh = outputs.mesh.map(|path| open(path, None)).transpose()?;
+    let mut mask = outputs.mask.map(|path| open(path, None)).transpose()?;
     let mut done = 0;
     loop {
         if mesh.is_none() && mask.is_none() {

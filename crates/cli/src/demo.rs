@@ -1,6 +1,6 @@
 //! `anicrafter demo`: the whole job on the embedded default.
 
-use crate::animate::run_job;
+use crate::animate::{Page, run_job};
 use crate::progress::{Style, cancel_on_ctrl_c};
 use anyhow::{Result, bail};
 use avatar_render::RendererChoice;
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     if style != Style::Json && style != Style::None {
         eprintln!("{note}\n");
     }
-    let outcome = run_job(&job, args.renderer, style, &cancel, Some(note))?;
+    let outcome = run_job(&job, args.renderer, style, &cancel, Page { note: Some(note), raw: None })?;
     if style == Style::Json || style == Style::None {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! `anicrafter replace`: from a raw video to the character in the person's place.
 
-use crate::animate::{OutputArgs, parse_stage, run_job};
+use crate::animate::{OutputArgs, Page, parse_stage, run_job};
 use crate::composite::{Outputs, write};
 use crate::progress::{Display, Style, cancel_on_ctrl_c};
 use crate::settings::{ModelArgs, SamplingArgs, VideoArgs};
@@ -144,7 +144,9 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
         Some(Until::Motion) => made.motion,
         Some(Until::Plate) => made.plate,
         Some(Until::Composite) | None => {
-            let (Some(plate), Some(motion), Some(avatar)) = (made.plate, made.motion, args.avatar) else {
+            let (Some(plate), Some(motion), Some(avatar)) =
+                (made.plate.clone(), made.motion.clone(), args.avatar)
+            else {
                 bail!("masks, motion and background didn't come together");
             };
             job.input.background = plate;
@@ -154,7 +156,8 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
             job.input.body = args.body;
             if args.until.is_none() {
                 job.validate()?;
-                return run_job(&job, args.renderer, style, &cancel, None).map(|_| ());
+                let page = Page { note: None, raw: Some((&settings, &made)) };
+                return run_job(&job, args.renderer, style, &cancel, page).map(|_| ());
             }
             // A video for people: as large as the raw one and blended correctly, unless asked otherwise.
             if !blended {
@@ -164,7 +167,8 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
                 let info = media::VideoReader::open(&job.input.background)?.info().clone();
                 (job.video.width, job.video.height) = (info.width / 2 * 2, info.height / 2 * 2);
             }
-            let outputs = Outputs { condition: &output, mesh: None, mask: None };
+            let sound = Some(&*settings.video);
+            let outputs = Outputs { condition: &output, sound, mesh: None, mask: None };
             return write(&job, outputs, args.renderer, style, context);
         }
     };

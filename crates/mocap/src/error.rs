@@ -42,6 +42,9 @@ pub enum Error {
         /// How many there are.
         found: usize,
     },
+    /// The caller asked to stop.
+    #[error("stopped")]
+    Stopped,
     /// A setting outside of its range.
     #[error("{name}: {problem}")]
     Setting {

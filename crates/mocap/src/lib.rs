@@ -29,7 +29,7 @@ mod tracker;
 
 pub use detector::{Detection, Detector};
 pub use error::{Error, Result};
-pub use fit::{FitOptions, Fitted, Gap, fit};
+pub use fit::{FitOptions, Fitted, Gap, fit, fit_watched};
 pub use landmarks::{LANDMARK_NAMES, Landmark, Landmarker, N_LANDMARKS, Observation, Segmenter};
 pub use region::Region;
 pub use tracker::{TrackOptions, Tracked, Tracker};

@@ -14,7 +14,9 @@ use image::{GrayImage, RgbImage};
 use media::{AudioTrack, VideoReader, VideoWriter, WriteOptions};
 use mocap::{FitOptions, Fitted, Observation, TrackOptions, Tracker};
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
 
 /// What is taken out of which video, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,16 +86,74 @@ struct Seen {
 }
 
 /// What is said about a fitted motion beside the motion itself.
-#[derive(Debug, Serialize)]
-struct MotionReport<'a> {
+#[derive(Debug, Serialize, Deserialize)]
+struct MotionReport {
     /// Frames in which nobody was seen, and whether the body was moved across.
-    gaps: &'a [mocap::Gap],
+    gaps: Vec<mocap::Gap>,
     /// Joints of `confidence` in order.
-    joints: &'a [&'static str],
+    joints: Vec<String>,
     /// How sure each joint is in each frame, 0..1.
     confidence: Vec<Vec<f32>>,
     /// Mean distance of the sure landmarks from the body in each frame, in pixels.
-    residual_px: &'a [f32],
+    residual_px: Vec<f32>,
+}
+
+/// What is said about a background beside its pictures.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct PlateReport {
+    /// Part of each frame's hole that other frames show, 0..1.
+    seen: Vec<f32>,
+    /// Frames in which the camera stood still.
+    still: usize,
+}
+
+impl PlateReport {
+    fn least_seen(&self) -> f32 {
+        self.seen.iter().copied().fold(1.0, f32::min)
+    }
+}
+
+/// What a stage says about its result, beside it.
+const REPORT: &str = "report.json";
+
+/// What the stages found, in words: name and value. Nothing is said of what the caller brought.
+pub(crate) fn figures(made: &Replaced) -> Result<Vec<(String, String)>> {
+    let mut figures = Vec::new();
+    let mut add = |name: &str, value: String| figures.push((name.to_owned(), value));
+    let beside = |result: &Option<PathBuf>, name: &str| {
+        result.as_ref().map(|path| path.with_file_name(name)).filter(|path| path.is_file())
+    };
+    if let Some(path) = beside(&made.masks, SEEN) {
+        let seen: Seen = read_json(&path)?;
+        let found = seen.frames.iter().flatten().count();
+        add("frames with the person", format!("{found} of {}", seen.frames.len()));
+        add("people in view at once", seen.people.to_string());
+        add("cuts", seen.cuts.iter().filter(|c| **c).count().to_string());
+    }
+    if let Some(path) = beside(&made.motion, REPORT) {
+        let report: MotionReport = read_json(&path)?;
+        let residuals: Vec<f32> = report.residual_px.iter().copied().filter(|r| *r > 0.0).collect();
+        let mean = residuals.iter().sum::<f32>() / residuals.len().max(1) as f32;
+        add("landmarks miss the body by", format!("{mean:.1} pixels on average"));
+        let sure: Vec<f32> = report.confidence.into_iter().flatten().collect();
+        let mean = sure.iter().sum::<f32>() / sure.len().max(1) as f32;
+        add("confidence of the joints", format!("{:.0} % on average", mean * 100.0));
+        add("gaps in the motion", report.gaps.len().to_string());
+    }
+    if let Some(path) = beside(&made.plate, REPORT) {
+        let report: PlateReport = read_json(&path)?;
+        let mean = report.seen.iter().sum::<f32>() / report.seen.len().max(1) as f32;
+        add(
+            "background behind the person that other frames show",
+            format!(
+                "{:.0} % on average, {:.0} % in the worst frame",
+                mean * 100.0,
+                report.least_seen() * 100.0
+            ),
+        );
+        add("frames in which the camera stands still", report.still.to_string());
+    }
+    Ok(figures)
 }
 
 impl Replace {
@@ -167,7 +227,8 @@ pub fn replace(settings: &Replace, work: &Path, until: Stage, context: Context<'
     if let (true, Some((folder, key))) = (wants_motion, &tracked) {
         let body = settings.body.as_deref().map(Fingerprint::of_path).transpose()?;
         let key = Fingerprint::of(&(key, body, settings.focal_px))?;
-        let (folder, row) = run_stage(&work, context, Stage::Motion, 0, 1, &key, |part| {
+        let frames = count_frames()?;
+        let (folder, row) = run_stage(&work, context, Stage::Motion, 0, frames, &key, |part| {
             fit_motion(settings, &folder.join(SEEN), part, context)
         })?;
         done.stages.push(row);
@@ -273,15 +334,22 @@ fn fit_motion(settings: &Replace, seen: &Path, part: &Path, context: Context<'_>
     let seen: Seen = read_json(seen)?;
     let body = open_body(settings.body.as_deref())?;
     let options = FitOptions { focal_px: settings.focal_px, ..FitOptions::new(seen.fps as f32, seen.size) };
-    let fitted = mocap::fit(&body, &seen.frames, &seen.cuts, &options)?;
+    let total = seen.frames.len();
+    let mut stopped = Ok(());
+    let fitted = mocap::fit_watched(&body, &seen.frames, &seen.cuts, &options, &mut |done| {
+        stopped = context.advance(Stage::Motion, done, total);
+        if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    stopped?;
+    let fitted = fitted?;
     warn_of_gaps(&fitted, context);
     let report = MotionReport {
-        gaps: &fitted.gaps,
-        joints: &smplx::JOINT_NAMES[..22],
+        gaps: fitted.gaps,
+        joints: smplx::JOINT_NAMES[..22].iter().map(ToString::to_string).collect(),
         confidence: fitted.confidence.iter().map(|c| c.to_vec()).collect(),
-        residual_px: &fitted.residual_px,
+        residual_px: fitted.residual_px,
     };
-    write_atomically(&part.join("report.json"), &to_json(&report)?)?;
+    write_atomically(&part.join(REPORT), &to_json(&report)?)?;
     write_atomically(&part.join("motion.json"), fitted.motion.to_json().as_bytes())
 }
 
@@ -296,26 +364,34 @@ fn warn_of_gaps(fitted: &Fitted, context: Context<'_>) {
     }
 }
 
-/// A source of masks that may be shorter than the video.
-struct Masks {
-    reader: media::Prefetch,
-    threshold: u8,
+/// The part of each frame that has to go, from its mask.
+struct Holes {
+    masks: VideoReader,
+    size: (u32, u32),
+    level: u8,
+    shadow: f32,
+    grow: f32,
 }
 
-impl Masks {
-    fn next(&mut self, n: usize, size: (u32, u32)) -> Result<GrayImage> {
-        let picture = self.reader.next().transpose()?.ok_or_else(|| Error::Mismatch {
-            what: "frames of the video and its masks",
-            a: format!("frame {n} is there"),
-            b: format!("{n} masks"),
-        })?;
-        let picture = if picture.dimensions() == size {
-            picture
-        } else {
-            bg_mask::resize(&picture, size.0, size.1, bg_mask::resample::Filter::Bilinear)?
+impl Holes {
+    /// Makes holes ahead on a thread of its own, until there are no more masks or nobody takes them.
+    fn send(self, to: &SyncSender<Result<GrayImage>>) {
+        let Self { masks, size: (width, height), level, shadow, grow } = self;
+        let hole = |picture: RgbImage| -> Result<GrayImage> {
+            let picture = if picture.dimensions() == (width, height) {
+                picture
+            } else {
+                bg_mask::resize(&picture, width, height, bg_mask::resample::Filter::Bilinear)?
+            };
+            let bytes = picture.pixels().map(|p| if p[0] >= level { 255 } else { 0 }).collect();
+            let mask = bg_mask::mask_from_bytes(width, height, bytes)?;
+            Ok(bg_mask::dilate(&bg_mask::with_shadow(&mask, shadow), grow)?)
         };
-        let bytes = picture.pixels().map(|p| if p[0] >= self.threshold { 255 } else { 0 }).collect();
-        Ok(bg_mask::mask_from_bytes(size.0, size.1, bytes)?)
+        for picture in masks {
+            if to.send(picture.map_err(Error::from).and_then(hole)).is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -344,38 +420,53 @@ fn make_plate(
     let reader = VideoReader::open(&settings.video)?;
     let size = reader.info().size();
     let rate = reader.info().frame_rate;
-    let reader_of_masks = VideoReader::open(masks)?.prefetch(DECODE_AHEAD);
-    let mut masks = Masks { reader: reader_of_masks, threshold: settings.mask_level() };
-    let grow = settings.grow_px_at(size);
+    let holes = Holes {
+        masks: VideoReader::open(masks)?,
+        size,
+        level: settings.mask_level(),
+        shadow: settings.shadow,
+        grow: settings.grow_px_at(size),
+    };
     // The sound goes with the plate: the job that follows takes it from its background.
     let audio = AudioTrack::open(&settings.video, None).unwrap_or(None);
     let options = WriteOptions { qp: PLATE_QP, audio, ..WriteOptions::new(rate) };
     let mut writer = VideoWriter::create(part.join("plate.mp4"), options)?.in_background(ENCODE_BEHIND);
     let mut builder = PlateBuilder::new(PlateOptions::default())?;
-    let (mut done, mut least_seen, mut pushed) = (0, 1.0_f32, 0);
+    let mut pushed = 0;
+    let mut report = PlateReport::default();
     let mut drain = |builder: &mut PlateBuilder| -> Result<()> {
         while let Some(plate) = builder.next_plate()? {
-            least_seen = least_seen.min(plate.seen);
+            report.seen.push(plate.seen);
+            report.still += usize::from(plate.still);
             writer.push(even(plate.picture))?;
-            done += 1;
-            context.advance(Stage::Plate, f64::from(done), total)?;
+            context.advance(Stage::Plate, report.seen.len() as f64, total)?;
         }
         Ok(())
     };
-    for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
-        let frame = frame?;
-        let mask = bg_mask::with_shadow(&masks.next(n, size)?, settings.shadow);
-        let hole = bg_mask::dilate(&mask, grow)?;
-        builder.push(frame, &hole, cuts.get(n).copied().unwrap_or(false))?;
-        pushed += 1;
-        drain(&mut builder)?;
-    }
+    let (to_builder, holes_made) = std::sync::mpsc::sync_channel(DECODE_AHEAD);
+    std::thread::scope(|scope| -> Result<()> {
+        let holes_made = holes_made;
+        scope.spawn(move || holes.send(&to_builder));
+        for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
+            let frame = frame?;
+            let hole = holes_made.recv().map_err(|_| Error::Mismatch {
+                what: "frames of the video and its masks",
+                a: format!("frame {n} is there"),
+                b: format!("{n} masks"),
+            })??;
+            builder.push(frame, &hole, cuts.get(n).copied().unwrap_or(false))?;
+            pushed += 1;
+            drain(&mut builder)?;
+        }
+        Ok(())
+    })?;
     builder.close();
     drain(&mut builder)?;
     if pushed == 0 {
         let what = format!("{} has no frames", settings.video.display());
         return Err(Error::Missing { stage: Stage::Plate, what });
     }
+    let least_seen = report.least_seen();
     if least_seen < 0.5 {
         context.warn(format!(
             "in the worst frame {:.0} % of what is behind the person is never seen and had to be invented: a plate from elsewhere (--plate) may look better",
@@ -383,5 +474,5 @@ fn make_plate(
         ));
     }
     writer.finish()?;
-    Ok(())
+    write_atomically(&part.join(REPORT), &to_json(&report)?)
 }

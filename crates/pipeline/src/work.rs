@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Changes when a stage's result changes for the same inputs.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A hash of everything that a result depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

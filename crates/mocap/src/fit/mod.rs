@@ -15,7 +15,7 @@ use rig::{JOINTS, Rig, State};
 use serde::{Deserialize, Serialize};
 use smplx::{BodyModel, BodyPose, Camera, Motion, MotionFrame, Side};
 use solve::Problem;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use view::View;
 
 /// Frames that are solved together, and how many of them two runs share.
@@ -85,6 +85,20 @@ pub fn fit(
     cuts: &[bool],
     options: &FitOptions,
 ) -> Result<Fitted> {
+    fit_watched(body, observations, cuts, options, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`fit`]; after each round of the solver `watch` is told how many frames are done, fractions included, and may stop it.
+///
+/// # Errors
+/// As [`fit`], and [`Error::Stopped`].
+pub fn fit_watched(
+    body: &BodyModel,
+    observations: &[Option<Observation>],
+    cuts: &[bool],
+    options: &FitOptions,
+    watch: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<Fitted> {
     let bad = |name, problem: String| Err(Error::Setting { name, problem });
     if !(options.fps.is_finite() && options.fps > 0.0) {
         return bad("fps", format!("{} isn't a frame rate", options.fps));
@@ -106,7 +120,8 @@ pub fn fit(
     let views: Vec<Option<View>> =
         observations.iter().map(|o| o.as_ref().map(|o| View::new(o, &camera, &rig))).collect();
     let mut states = starts(&rig, &views, &camera);
-    solve_all(&rig, &camera, &views, cuts, options.fps, &mut states);
+    let clip = Clip { rig: &rig, camera: &camera, views: &views, cuts, fps: options.fps };
+    clip.solve(&mut states, watch)?;
     let gaps = find_gaps(&views, cuts, options);
     hold_ends(&mut states, &gaps, views.len());
     let hands = [Side::Left, Side::Right].map(|side| body.hand(side).map_or([[0.0; 3]; 15], |h| h.mean));
@@ -168,30 +183,40 @@ fn blend(a: &State, b: &State, share: f64) -> State {
     }
 }
 
-/// Solves run after run; where two share frames, one fades into the other.
-fn solve_all(
-    rig: &Rig,
-    camera: &Camera,
-    views: &[Option<View>],
-    cuts: &[bool],
+/// Everything that is to be solved.
+struct Clip<'a> {
+    rig: &'a Rig,
+    camera: &'a Camera,
+    views: &'a [Option<View>],
+    cuts: &'a [bool],
     fps: f32,
-    states: &mut [State],
-) {
-    let pace = (f64::from(fps) / 20.0).powi(2).clamp(0.25, 9.0);
-    let mut from = 0;
-    while from < states.len() {
-        let to = (from + RUN).min(states.len());
-        let problem = Problem { rig, camera, views: &views[from..to], cuts: &cuts[from..to], pace };
-        let mut run = states[from..to].to_vec();
-        problem.solve(&mut run);
-        for (n, solved) in run.into_iter().enumerate() {
-            let share = if from == 0 { 1.0 } else { ((n + 1) as f64 / (SHARED + 1) as f64).min(1.0) };
-            states[from + n] = if share < 1.0 { blend(&states[from + n], &solved, share) } else { solved };
+}
+
+impl Clip<'_> {
+    /// Solves run after run; where two share frames, one fades into the other.
+    fn solve(&self, states: &mut [State], watch: &mut dyn FnMut(f64) -> ControlFlow<()>) -> Result<()> {
+        let Self { rig, camera, .. } = *self;
+        let pace = (f64::from(self.fps) / 20.0).powi(2).clamp(0.25, 9.0);
+        let (mut from, mut done) = (0, 0);
+        while from < states.len() {
+            let to = (from + RUN).min(states.len());
+            let (views, cuts) = (&self.views[from..to], &self.cuts[from..to]);
+            let problem = Problem { rig, camera, views, cuts, pace };
+            let mut run = states[from..to].to_vec();
+            let fresh = (to - done) as f64;
+            problem.solve(&mut run, &mut |share| watch(done as f64 + share * fresh))?;
+            done = to;
+            for (n, solved) in run.into_iter().enumerate() {
+                let share = if from == 0 { 1.0 } else { ((n + 1) as f64 / (SHARED + 1) as f64).min(1.0) };
+                states[from + n] =
+                    if share < 1.0 { blend(&states[from + n], &solved, share) } else { solved };
+            }
+            if to == states.len() {
+                break;
+            }
+            from = to - SHARED;
         }
-        if to == states.len() {
-            break;
-        }
-        from = to - SHARED;
+        Ok(())
     }
 }
 

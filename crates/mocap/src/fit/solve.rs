@@ -6,7 +6,9 @@ use super::math::{V3, log, log_jacobian, mul, norm, sub, transpose};
 use super::prior::{EXPECTED, HINGE_SPREAD, HINGES, TRANSLATION_JERK};
 use super::rig::{JOINTS, Rig, State, UNKNOWNS};
 use super::view::View;
+use crate::error::{Error, Result};
 use smplx::Camera;
+use std::ops::ControlFlow;
 
 /// Residuals beyond this many standard deviations count linearly.
 const HUBER: f64 = 2.0;
@@ -139,11 +141,20 @@ impl Problem<'_> {
         }
     }
 
-    /// Improves `states`; gives the sum of squares at the end.
-    pub(crate) fn solve(&self, states: &mut Vec<State>) -> f64 {
+    /// Improves `states`; `watch` is told before each round which part is done, and once at the end.
+    pub(crate) fn solve(
+        &self,
+        states: &mut Vec<State>,
+        watch: &mut dyn FnMut(f64) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let mut tell = |share| match watch(share) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Stopped),
+        };
         let mut lambda = 1e-3;
         let mut system = self.evaluate(states, true);
-        for _ in 0..ITERATIONS {
+        for round in 0..ITERATIONS {
+            tell(round as f64 / ITERATIONS as f64)?;
             let cost = system.cost;
             let Some((mut band, gradient)) = system.matrix.take() else { break };
             band.damp(lambda);
@@ -170,7 +181,7 @@ impl Problem<'_> {
                 }
             }
         }
-        system.cost
+        tell(1.0)
     }
 }
 

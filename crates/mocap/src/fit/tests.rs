@@ -89,3 +89,27 @@ fn long_absences_hide_the_body_and_none_at_all_is_an_error() {
     assert!(matches!(fit(&body, &[None, None], &[false; 2], &options), Err(Error::Nobody { frames: 2 })));
     assert!(fit(&body, &seen, &[false; 3], &options).is_err());
 }
+
+#[test]
+fn a_fit_tells_how_far_it_is_and_stops_when_asked() {
+    let body = body();
+    let rig = Rig::new(&body, &[]).unwrap();
+    let options = FitOptions::new(20.0, [1280, 720]);
+    let seen: Vec<Option<Observation>> =
+        (0..RUN + 10).map(|t| Some(observe(&rig, &state(t), &options.camera()))).collect();
+    let cuts = vec![false; seen.len()];
+    let mut told = Vec::new();
+    let run = |stop_at: f64, told: &mut Vec<f64>| {
+        fit_watched(&body, &seen, &cuts, &options, &mut |done| {
+            told.push(done);
+            if done >= stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    };
+    run(f64::INFINITY, &mut told).unwrap();
+    assert!(told.len() > 4 && told.is_sorted(), "{told:?}");
+    assert_eq!((told[0], told[told.len() - 1]), (0.0, seen.len() as f64));
+    assert!(told.contains(&(RUN as f64)));
+    told.clear();
+    assert!(matches!(run(RUN as f64, &mut told), Err(Error::Stopped)));
+    assert_eq!(told[told.len() - 1], RUN as f64);
+}

@@ -1,6 +1,10 @@
 //! One self-contained page about a run: the result, four panels in sync, a before/after slider, the stage table, the
 //! metrics and the settings. It needs no network and no other file.
 
+mod raw;
+
+pub use raw::RawSection;
+
 use crate::eval::{Evaluation, Region};
 use crate::work::write_atomically;
 use crate::{Error, Result};
@@ -38,6 +42,8 @@ pub struct Report {
     pub condition: PathBuf,
     /// The result (mp4).
     pub result: PathBuf,
+    /// What was found in a raw video, where there was one.
+    pub raw: Option<RawSection>,
     /// Frames a second, for the frame counter.
     pub fps: f64,
     /// The stages.
@@ -80,6 +86,7 @@ impl Report {
         }
         page += &self.panels()?;
         page += &self.slider()?;
+        page += &self.raw_section();
         page += &self.stage_table();
         page += &self.metric_tables();
         page += "<h2>Settings</h2>\n<pre id=\"settings\">";
@@ -132,12 +139,31 @@ impl Report {
         ))
     }
 
+    fn raw_section(&self) -> String {
+        let Some(raw) = &self.raw else { return String::new() };
+        let mut out = String::from("<h2>The raw video</h2>\n<section id=\"raw\">\n");
+        for (caption, picture) in &raw.strips {
+            let caption = escape(caption);
+            let _ = writeln!(
+                out,
+                "<figure><img alt=\"{caption}\" src=\"data:image/jpeg;base64,{}\"><figcaption>{caption}</figcaption></figure>",
+                STANDARD.encode(picture)
+            );
+        }
+        out += "</section>\n<table id=\"found\">\n";
+        for (name, value) in &raw.figures {
+            let _ = writeln!(out, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(value));
+        }
+        out + "</table>\n"
+    }
+
     fn stage_table(&self) -> String {
-        let total: f64 = self.stages.iter().map(|s| s.seconds).sum();
+        let before = self.raw.as_ref().map_or(&[][..], |raw| &raw.stages);
+        let total: f64 = before.iter().chain(&self.stages).map(|s| s.seconds).sum();
         let mut out = String::from(
             "<h2>Stages</h2>\n<table id=\"stages\"><tr><th>stage</th><th>seconds</th><th>share</th><th>peak memory so far</th></tr>\n",
         );
-        for s in &self.stages {
+        for s in before.iter().chain(&self.stages) {
             let share = if total > 0.0 { 100.0 * s.seconds / total } else { 0.0 };
             let memory = if s.peak_bytes > 0 {
                 format!("{:.0} MiB", s.peak_bytes as f64 / 1048576.0)
@@ -219,6 +245,16 @@ mod tests {
             body: Some(file("m.mp4")),
             condition: file("c.mp4"),
             result: file("o.mp4"),
+            raw: Some(RawSection {
+                strips: vec![("who is <taken> out".to_owned(), b"strip".to_vec())],
+                figures: vec![("cuts".to_owned(), "3".to_owned())],
+                stages: vec![StageRow {
+                    name: "masks".to_owned(),
+                    seconds: 1.5,
+                    peak_bytes: 0,
+                    cached: true,
+                }],
+            }),
             fps: 15.0,
             stages: vec![StageRow {
                 name: "decode".to_owned(),
@@ -232,7 +268,9 @@ mod tests {
         };
         let html = report.to_html().unwrap();
         assert!(html.contains("a &lt;b&gt; &amp; c") && !html.contains("a <b> & c"));
-        for part in ["r.png", "m.mp4", "c.mp4", "o.mp4"] {
+        assert!(html.contains("who is &lt;taken&gt; out") && html.contains("<th>cuts</th><td>3</td>"));
+        assert!(html.contains("masks (from the work folder)") && html.contains("<td>3.50</td>"));
+        for part in ["r.png", "m.mp4", "c.mp4", "o.mp4", "strip"] {
             assert!(html.contains(&STANDARD.encode(part)), "{part} isn't embedded");
         }
         assert!(html.contains("1024 MiB") && html.contains("width = 16") && html.contains("untrained"));
