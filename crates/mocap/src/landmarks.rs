@@ -6,6 +6,7 @@
 
 use crate::detector::ENLARGE;
 use crate::error::Result;
+use crate::hands::Hand;
 use crate::network::{Network, logistic};
 use crate::region::Region;
 use image::RgbImage;
@@ -77,6 +78,9 @@ pub struct Observation {
     pub score: f32,
     /// The landmarks in the order of [`LANDMARK_NAMES`].
     pub landmarks: Vec<Landmark>,
+    /// The left and the right hand, where they were seen.
+    #[serde(default)]
+    pub hands: [Option<Hand>; 2],
 }
 
 /// What the landmark model says about a region.
@@ -129,7 +133,11 @@ impl Landmarker {
         let next = Region::from_points(pixel(33), pixel(34), ENLARGE);
         let score = outputs[1].data[0];
         let segmentation = outputs[2].data.iter().map(|v| logistic(*v)).collect();
-        Ok(Reading { observation: Observation { region, score, landmarks }, segmentation, next })
+        Ok(Reading {
+            observation: Observation { region, score, landmarks, hands: [None, None] },
+            segmentation,
+            next,
+        })
     }
 }
 

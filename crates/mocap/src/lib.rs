@@ -22,6 +22,7 @@
 mod detector;
 mod error;
 mod fit;
+mod hands;
 mod landmarks;
 mod network;
 mod region;
@@ -30,6 +31,7 @@ mod tracker;
 pub use detector::{Detection, Detector};
 pub use error::{Error, Result};
 pub use fit::{FitOptions, Fitted, Gap, fit, fit_watched};
+pub use hands::{Hand, HandReader, N_HAND_LANDMARKS};
 pub use landmarks::{LANDMARK_NAMES, Landmark, Landmarker, N_LANDMARKS, Observation, Segmenter};
 pub use region::Region;
 pub use tracker::{TrackOptions, Tracked, Tracker};

@@ -2,6 +2,7 @@
 
 use crate::detector::{Detection, Detector};
 use crate::error::{Error, Result};
+use crate::hands::{Hand, HandReader};
 use crate::landmarks::{Landmarker, Observation, Reading, SIZE, Segmenter, input};
 use crate::region::Region;
 use image::{GrayImage, RgbImage};
@@ -46,7 +47,10 @@ pub struct Tracker {
     detector: Detector,
     landmarker: Landmarker,
     segmenter: Segmenter,
+    hand_reader: HandReader,
     options: TrackOptions,
+    /// The left and the right hand in the frame before.
+    hands: [Option<Hand>; 2],
     region: Option<Region>,
     last_seen: Option<Region>,
     thumb: Vec<f32>,
@@ -61,11 +65,12 @@ impl Tracker {
     /// # Errors
     /// When they can't be read.
     pub fn new(options: TrackOptions) -> Result<Self> {
-        use anicrafter_person_models::{POSE_DETECTION, POSE_LANDMARK, SELFIE_SEGMENTATION};
+        use anicrafter_person_models::{HAND_LANDMARK, POSE_DETECTION, POSE_LANDMARK, SELFIE_SEGMENTATION};
         Ok(Self::with_models(
             Detector::from_bytes(POSE_DETECTION)?,
             Landmarker::from_bytes(POSE_LANDMARK)?,
             Segmenter::from_bytes(SELFIE_SEGMENTATION)?,
+            HandReader::from_bytes(HAND_LANDMARK)?,
             options,
         ))
     }
@@ -76,10 +81,22 @@ impl Tracker {
         detector: Detector,
         landmarker: Landmarker,
         segmenter: Segmenter,
+        hand_reader: HandReader,
         options: TrackOptions,
     ) -> Self {
-        let (region, last_seen, thumb, frame) = (None, None, Vec::new(), 0);
-        Self { detector, landmarker, segmenter, options, region, last_seen, thumb, usual: None, frame }
+        Self {
+            detector,
+            landmarker,
+            segmenter,
+            hand_reader,
+            options,
+            hands: [None, None],
+            region: None,
+            last_seen: None,
+            thumb: Vec::new(),
+            usual: None,
+            frame: 0,
+        }
     }
 
     /// Looks at the next frame.
@@ -94,6 +111,7 @@ impl Tracker {
         let cut = self.is_cut(picture);
         if cut {
             (self.region, self.last_seen) = (None, None);
+            self.hands = [None, None];
         }
         let mut people = None;
         let mut reading = None;
@@ -108,12 +126,19 @@ impl Tracker {
             }
         }
         self.frame += 1;
-        let Some((reading, selfie)) = reading else {
-            self.region = None;
+        let Some((mut reading, selfie)) = reading else {
+            (self.region, self.hands) = (None, [None, None]);
             return Ok(Tracked { observation: None, matte: GrayImage::new(w, h), people, cut });
         };
         self.region = reading.next.is_usable(w, h).then_some(reading.next);
         self.last_seen = self.region.or(self.last_seen);
+        let hand = |side: usize| {
+            let (landmarks, before) = (&reading.observation.landmarks, self.hands[side].as_ref());
+            self.hand_reader.read(side, landmarks, before, picture)
+        };
+        let (left, right) = rayon::join(|| hand(0), || hand(1));
+        self.hands = [left?, right?];
+        reading.observation.hands = self.hands.clone();
         let both: Vec<f32> = reading.segmentation.iter().zip(&selfie).map(|(a, b)| a.max(*b)).collect();
         let matte = spread(&reading.observation.region, &both, w, h);
         Ok(Tracked { observation: Some(reading.observation), matte, people, cut })

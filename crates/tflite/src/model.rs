@@ -4,7 +4,7 @@ use crate::constant;
 use crate::error::{Error, Result};
 use crate::flat::{Table, check};
 use crate::ops::{
-    Binary, BinaryKind, Concat, Conv, DepthToSpace, Depthwise, Fused, Pad, Pool, Prelu, Resize,
+    Binary, BinaryKind, Concat, Conv, Dense, DepthToSpace, Depthwise, Fused, Pad, Pool, Prelu, Resize,
     TransposeConv, Unary,
 };
 use crate::schema::{self, Graph, Kind, Operator};
@@ -45,6 +45,7 @@ struct Step {
 #[derive(Debug)]
 enum Kernel {
     Conv(Conv),
+    Dense(Dense),
     Depthwise(Depthwise),
     TransposeConv(TransposeConv),
     Pool(Pool),
@@ -173,6 +174,7 @@ impl Kernel {
     fn run(&self, x: &[&[f32]]) -> Vec<f32> {
         match self {
             Self::Conv(op) => op.run(x[0]),
+            Self::Dense(op) => op.run(x[0]),
             Self::Depthwise(op) => op.run(x[0]),
             Self::TransposeConv(op) => op.run(x[0]),
             Self::Pool(op) => op.run(x[0]),
@@ -312,6 +314,12 @@ impl Loader<'_> {
                 let shape = op.shape();
                 one(Kernel::DepthToSpace(op), shape)
             }
+            9 => {
+                let (w, bias) = (argument(1)?, bias(self)?);
+                let op = Dense::new(&need()?, shape(x), shape(w), &self.floats(w)?, bias)?;
+                let shape = op.shape();
+                one(Kernel::Dense(op), shape)
+            }
             14 => one(Kernel::Unary(Unary::Logistic), shape(x).to_vec()),
             19 => one(Kernel::Unary(Unary::Relu), shape(x).to_vec()),
             21 => one(Kernel::Unary(Unary::Relu6), shape(x).to_vec()),
@@ -374,6 +382,7 @@ fn name_of(operator: &Operator<'_>) -> String {
         3 => "CONV_2D",
         4 => "DEPTHWISE_CONV_2D",
         5 => "DEPTH_TO_SPACE",
+        9 => "FULLY_CONNECTED",
         DEQUANTIZE => "DEQUANTIZE (of a computed tensor)",
         14 => "LOGISTIC",
         17 => "MAX_POOL_2D",

@@ -1,7 +1,7 @@
 //! The shipped models against outputs of the LiteRT runtime, and files that were tampered with.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use anicrafter_person_models::{POSE_DETECTION, POSE_LANDMARK, SELFIE_SEGMENTATION};
+use anicrafter_person_models::{HAND_LANDMARK, POSE_DETECTION, POSE_LANDMARK, SELFIE_SEGMENTATION};
 use tflite::{Error, Model};
 
 /// A picture with edges and gradients that any program can compute: element `i` of a buffer.
@@ -32,6 +32,7 @@ fn outputs_are_those_of_litert() {
         ("pose_detection", POSE_DETECTION),
         ("pose_landmark_full", POSE_LANDMARK),
         ("selfie_segmentation", SELFIE_SEGMENTATION),
+        ("hand_landmark_lite", HAND_LANDMARK),
     ] {
         let model = Model::from_bytes(bytes).unwrap();
         let n: usize = model.inputs()[0].iter().product();

@@ -1,6 +1,7 @@
 //! Landmarks of a whole clip become SMPL-X parameters and a camera.
 
 mod band;
+mod fingers;
 mod math;
 mod prior;
 mod rig;
@@ -9,6 +10,7 @@ mod start;
 mod view;
 
 use crate::error::{Error, Result};
+use crate::hands::Hand;
 use crate::landmarks::Observation;
 use math::{exp, log, mul, scale, transpose};
 use rig::{JOINTS, Rig, State};
@@ -124,15 +126,20 @@ pub fn fit_watched(
     clip.solve(&mut states, watch)?;
     let gaps = find_gaps(&views, cuts, options);
     hold_ends(&mut states, &gaps, views.len());
-    let hands = [Side::Left, Side::Right].map(|side| body.hand(side).map_or([[0.0; 3]; 15], |h| h.mean));
+    let hands = |side: Side| -> Result<Vec<[[f32; 3]; 15]>> {
+        let seen: Vec<Option<&Hand>> =
+            observations.iter().map(|o| o.as_ref()?.hands[side as usize].as_ref()).collect();
+        fingers::fingers(body, &options.betas, side, &seen, cuts, options.fps)
+    };
+    let (left_hand, right_hand) = (hands(Side::Left)?, hands(Side::Right)?);
     let mut frames = Vec::with_capacity(states.len());
     for (t, state) in states.iter().enumerate() {
         let narrow = |v: [f64; 3]| v.map(|x| x as f32);
         let pose = BodyPose {
             root: narrow(log(&state.rotations[0])),
             body: std::array::from_fn(|j| narrow(log(&state.rotations[j + 1]))),
-            left_hand: hands[0],
-            right_hand: hands[1],
+            left_hand: left_hand[t],
+            right_hand: right_hand[t],
             ..BodyPose::default()
         };
         let hidden = gaps.iter().any(|g| !g.bridged && g.frames.contains(&t));

@@ -40,7 +40,7 @@ fn observe(rig: &Rig, state: &State, camera: &Camera) -> Observation {
         };
     }
     let region = Region { centre: [640.0, 360.0], size: 600.0, angle: 0.0 };
-    Observation { region, score: 1.0, landmarks }
+    Observation { region, score: 1.0, landmarks, hands: [None, None] }
 }
 
 #[test]

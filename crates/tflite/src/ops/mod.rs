@@ -1,6 +1,7 @@
 //! The operators, each checked once and then run on plain slices; pictures are NHWC with N = 1.
 
 mod conv;
+mod dense;
 mod depthwise;
 mod elementwise;
 mod pool;
@@ -9,6 +10,7 @@ mod shape;
 mod transpose;
 
 pub(crate) use conv::Conv;
+pub(crate) use dense::Dense;
 pub(crate) use depthwise::Depthwise;
 pub(crate) use elementwise::{Binary, BinaryKind, Prelu, Unary};
 pub(crate) use pool::Pool;
