@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: every check that a change must pass, cheap ones first.
 
 use crate::shell::{self, command};
-use crate::{deps, tidy};
+use crate::{deps, other_cpus, tidy};
 use anyhow::{Context, Result};
 use std::time::Instant;
 
@@ -93,6 +93,8 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
             shell::run(test.args(["-p", "kernels"]))
         }),
     ));
+    // Where QEMU isn't installed the step says that it was skipped.
+    steps.push(("other CPUs", Box::new(other_cpus::check)));
     steps.push(("alone", Box::new(|| ALONE.iter().try_for_each(|args| clippy(args)))));
     steps.push(("documentation", Box::new(|| documentation(&[]))));
     steps.push(("documentation with features", Box::new(|| documentation(&["--features", FEATURES]))));
@@ -105,6 +107,7 @@ const VARIANTS: &[&str] = &[
     "features",
     "twins",
     "kernels with assertions",
+    "other CPUs",
     "alone",
     "documentation",
     "documentation with features",

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod deps;
 mod eval_demo;
+mod other_cpus;
 mod shell;
 mod tidy;
 
@@ -38,6 +39,8 @@ enum Task {
     Bench(bench::Args),
     /// Runs every check that a change must pass.
     Ci(ci::Args),
+    /// Tests the vector code on an old x86 CPU, on one with AVX2 and on 64-bit Arm, where QEMU's user mode is installed.
+    OtherCpus,
     /// Checks which crate may depend on which, and that heavy dependencies stay out of the light crates.
     Deps,
     /// Checks what no compiler checks: file headers, white space, where unsafe code, files and environment are touched.
@@ -75,6 +78,7 @@ fn main() -> Result<()> {
         Task::Test { rest } => shell::cargo(["test", "--workspace"], rest),
         Task::Bench(args) => bench::run(args),
         Task::Ci(args) => ci::run(&args),
+        Task::OtherCpus => other_cpus::check(),
         Task::Deps => deps::check(),
         Task::Tidy => tidy::check(),
         Task::Parity { rest } => shell::cargo(["run", "--quiet", "--package", "parity", "--"], rest),

@@ -5,7 +5,10 @@
 //! load disturbs less; it compares with the peak where `RAYON_NUM_THREADS` is 1.
 
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
-#![expect(unsafe_code, reason = "calls a loop compiled for instructions that were checked for")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calls a loop compiled for instructions that were checked for")
+)]
 
 use std::sync::OnceLock;
 use std::time::Instant;

@@ -8,7 +8,10 @@
 //!   table × the lanes of the coefficient panel, kept in up to 24 registers.
 //!
 //! and then skin the block while it's in the first-level cache.
-#![expect(unsafe_code, reason = "calls of functions compiled for instruction sets found at run time")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calls of functions compiled for instruction sets found at run time")
+)]
 
 use crate::kernel_lanes::Register;
 #[cfg(target_arch = "x86_64")]
@@ -351,5 +354,22 @@ fn skin_many_body<L: Register>(weights: &[&[VertexWeight]], panel: &Panel<'_>, o
                 turned.add(L::load(&panel.translations[axis * n + lane])).store(&mut rows[axis * n + lane]);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Simd;
+
+    /// For runs under an emulator: the variable names the CPU's best instruction set as crate `kernels` does; here Arm's
+    /// vectors belong to the baseline, and bf16 products don't matter.
+    #[test]
+    fn the_best_instruction_set_is_the_required_one() {
+        let best = format!("{:?}", Simd::detect()).to_lowercase();
+        if let Ok(required) = std::env::var("ANICRAFTER_REQUIRE_CPU") {
+            let here = if matches!(&*required, "neon" | "portable") { "baseline" } else { &required };
+            assert!(here.starts_with(&best), "{best} isn't the required {required}");
+        }
+        assert_eq!(Simd::all().first(), Some(&Simd::detect()));
     }
 }

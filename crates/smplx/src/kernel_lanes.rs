@@ -1,5 +1,5 @@
 //! Sixteen floats in registers: one AVX-512 register, two AVX2 ones, or an array that the compiler does what it can with.
-#![expect(unsafe_code, reason = "vector intrinsics")]
+#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector intrinsics"))]
 
 use crate::lanes::{LANES, Lane};
 

@@ -1,5 +1,8 @@
 //! The inner loop over an avatar's points, compiled for AVX2 with FMA and the baseline and chosen at run time.
-#![expect(unsafe_code, reason = "calls of functions compiled for instruction sets found at run time")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calls of functions compiled for instruction sets found at run time")
+)]
 
 use crate::affine::Affine;
 use crate::kernel_blocks::Simd;
