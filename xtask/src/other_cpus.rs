@@ -53,6 +53,10 @@ fn test(cpu: &Cpu, runner: OsString) -> Result<()> {
     if cpu.target != host() {
         test.args(["--target", cpu.target]).env(variable("LINKER"), ARM_LINKER);
     }
+    // Layers of full width take QEMU's x86 CPUs more than ten minutes; the other tests have narrow ones of every kind.
+    if cpu.qemu == "x86_64" {
+        test.args(["--", "--skip", "agrees_with_the_definition_for_the_layers"]);
+    }
     shell::run(&mut test)
 }
 
