@@ -1,5 +1,5 @@
 //! One frame of a synthetic avatar the size of a real one: 40,000 Gaussians 2.5 m away, 1360×768, focal 1178 px. Guards
-//! the CPU rasterizers against slowing down.
+//! the rasterizers against slowing down; with `--features gpu` the wgpu ones too.
 
 use avatar_render::{
     CpuIsa, Frame, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer, synthetic,
@@ -19,12 +19,39 @@ fn raster(c: &mut Criterion) {
     }
     let (vertices, faces) = synthetic::body(2.5);
     let mesh = Mesh { vertices: &vertices, faces: &faces };
+    #[cfg(feature = "gpu")]
+    wgpu(c, &gaussians, &mesh, &camera);
     for antialias in [false, true] {
         let options = MeshOptions { antialias, ..MeshOptions::default() };
         let (mut renderer, mut frame) = (MeshRenderer::new(), MeshFrame::new());
         let name = if antialias { "mesh/cpu/antialiased" } else { "mesh/cpu/plain" };
         c.bench_function(name, |b| b.iter(|| renderer.render(&mesh, &camera, &options, &mut frame)));
     }
+}
+
+/// The same frame on a GPU, or on a software adapter where there is none; readback included.
+#[cfg(feature = "gpu")]
+fn wgpu(
+    c: &mut Criterion,
+    gaussians: &avatar_render::Gaussians,
+    mesh: &Mesh<'_>,
+    camera: &avatar_render::Camera,
+) {
+    let mut renderer = match avatar_render::Renderer::new(avatar_render::RendererChoice::SoftwareGpu) {
+        Ok(renderer) => renderer,
+        Err(error) => {
+            eprintln!("no wgpu benches: {error}");
+            return;
+        }
+    };
+    eprintln!("wgpu on {}", renderer.name());
+    let (mut frame, mut picture) = (Frame::new(), MeshFrame::new());
+    let options = SplatOptions::default();
+    c.bench_function("splat/wgpu/40k_1360x768", |b| {
+        b.iter(|| renderer.splat(gaussians, camera, &options, &mut frame));
+    });
+    let options = MeshOptions::default();
+    c.bench_function("mesh/wgpu/plain", |b| b.iter(|| renderer.mesh(mesh, camera, &options, &mut picture)));
 }
 
 criterion_group! {
