@@ -15,6 +15,8 @@ pub const N_HAND_LANDMARKS: usize = 21;
 const SIZE: usize = 224;
 /// Below this there is no hand.
 const MIN_SCORE: f32 = 0.5;
+/// From this score on a second look is worth it.
+const WORTH_A_LOOK: f32 = 0.1;
 /// Sides of a region around a hand, as parts of the person's size in the picture: metres seen across.
 const SPAN_M: f32 = 0.32;
 /// A region around known landmarks is this much larger than they are.
@@ -64,42 +66,57 @@ impl HandReader {
         Ok(Hand { region, score, right, pixels, metric: outputs[3].data.as_chunks::<3>().0.to_vec() })
     }
 
-    /// Looks for the left (0) or right (1) hand of a person: where it was in the frame before, then where the person's
+    /// Looks for the left (0) or right (1) hand of a person: where it was `before`, moved with the wrist, or where the person's
     /// landmarks say.
     pub(crate) fn read(
         &self,
         side: usize,
         landmarks: &[Landmark],
-        before: Option<&Hand>,
+        before: Option<&Followed>,
         picture: &RgbImage,
     ) -> Result<Option<Hand>> {
         let Some(expected) = Region::of_hand(side, landmarks) else { return Ok(None) };
         let usable = |region: &Region| region.is_usable(picture.width(), picture.height());
-        // A hand that was there moves on with the wrist, but not too far from it.
-        let followed = before.map(Hand::next).filter(|r| {
+        let wrist = landmarks[15 + side].pixel;
+        let followed = before.map(|before| before.moved_to(wrist)).filter(|r| {
             let away = [0, 1].map(|k| r.centre[k] - expected.centre[k]);
-            away[0].hypot(away[1]) < 0.5 * expected.size && (0.3..3.0).contains(&(r.size / expected.size))
+            let grown = r.size / expected.size;
+            away[0].hypot(away[1]) < 0.5 * expected.size && (0.3..3.0).contains(&grown) && usable(r)
         });
-        let mut best: Option<Hand> = None;
-        for region in followed.into_iter().chain([expected]).filter(usable) {
-            let first = self.look(region, picture)?;
-            let mut found = vec![first];
-            if found[0].score > 0.1 && before.is_none() {
-                let next = found[0].next();
-                if usable(&next) {
-                    found.push(self.look(next, picture)?);
-                }
-            }
-            for hand in found {
-                if best.as_ref().is_none_or(|b| hand.score > b.score) {
-                    best = Some(hand);
-                }
-            }
-            if best.as_ref().is_some_and(|b| b.score >= MIN_SCORE) {
-                break;
+        if let Some(region) = followed {
+            return Ok(Some(self.look(region, picture)?).filter(|hand| hand.score >= MIN_SCORE));
+        }
+        if !usable(&expected) {
+            return Ok(None);
+        }
+        let first = self.look(expected, picture)?;
+        let next = first.next();
+        let mut best = first;
+        // A hand at the region's edge is seen better from its own region.
+        if best.score > WORTH_A_LOOK && usable(&next) {
+            let second = self.look(next, picture)?;
+            if second.score > best.score {
+                best = second;
             }
         }
-        Ok(best.filter(|b| b.score >= MIN_SCORE))
+        Ok(Some(best).filter(|hand| hand.score >= MIN_SCORE))
+    }
+}
+
+/// A hand that was seen, with the person's wrist then.
+#[derive(Clone, Debug)]
+pub(crate) struct Followed {
+    pub hand: Hand,
+    pub wrist: [f32; 2],
+}
+
+impl Followed {
+    fn moved_to(&self, wrist: [f32; 2]) -> Region {
+        let mut region = self.hand.next();
+        for k in 0..2 {
+            region.centre[k] += wrist[k] - self.wrist[k];
+        }
+        region
     }
 }
 

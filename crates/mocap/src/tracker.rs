@@ -2,7 +2,7 @@
 
 use crate::detector::{Detection, Detector};
 use crate::error::{Error, Result};
-use crate::hands::{Hand, HandReader};
+use crate::hands::{Followed, HandReader};
 use crate::landmarks::{Landmarker, Observation, Reading, SIZE, Segmenter, input};
 use crate::region::Region;
 use image::{GrayImage, RgbImage};
@@ -49,8 +49,8 @@ pub struct Tracker {
     segmenter: Segmenter,
     hand_reader: HandReader,
     options: TrackOptions,
-    /// The left and the right hand in the frame before.
-    hands: [Option<Hand>; 2],
+    /// The left and the right hand when they were looked at last.
+    hands: [Option<Followed>; 2],
     region: Option<Region>,
     last_seen: Option<Region>,
     thumb: Vec<f32>,
@@ -132,13 +132,13 @@ impl Tracker {
         };
         self.region = reading.next.is_usable(w, h).then_some(reading.next);
         self.last_seen = self.region.or(self.last_seen);
-        let hand = |side: usize| {
-            let (landmarks, before) = (&reading.observation.landmarks, self.hands[side].as_ref());
-            self.hand_reader.read(side, landmarks, before, picture)
-        };
-        let (left, right) = rayon::join(|| hand(0), || hand(1));
-        self.hands = [left?, right?];
-        reading.observation.hands = self.hands.clone();
+        // The hands take turns: between two looks fingers change little.
+        let side = self.frame % 2;
+        let observation = &mut reading.observation;
+        let hand = self.hand_reader.read(side, &observation.landmarks, self.hands[side].as_ref(), picture)?;
+        let wrist = observation.landmarks[15 + side].pixel;
+        self.hands[side] = hand.clone().map(|hand| Followed { hand, wrist });
+        observation.hands[side] = hand;
         let both: Vec<f32> = reading.segmentation.iter().zip(&selfie).map(|(a, b)| a.max(*b)).collect();
         let matte = spread(&reading.observation.region, &both, w, h);
         Ok(Tracked { observation: Some(reading.observation), matte, people, cut })
