@@ -1,6 +1,6 @@
 //! Wan 2.1's autoencoder on a video of a chosen size, with random weights: time and peak memory of either direction.
 //!
-//! `cargo run --release -p vae --example full_size -- 17 480 832` (frames, height, width; then `f32` or `bf16`).
+//! `cargo run --release -p vae --example chosen_size -- 17 480 832` (frames, height, width; then `f32` or `bf16`).
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use candle_core::{DType, Device, Tensor};
