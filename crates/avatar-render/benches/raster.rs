@@ -31,6 +31,7 @@ fn raster(c: &mut Criterion) {
 
 /// The same frame on a GPU, or on a software adapter where there is none; readback included.
 #[cfg(feature = "gpu")]
+#[expect(clippy::print_stderr, reason = "says on what it ran, or why it didn't")]
 fn wgpu(
     c: &mut Criterion,
     gaussians: &avatar_render::Gaussians,
