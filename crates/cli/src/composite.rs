@@ -85,9 +85,7 @@ pub(crate) fn write(
         let options = WriteOptions { audio, ..WriteOptions::new(rate) };
         Ok(VideoWriter::create(path, options)?.in_background(ENCODE_BEHIND))
     };
-    // A folder of pictures has no sound; a track that can't be copied is left out.
-    let sound = outputs.sound.and_then(|path| AudioTrack::open(path, None).unwrap_or(None));
-    let sound = sound.map(|track| track.skip_s(job.input.start as f64 / compositor.fps().max(1e-6)));
+    let sound = outputs.sound.and_then(|path| pipeline::sound(path, job.input.start, compositor.fps()));
     let mut video = open(outputs.condition, sound)?;
     let mut mesh = outputs.mesh.map(|path| open(path, None)).transpose()?;
     let mut mask = outputs.mask.map(|path| open(path, None)).transpose()?;

@@ -25,9 +25,7 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
     context.tell(&Event::Started { stage: Stage::Decode, window: 0, total });
     let rate = frame_rate(outcome.fps)?;
     let mut options = WriteOptions::new(rate);
-    options.audio = AudioTrack::open(&job.input.background, None)
-        .unwrap_or(None)
-        .map(|track| track.skip_s(job.input.start as f64 / outcome.fps.max(1e-6)));
+    options.audio = sound(&job.input.background, job.input.start, outcome.fps);
     let mut writer = VideoWriter::create(&job.output.video, options)?;
     let panels_path = job.output.panels.then(|| beside(&job.output.video, "panels"));
     let mut panels =
@@ -56,6 +54,14 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
     let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), peak_memory());
     outcome.stages.push(StageRow { name: "lock and encode".to_owned(), seconds, peak_bytes, cached: false });
     Ok(written)
+}
+
+/// The sound that goes with a video's frames from `start` on at `fps` frames a second. A folder of pictures has none; a track
+/// that can't be copied is left out.
+#[must_use]
+pub fn sound(video: &Path, start: usize, fps: f64) -> Option<AudioTrack> {
+    let track = AudioTrack::open(video, None).unwrap_or(None)?;
+    Some(track.skip_s(start as f64 / fps.max(1e-6)))
 }
 
 /// `video.mp4` → `video_NAME.mp4`.

@@ -40,7 +40,7 @@ pub use animate::{Outcome, animate, composite};
 pub use composite::{gray, open_body};
 pub use condition_files::ConditionFiles;
 pub use error::{Error, Result};
-pub use finish::{beside, frame_rate, transfer_detail, write_video};
+pub use finish::{beside, frame_rate, sound, transfer_detail, write_video};
 pub use job::{
     Actor, Blend, Dtype, FirstFrame, Fit, Input, Job, Lora, Models, NEGATIVE_PROMPT, Output, PROMPT, Preset,
     Prompt, Video,
