@@ -74,17 +74,18 @@ impl HandReader {
         landmarks: &[Landmark],
         before: Option<&Followed>,
         picture: &RgbImage,
-    ) -> Result<Option<Hand>> {
+    ) -> Result<Option<Followed>> {
         let Some(expected) = Region::of_hand(side, landmarks) else { return Ok(None) };
         let usable = |region: &Region| region.is_usable(picture.width(), picture.height());
         let wrist = landmarks[15 + side].pixel;
+        let sure = |hand: Hand| (hand.score >= MIN_SCORE).then_some(Followed { hand, wrist });
         let followed = before.map(|before| before.moved_to(wrist)).filter(|r| {
             let away = [0, 1].map(|k| r.centre[k] - expected.centre[k]);
             let grown = r.size / expected.size;
             away[0].hypot(away[1]) < 0.5 * expected.size && (0.3..3.0).contains(&grown) && usable(r)
         });
         if let Some(region) = followed {
-            return Ok(Some(self.look(region, picture)?).filter(|hand| hand.score >= MIN_SCORE));
+            return Ok(sure(self.look(region, picture)?));
         }
         if !usable(&expected) {
             return Ok(None);
@@ -99,7 +100,7 @@ impl HandReader {
                 best = second;
             }
         }
-        Ok(Some(best).filter(|hand| hand.score >= MIN_SCORE))
+        Ok(sure(best))
     }
 }
 

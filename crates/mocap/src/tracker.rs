@@ -135,10 +135,9 @@ impl Tracker {
         // The hands take turns: between two looks fingers change little.
         let side = self.frame % 2;
         let observation = &mut reading.observation;
-        let hand = self.hand_reader.read(side, &observation.landmarks, self.hands[side].as_ref(), picture)?;
-        let wrist = observation.landmarks[15 + side].pixel;
-        self.hands[side] = hand.clone().map(|hand| Followed { hand, wrist });
-        observation.hands[side] = hand;
+        let before = self.hands[side].take();
+        self.hands[side] = self.hand_reader.read(side, &observation.landmarks, before.as_ref(), picture)?;
+        observation.hands[side] = self.hands[side].as_ref().map(|followed| followed.hand.clone());
         let both: Vec<f32> = reading.segmentation.iter().zip(&selfie).map(|(a, b)| a.max(*b)).collect();
         let matte = spread(&reading.observation.region, &both, w, h);
         Ok(Tracked { observation: Some(reading.observation), matte, people, cut })
