@@ -1,4 +1,6 @@
-//! Rates of the kernels on this machine: `cargo run --release -p kernels --example speed [LEVEL|best] [wall|processor]`.
+//! Rates of the kernels on this machine:
+//! `cargo run --release -p kernels --example speed [LEVEL|best] [wall|processor] [quantized]`, the last for products by
+//! quantised weights alone.
 //!
 //! Prints the peak of a loop of fused multiply-adds in registers, then the best of a few runs for the shapes of a 14B
 //! transformer block at 1,024 tokens. `processor` counts the time that threads spend on a processor (Linux), which other
@@ -14,8 +16,8 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use kernels::{
-    Attention, Heads, Level, Linear, Modulation, PackedBf16, PackedF32, Weight, attention, bf16, gelu_tanh,
-    modulated_layer_norm, rms_norm_rope, set_level,
+    Attention, Heads, Level, Linear, Modulation, PackedBf16, PackedF32, Precision, QuantKind, Weight,
+    attention, bf16, gelu_tanh, modulated_layer_norm, rms_norm_rope, set_level,
 };
 
 static PROCESSOR: OnceLock<bool> = OnceLock::new();
@@ -117,6 +119,47 @@ fn data(len: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Blocks of a few kinds with scales of 2^-8 to 2^-7.
+fn quantized(kind: QuantKind, values: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut bytes: Vec<u8> = (0..values / kind.block_len() * kind.block_bytes())
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    let scales: &[usize] = match kind {
+        QuantKind::Q8_0 | QuantKind::Q4_0 => &[1],
+        QuantKind::Q6K => &[209],
+        _ => &[1, 3],
+    };
+    for block in bytes.chunks_mut(kind.block_bytes()) {
+        scales.iter().for_each(|&at| block[at] = 0x1c);
+    }
+    bytes
+}
+
+/// Products by quantised weights, with activations as they are and of 8 bits.
+fn quantized_products() {
+    for (m, n, k) in [(1024, 5120, 5120), (1024, 5120, 13824), (64, 5120, 5120), (1, 5120, 5120)] {
+        let x = data(m * k);
+        let mut out = vec![0.0; m * n];
+        for kind in [QuantKind::Q8_0, QuantKind::Q4_0, QuantKind::Q4K, QuantKind::Q5K, QuantKind::Q6K] {
+            let bytes = quantized(kind, n * k);
+            let layer = Linear::new(Weight::Quantized(kind, &bytes), n, k);
+            let flop = 2.0 * (m * n * k) as f64;
+            let mut rates = [0.0; 2];
+            for (rate, precision) in rates.iter_mut().zip([Precision::default(), Precision::Int8]) {
+                let layer = layer.precision(precision);
+                let s = best(2, || layer.forward(&x, &mut out));
+                *rate = flop / s * 1e-9;
+                println!("linear {m}×{n}×{k} {kind:?} {precision:?} {:8.2} ms {rate:7.1} GFLOP/s", s * 1e3);
+            }
+            println!("    Int8 {:.2} times as fast", rates[1] / rates[0]);
+        }
+    }
+}
+
 fn main() {
     PROCESSOR.get_or_init(|| std::env::args().nth(2).is_some_and(|clock| clock == "processor"));
     if let Some(name) = std::env::args().nth(1).filter(|name| name != "best") {
@@ -126,6 +169,10 @@ fn main() {
     println!("level {:?}, {} threads", kernels::level(), rayon::current_num_threads());
     if let Some(peak) = peak() {
         println!("peak of one thread in f32 {peak:32.1} GFLOP/s");
+    }
+    quantized_products();
+    if std::env::args().nth(3).is_some_and(|part| part == "quantized") {
+        return;
     }
     for (m, n, k) in
         [(1024, 5120, 5120), (1024, 13824, 5120), (1024, 5120, 13824), (512, 5120, 4096), (1, 5120, 5120)]

@@ -64,6 +64,10 @@ pub enum Precision {
     /// Elsewhere the same as [`Precision::F32`].
     #[default]
     Bf16,
+    /// Products by quantised weights are integers: activations are rounded to 8 bits, each row in groups of 32 with a scale
+    /// of their own ([`crate::Linear::precision`] says more). Never the default. Other weights keep their own precision,
+    /// attention is computed in `f32`.
+    Int8,
 }
 
 /// A level that this CPU can't run was asked for.

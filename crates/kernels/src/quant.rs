@@ -93,7 +93,7 @@ impl QuantKind {
 }
 
 #[inline(always)]
-fn half(bytes: &[u8], at: usize) -> f32 {
+pub(crate) fn half(bytes: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
 }
 
@@ -116,7 +116,7 @@ fn q4_0(b: &[u8], out: &mut [f32]) {
 /// Scale and minimum `j` of 8, 6 bits each: the first four in the low bits of bytes 0–3 and 4–7, the others in nibbles
 /// of bytes 8–11 with their upper two bits on top of the first four's.
 #[inline(always)]
-fn scale_min(packed: &[u8], j: usize) -> (f32, f32) {
+pub(crate) fn scale_min(packed: &[u8], j: usize) -> (f32, f32) {
     let (scale, min) = if j < 4 {
         (packed[j] & 63, packed[j + 4] & 63)
     } else {

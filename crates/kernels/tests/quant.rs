@@ -2,28 +2,8 @@
 
 mod common;
 
-use common::{Random, assert_close, at_each_level, linear};
+use common::{KINDS, Random, assert_close, at_each_level, blocks, linear};
 use kernels::{Level, Linear, Precision, QuantKind, Weight};
-
-const KINDS: [QuantKind; 5] =
-    [QuantKind::Q8_0, QuantKind::Q4_0, QuantKind::Q4K, QuantKind::Q5K, QuantKind::Q6K];
-
-/// Random blocks whose f16 scales are of moderate size.
-fn blocks(random: &mut Random, kind: QuantKind, n: usize) -> Vec<u8> {
-    let mut bytes = random.bytes(n * kind.block_bytes());
-    let scales: &[usize] = match kind {
-        QuantKind::Q8_0 | QuantKind::Q4_0 => &[0],
-        QuantKind::Q6K => &[208],
-        _ => &[0, 2],
-    };
-    for block in bytes.chunks_mut(kind.block_bytes()) {
-        for &at in scales {
-            // 2^-8 to 2^-7.
-            block[at + 1] = 0x1c + (block[at + 1] & 3);
-        }
-    }
-    bytes
-}
 
 fn f16(b: &[u8], at: usize) -> f64 {
     let bits = u32::from(b[at]) | u32::from(b[at + 1]) << 8;

@@ -19,16 +19,16 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::epilogue::Epilogue;
+use super::int8::{FiveBits, Int8, Nibbles, Signed};
 use super::product::{Bf16Pairs, F32, Product};
 use super::source::Source;
 use super::{Mat, skinny};
+use crate::QuantKind;
 use crate::level::{Level, Precision, level};
 use crate::scratch::Scratch;
 use crate::shared::SharedOut;
 use crate::simd::{Kernel, PANEL, Simd, Tile, dispatch};
 
-/// Units of K in a block: a panel of them (16 KiB) stays in the first-level cache.
-const K_UNITS: usize = 256;
 /// Rows of the left side that are multiplied by all panels of a task in turn: 256 KiB, half a second-level cache.
 const ROWS_IN_L2: usize = 256;
 /// Panels of a task.
@@ -50,10 +50,21 @@ pub(super) fn product(
     out: &mut [f32],
 ) {
     let level = level();
+    if precision == Precision::Int8
+        && a.rows > SKINNY_ROWS
+        && let Source::Quantized { kind, .. } = b
+    {
+        match kind {
+            QuantKind::Q8_0 | QuantKind::Q6K => blocked(level, Int8(Signed), a, b, n, epilogue, out),
+            QuantKind::Q4_0 | QuantKind::Q4K => blocked(level, Int8(Nibbles), a, b, n, epilogue, out),
+            QuantKind::Q5K => blocked(level, Int8(FiveBits), a, b, n, epilogue, out),
+        }
+        return;
+    }
     if a.rows <= SKINNY_ROWS && a.col_stride == 1 && skinny::product(level, &a, &b, n, epilogue, out) {
         return;
     }
-    if precision == Precision::Bf16 && level == Level::Avx512Bf16 {
+    if precision != Precision::F32 && level == Level::Avx512Bf16 {
         blocked(level, Bf16Pairs, a, b, n, epilogue, out);
     } else {
         blocked(level, F32, a, b, n, epilogue, out);
@@ -114,10 +125,10 @@ pub(super) fn blocked<P: Product>(
 /// Packs all of `a`.
 fn pack<P: Product>(product: P, a: &Mat<'_>, mr: usize, serial: bool, packed: &mut [P::T]) {
     let strips = a.rows.div_ceil(mr);
-    let block_len = strips * mr * K_UNITS;
+    let block_len = strips * mr * P::units(P::K_BLOCK);
     for (block, packed) in packed.chunks_mut(block_len.max(1)).enumerate() {
-        let k0 = block * K_UNITS * P::STEPS;
-        let kc = (K_UNITS * P::STEPS).min(a.cols - k0);
+        let k0 = block * P::K_BLOCK;
+        let kc = P::K_BLOCK.min(a.cols - k0);
         let strip_len = P::units(kc) * mr;
         let strip = |(i, dst): (usize, &mut [P::T])| product.pack_a(a, i * mr, mr, k0, kc, dst);
         if serial {
@@ -187,15 +198,16 @@ impl<P: Product> Kernel for Task<'_, P> {
         let cols = self.panels.len() * PANEL;
         let mut acc = Scratch::<f32>::new(self.strips.len() * mr * cols);
         let mut filled = None;
-        for k0 in (0..k).step_by(K_UNITS * P::STEPS) {
-            let kc = (K_UNITS * P::STEPS).min(k - k0);
-            let (unit0, units) = (k0 / P::STEPS, P::units(kc));
+        for k0 in (0..k).step_by(P::K_BLOCK) {
+            let kc = P::K_BLOCK.min(k - k0);
+            let (unit0, units) = (P::units(k0), P::units(kc));
             let (b, panel_stride) = match product.direct(&b, self.panels.start, unit0) {
                 Some(direct) => direct,
                 None => {
                     let size = units * PANEL;
-                    let filled: &mut Scratch<P::T> =
-                        filled.get_or_insert_with(|| Scratch::new(self.panels.len() * K_UNITS * PANEL));
+                    let filled: &mut Scratch<P::T> = filled.get_or_insert_with(|| {
+                        Scratch::new(self.panels.len() * P::units(P::K_BLOCK) * PANEL)
+                    });
                     for (panel, dst) in self.panels.clone().zip(filled.chunks_exact_mut(size)) {
                         product.fill(s, &b, panel, k0, kc, dst);
                     }

@@ -2,6 +2,7 @@
 
 mod driver;
 mod epilogue;
+pub(crate) mod int8;
 mod packed;
 pub(crate) mod product;
 mod skinny;
@@ -100,9 +101,27 @@ impl<'a> Linear<'a> {
     }
 
     /// With another precision of the products.
+    ///
+    /// [`Precision::Int8`] rounds activations, a row's 32 neighbours at a time, to 255 values spread evenly up to the largest
+    /// magnitude among them; products by quantised weights then are integers, exact, and every [`crate::Level`] gives the
+    /// same bytes. A row that holds a NaN or an infinity becomes NaN. Products of up to 4 rows, whose time goes into reading
+    /// the weight, and those by weights that aren't quantised stay at the weight's own precision.
+    ///
+    /// ```
+    /// use kernels::{Linear, Precision, QuantKind, Weight};
+    /// let mut block = vec![1; 34]; // Q8_0: 32 weights of 1 times their scale,
+    /// block[..2].copy_from_slice(&[0x00, 0x38]); // 0.5
+    /// let x: Vec<f32> = (0..5 * 32).map(|i| (i % 32) as f32).collect(); // [M=5, K=32]
+    /// let mut y = [0.0; 5];
+    /// let layer = Linear::new(Weight::Quantized(QuantKind::Q8_0, &block), 1, 32);
+    /// layer.precision(Precision::Int8).forward(&x, &mut y);
+    /// assert!(y.iter().all(|y| (y - 248.0).abs() < 0.005 * 248.0));
+    /// ```
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
+        if precision != Precision::Int8 || matches!(self.weight, Weight::Quantized(..)) {
+            self.precision = precision;
+        }
         self
     }
 

@@ -11,8 +11,10 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     type T: Element;
     /// Steps of K in a unit.
     const STEPS: usize;
+    /// Steps of K in a block: a panel of them (16 KiB) stays in the first-level cache.
+    const K_BLOCK: usize = 256 * Self::STEPS;
 
-    /// Units of `k` steps.
+    /// Units of `k` steps; those of `k0` steps come before step `k0`, where that starts a block.
     fn units(k: usize) -> usize {
         k.div_ceil(Self::STEPS)
     }

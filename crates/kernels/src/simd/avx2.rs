@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::{Kernel, PANEL, Simd, impl_tile};
+use super::{Kernel, PANEL, Simd, impl_tile, impl_tile_int8};
 
 /// Proof that the CPU has AVX2 and FMA: made by [`Avx2::checked`] alone.
 #[derive(Clone, Copy)]
@@ -174,6 +174,7 @@ impl Simd for Avx2 {
     }
 
     impl_tile!(2: (1, 1), (2, 1), (4, 1), (6, 1));
+    impl_tile_int8!(2, 2: (1, 1), (2, 1), (4, 1), (6, 1));
 
     #[inline(always)]
     fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {

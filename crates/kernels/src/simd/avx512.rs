@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 use half::bf16;
 
 use super::avx2::{self, Avx2};
-use super::{Kernel, PANEL, Simd, Tile, impl_tile};
+use super::{Kernel, PANEL, Simd, Tile, impl_tile, impl_tile_int8};
 use crate::Level;
 
 /// Proof that the CPU has [`Level::Avx512`]: made by [`Avx512::checked`] alone.
@@ -179,6 +179,7 @@ impl Simd for Avx512 {
     }
 
     impl_tile!(1: (1, 1), (2, 1), (4, 1), (8, 1), (14, 1), (1, 2), (2, 2), (4, 2), (14, 2), (8, 2), (8, 3));
+    impl_tile_int8!(1, 1: (1, 1), (2, 1), (4, 1), (14, 1), (1, 2), (2, 2), (4, 2), (14, 2));
 
     #[inline(always)]
     fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
@@ -208,6 +209,8 @@ impl Simd for Avx512Bf16 {
     const NP: usize = Avx512::NP;
     const ATTN_MR: usize = Avx512::ATTN_MR;
     const ATTN_NP: usize = Avx512::ATTN_NP;
+
+    impl_tile_int8!(1, 1: (1, 1), (2, 1), (4, 1), (14, 1), (1, 2), (2, 2), (4, 2), (14, 2));
 
     forward! {
         splat(x: f32) -> __m512;

@@ -8,6 +8,7 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+pub(crate) mod int8;
 pub(crate) mod math;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
@@ -15,13 +16,15 @@ pub(crate) mod portable;
 
 use half::bf16;
 
+use self::int8::Integers;
 use crate::Level;
+use crate::gemm::int8::Layout;
 
 /// Columns of a packed panel, at every level.
 pub(crate) const PANEL: usize = 16;
 
 /// Vector operations of one instruction set. Slices may be longer than a vector; shorter ones panic.
-pub(crate) trait Simd: Copy + Send + Sync + 'static {
+pub(crate) trait Simd: Integers<F = <Self as Simd>::V> + Send + Sync + 'static {
     /// A vector of [`Simd::LANES`] `f32`.
     type V: Copy;
     /// `f32` in a vector; divides [`PANEL`].
@@ -87,6 +90,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// [`Simd::tile`] of bf16 pairs: with bf16 products at [`Level::Avx512Bf16`], elsewhere the same by `f32` products,
     /// which only tests use.
     fn tile_bf16(self, tile: Tile<'_, u32>, c: &mut [f32]);
+
+    /// [`Simd::tile`] of weights and activations of 8 bits: the same bytes at every level.
+    fn tile_int8<L: Layout>(self, tile: Tile<'_, u32>, c: &mut [f32]);
 
     /// Transposes 16 rows of `k` 32-bit words that lie `stride` apart into `[k, 16]`.
     fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
@@ -172,3 +178,26 @@ macro_rules! impl_tile {
     };
 }
 pub(crate) use impl_tile;
+
+/// Implements [`Simd::tile_int8`], as [`impl_tile`]: vectors a panel, those of them at a time, `(rows, panels)` pairs.
+macro_rules! impl_tile_int8 {
+    ($vp:literal, $vg:literal: $(($mr:literal, $np:literal)),+) => {
+        #[inline(always)]
+        fn tile_int8<L: crate::gemm::int8::Layout>(self, tile: crate::simd::Tile<'_, u32>, c: &mut [f32]) {
+            struct Call<'a, L>(crate::simd::Tile<'a, u32>, &'a mut [f32], std::marker::PhantomData<L>);
+            impl<L: crate::gemm::int8::Layout> crate::simd::Kernel for Call<'_, L> {
+                type Out = ();
+                #[inline(always)]
+                fn run<S: Simd>(self, s: S) {
+                    let Self(tile, c, _) = self;
+                    match (tile.rows, tile.panels) {
+                        $(($mr, $np) => crate::simd::int8::tile::<S, L, $mr, $np, $vp, $vg>(s, tile, c),)+
+                        other => unreachable!("no tile of {other:?}"),
+                    }
+                }
+            }
+            self.run(Call::<L>(tile, c, std::marker::PhantomData));
+        }
+    };
+}
+pub(crate) use impl_tile_int8;

@@ -7,7 +7,7 @@ use std::arch::aarch64::*;
 
 use half::bf16;
 
-use super::{Kernel, Simd, impl_tile};
+use super::{Kernel, Simd, impl_tile, impl_tile_int8};
 
 /// Proof that the CPU has NEON: made by [`Neon::checked`] alone.
 #[derive(Clone, Copy)]
@@ -148,4 +148,5 @@ impl Simd for Neon {
         lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
     impl_tile!(4: (1, 1), (2, 1), (4, 1), (6, 1));
+    impl_tile_int8!(4, 2: (1, 1), (2, 1), (4, 1), (6, 1));
 }

@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::{Kernel, PANEL, Simd, impl_tile};
+use super::{Kernel, PANEL, Simd, impl_tile, impl_tile_int8};
 use crate::elementwise::widen;
 
 /// Needs nothing of the CPU.
@@ -15,7 +15,7 @@ impl Portable {
     }
 }
 
-const L: usize = 4;
+pub(super) const L: usize = 4;
 
 #[inline(always)]
 fn map2(a: [f32; L], b: [f32; L], f: impl Fn(f32, f32) -> f32) -> [f32; L] {
@@ -114,6 +114,7 @@ impl Simd for Portable {
         v.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
     impl_tile!(4: (1, 1), (2, 1), (4, 1));
+    impl_tile_int8!(4, 4: (1, 1), (2, 1), (4, 1));
 }
 
 /// See [`Simd::transpose16`].

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use kernels::{Level, bf16, detected_level, set_level};
+use kernels::{Level, QuantKind, bf16, detected_level, set_level};
 
 static LEVEL: Mutex<()> = Mutex::new(());
 
@@ -77,4 +77,25 @@ pub fn linear(x: &[f32], w: &[f32], m: usize, n: usize, k: usize) -> Vec<f64> {
         }
     }
     out
+}
+
+/// Every block format.
+pub const KINDS: [QuantKind; 5] =
+    [QuantKind::Q8_0, QuantKind::Q4_0, QuantKind::Q4K, QuantKind::Q5K, QuantKind::Q6K];
+
+/// Random blocks whose f16 scales are of moderate size.
+pub fn blocks(random: &mut Random, kind: QuantKind, n: usize) -> Vec<u8> {
+    let mut bytes = random.bytes(n * kind.block_bytes());
+    let scales: &[usize] = match kind {
+        QuantKind::Q8_0 | QuantKind::Q4_0 => &[0],
+        QuantKind::Q6K => &[208],
+        _ => &[0, 2],
+    };
+    for block in bytes.chunks_mut(kind.block_bytes()) {
+        for &at in scales {
+            // 2^-8 to 2^-7.
+            block[at + 1] = 0x1c + (block[at + 1] & 3);
+        }
+    }
+    bytes
 }

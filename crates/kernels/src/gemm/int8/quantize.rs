@@ -1,0 +1,85 @@
+//! Activations rounded to 8 bits and packed into strips.
+
+use std::marker::PhantomData;
+
+use super::super::Mat;
+use super::{GROUP, Layout};
+use crate::simd::{Kernel, Simd};
+
+/// Packs rows `row0..row0 + mr`, steps `k0..k0 + kc`; rows beyond the last are 0.
+pub(super) struct PackStrip<'a, L> {
+    pub(super) layout: PhantomData<L>,
+    pub(super) a: &'a Mat<'a>,
+    pub(super) row0: usize,
+    pub(super) mr: usize,
+    pub(super) k0: usize,
+    pub(super) kc: usize,
+    pub(super) dst: &'a mut [u32],
+}
+
+/// 32 activations: `x ≈ scale · values`.
+struct Group {
+    values: [i8; GROUP],
+    scale: f32,
+    /// Sum of the values.
+    sum: i32,
+}
+
+/// The largest magnitude that isn't taken for 0 has a reciprocal beyond `f32`.
+const LEAST: f32 = 1e-36;
+/// Added to a number of moderate size, leaves it rounded (to even) in the low bits.
+const ROUND: f32 = 12_582_912.0;
+const INFINITE: u32 = 0x7f80_0000;
+
+impl Group {
+    /// Rounds to the nearest of 255 values around 0, the outer ones at the largest magnitude. One value that is NaN or
+    /// infinite makes the scale NaN, and with it every result of the row.
+    #[inline(always)]
+    fn new(x: &[f32; GROUP]) -> Self {
+        // As integers, magnitudes have the same order, with infinity and then NaN at the end.
+        let most = x.iter().fold(0, |most: u32, x| most.max(x.to_bits() & !(1 << 31)));
+        let largest = f32::from_bits(most);
+        if most >= INFINITE || largest < LEAST {
+            let scale = if most >= INFINITE { f32::NAN } else { 0.0 };
+            return Self { values: [0; GROUP], scale, sum: 0 };
+        }
+        let factor = 127.0 / largest;
+        let mut wide = [0_i32; GROUP];
+        for (wide, x) in wide.iter_mut().zip(x) {
+            *wide = (x * factor + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
+        }
+        Self { values: wide.map(|x| x as i8), scale: largest / 127.0, sum: wide.iter().sum() }
+    }
+}
+
+impl<L: Layout> Kernel for PackStrip<'_, L> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { layout: _, a, row0, mr, k0, kc, dst } = self;
+        for i in 0..mr {
+            let row = (row0 + i < a.rows).then(|| &a.data[(row0 + i) * a.row_stride + k0 * a.col_stride..]);
+            for (g, dst) in dst.chunks_exact_mut(L::GROUP_WORDS * mr).take(kc / GROUP).enumerate() {
+                let group = match row {
+                    Some(row) => Group::new(&std::array::from_fn(|p| row[(g * GROUP + p) * a.col_stride])),
+                    None => Group { values: [0; GROUP], scale: 0.0, sum: 0 },
+                };
+                let words = dst[i..].iter_mut().step_by(mr);
+                if L::FACTORS == 4 {
+                    let fours = group.values.as_chunks::<4>().0.iter();
+                    words.zip(fours).for_each(|(dst, x)| *dst = u32::from_ne_bytes(x.map(i8::cast_unsigned)));
+                } else {
+                    let pairs = group.values.as_chunks::<2>().0.iter();
+                    words.zip(pairs).for_each(|(dst, x)| {
+                        *dst = bytemuck::cast(x.map(i16::from));
+                    });
+                }
+                dst[L::WORDS * mr + i] = group.scale.to_bits();
+                if L::MINIMA {
+                    dst[(L::WORDS + 1) * mr + i] = (group.sum as f32 * group.scale).to_bits();
+                }
+            }
+        }
+    }
+}

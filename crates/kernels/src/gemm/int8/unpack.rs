@@ -1,0 +1,101 @@
+//! Weights unpacked to small integers, with the scale and minimum of each group of 32.
+
+use super::GROUP;
+use crate::QuantKind;
+use crate::quant::{half, scale_min};
+
+/// Unpacks whole blocks of one column: factors into `row`, two or four to a word as the kind's layout has them, and
+/// `(group, scale, minimum)` to `scales`.
+#[inline(always)]
+pub(super) fn blocks(
+    kind: QuantKind,
+    bytes: &[u8],
+    row: &mut [u32],
+    mut scales: impl FnMut(usize, f32, f32),
+) {
+    let blocks = bytes.chunks_exact(kind.block_bytes()).enumerate();
+    let groups = kind.block_len() / GROUP;
+    match kind {
+        QuantKind::Q8_0 => {
+            let row: &mut [i16] = bytemuck::cast_slice_mut(row);
+            for ((at, b), out) in blocks.zip(row.chunks_exact_mut(32)) {
+                out.iter_mut().zip(&b[2..34]).for_each(|(out, q)| *out = i16::from(q.cast_signed()));
+                scales(at, half(b, 0), 0.0);
+            }
+        }
+        QuantKind::Q6K => {
+            let row: &mut [i16] = bytemuck::cast_slice_mut(row);
+            for ((at, b), out) in blocks.zip(row.chunks_exact_mut(256)) {
+                q6_k(b, out);
+                (0..groups).for_each(|group| scales(at * groups + group, half(b, 208), 0.0));
+            }
+        }
+        QuantKind::Q4_0 => {
+            let row: &mut [u8] = bytemuck::cast_slice_mut(row);
+            for ((at, b), out) in blocks.zip(row.chunks_exact_mut(32)) {
+                nibbles(&b[2..18], out);
+                scales(at, half(b, 0), 8.0 * half(b, 0));
+            }
+        }
+        QuantKind::Q4K => {
+            let row: &mut [u8] = bytemuck::cast_slice_mut(row);
+            for ((at, b), out) in blocks.zip(row.chunks_exact_mut(256)) {
+                for (out, q) in out.chunks_exact_mut(64).zip(b[16..144].chunks_exact(32)) {
+                    nibbles(q, out);
+                }
+                scales_and_minima(b, |group, scale, min| scales(at * groups + group, scale, min));
+            }
+        }
+        QuantKind::Q5K => {
+            let row: &mut [u8] = bytemuck::cast_slice_mut(row);
+            for ((at, b), out) in blocks.zip(row.chunks_exact_mut(256)) {
+                for (j, (out, q)) in out.chunks_exact_mut(64).zip(b[48..176].chunks_exact(32)).enumerate() {
+                    nibbles(q, out);
+                    let (low, high) = out.split_at_mut(32);
+                    for ((low, high), fifth) in low.iter_mut().zip(high).zip(&b[16..48]) {
+                        *low |= (fifth >> (2 * j) & 1) << 4;
+                        *high |= (fifth >> (2 * j + 1) & 1) << 4;
+                    }
+                }
+                scales_and_minima(b, |group, scale, min| scales(at * groups + group, scale, min));
+            }
+        }
+    }
+}
+
+/// Low halves of all bytes, then high halves.
+#[inline(always)]
+fn nibbles(q: &[u8], out: &mut [u8]) {
+    let (low, high) = out.split_at_mut(q.len());
+    low.iter_mut().zip(q).for_each(|(out, q)| *out = q & 15);
+    high.iter_mut().zip(q).for_each(|(out, q)| *out = q >> 4);
+}
+
+/// Those of a block of Q4_K or Q5_K.
+#[inline(always)]
+fn scales_and_minima(b: &[u8], mut scales: impl FnMut(usize, f32, f32)) {
+    let (d, d_min) = (half(b, 0), half(b, 2));
+    for group in 0..8 {
+        let (scale, min) = scale_min(&b[4..16], group);
+        scales(group, d * scale, d_min * min);
+    }
+}
+
+/// 6 bits less 32, times the scale of their 16.
+#[inline(always)]
+fn q6_k(b: &[u8], out: &mut [i16]) {
+    for (part, out) in out.chunks_exact_mut(128).enumerate() {
+        let (low, high) = (&b[part * 64..part * 64 + 64], &b[128 + part * 32..128 + part * 32 + 32]);
+        for (quarter, out) in out.chunks_exact_mut(32).enumerate() {
+            let low = &low[quarter % 2 * 32..quarter % 2 * 32 + 32];
+            for (half, out) in out.chunks_exact_mut(16).enumerate() {
+                let scale = i16::from(b[192 + part * 8 + quarter * 2 + half].cast_signed());
+                let (low, high) = (&low[half * 16..half * 16 + 16], &high[half * 16..half * 16 + 16]);
+                for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+                    let q = low >> (quarter / 2 * 4) & 15 | (high >> (2 * quarter) & 3) << 4;
+                    *out = scale * (i16::from(q) - 32);
+                }
+            }
+        }
+    }
+}
