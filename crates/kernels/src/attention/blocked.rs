@@ -30,7 +30,7 @@ use crate::simd::{Kernel, PANEL, Simd, Tile, dispatch, math};
 /// packed keys and values of the block in the second.
 const KEYS: usize = 192;
 /// Queries of a task at most: enough to make packing keys and values cheap.
-const TASK_QUERIES: usize = 1008;
+const TASK_QUERIES: usize = 2048;
 /// Multiplications below which threads cost more than they bring.
 const SERIAL: usize = 1 << 16;
 /// A running maximum of at least this keeps `score − maximum` defined where all scores are −∞.
@@ -112,7 +112,7 @@ impl<P: Product> Kernel for Task<'_, P> {
             let key_rows = super::Mat { rows: keys, ..k.rows(key0, head) };
             let strip_len = mr * dim_units;
             for (strip, dst) in k_strips.chunks_exact_mut(strip_len).take(keys.div_ceil(mr)).enumerate() {
-                product.pack_a(&key_rows, strip * mr, mr, 0, dim, dst);
+                product.pack_a(s, &key_rows, strip * mr, mr, 0, dim, dst);
             }
             product.pack_a_transposed(&v.rows(key0, head), mr, keys, &mut v_strips);
             for group in 0..groups {
@@ -146,7 +146,12 @@ impl<P: Product> Kernel for Task<'_, P> {
                     };
                     let (max, sum) = (&mut max[panel * PANEL..], &mut sum[panel * PANEL..]);
                     let rescale = if key0 > 0 { Some(&mut acc[j * PANEL..]) } else { None };
-                    block.run(s, product, max, sum, rescale, &mut p_panels[j * p_len..][..p_len]);
+                    let p_panel = &mut p_panels[j * p_len..][..p_len];
+                    match PANEL / S::LANES {
+                        1 => block.run::<S, P, 1>(s, product, max, sum, rescale, p_panel),
+                        2 => block.run::<S, P, 2>(s, product, max, sum, rescale, p_panel),
+                        _ => block.run::<S, P, 4>(s, product, max, sum, rescale, p_panel),
+                    }
                 }
                 let units = P::units(keys);
                 for (strip, a) in v_strips.chunks_exact(units * mr).take(dim_rows / mr).enumerate() {
@@ -165,13 +170,27 @@ impl<P: Product> Kernel for Task<'_, P> {
             }
         }
 
-        for (i, l) in self.rows.clone().enumerate() {
-            let (group, lane) = (i / ld, i % ld);
-            let inv = if sum[i] == 0.0 { 0.0 } else { 1.0 / sum[i] };
-            // SAFETY: tasks have disjoint (query, head) pairs, and this task makes one piece at a time.
-            let out = unsafe { self.out.piece((l * q.heads + head) * dim, dim) };
-            let acc = acc[group * dim_rows * ld + lane..].iter().step_by(ld);
-            out.iter_mut().zip(acc).for_each(|(out, acc)| *out = acc * inv);
+        for (panel, sum) in sum.chunks_exact(PANEL).enumerate() {
+            let acc = &acc[panel / np * dim_rows * ld + panel % np * PANEL..];
+            let tokens = self.rows.clone().skip(panel * PANEL);
+            for d in (0..dim).step_by(PANEL) {
+                let (acc, width) = (&acc[d * ld..], PANEL.min(dim - d));
+                let mut rows = [[0.0; PANEL]; PANEL];
+                if width == PANEL {
+                    let rows = rows.as_flattened_mut();
+                    s.transpose16(bytemuck::cast_slice(acc), ld, PANEL, bytemuck::cast_slice_mut(rows));
+                } else {
+                    for (i, acc) in acc.chunks(ld).take(width).enumerate() {
+                        rows.iter_mut().zip(acc).for_each(|(row, x)| row[i] = *x);
+                    }
+                }
+                for ((l, row), sum) in tokens.clone().zip(&rows).zip(sum) {
+                    let inv = if *sum == 0.0 { 0.0 } else { 1.0 / sum };
+                    // SAFETY: tasks have disjoint (query, head) pairs, and this task makes one piece at a time.
+                    let out = unsafe { self.out.piece((l * q.heads + head) * dim + d, width) };
+                    out.iter_mut().zip(row).for_each(|(out, x)| *out = x * inv);
+                }
+            }
         }
     }
 }
@@ -214,8 +233,9 @@ struct Softmax<'a> {
 }
 
 impl Softmax<'_> {
+    /// The step with panels of `VP` vectors.
     #[inline(always)]
-    fn run<S: Simd, P: Product>(
+    fn run<S: Simd, P: Product, const VP: usize>(
         self,
         s: S,
         product: P,
@@ -225,61 +245,109 @@ impl Softmax<'_> {
         p_panel: &mut [P::T],
     ) {
         let Self { scores, ld, keys, .. } = self;
-        let scale = s.splat(self.scale);
-        let mut rescale = rescale;
+        let scores = &mut scores[..(keys - 1) * ld + PANEL];
+        let (zero, scale) = (s.splat(0.0), s.splat(self.scale));
+        let old: [S::V; VP] = load(s, max);
+        let mut new = old;
         let unscaled = self.bias.is_none() && self.mask.is_none();
-        for lane in (0..PANEL).step_by(S::LANES) {
-            let old = s.load(&max[lane..]);
-            let mut new = old;
-            if unscaled {
-                for row in scores.chunks(ld).take(keys) {
-                    new = s.max(s.mul(s.load(&row[lane..]), scale), new);
+        if unscaled {
+            for row in scores.chunks(ld) {
+                let row: [S::V; VP] = load(s, row);
+                for v in 0..VP {
+                    new[v] = s.max(s.mul(row[v], scale), new[v]);
                 }
-            } else {
-                for (key, row) in scores.chunks_mut(ld).take(keys).enumerate() {
-                    let bias = self.bias.map_or(s.splat(0.0), |bias| s.load(&bias[key * PANEL + lane..]));
-                    let mut score = s.fma(s.load(&row[lane..]), scale, bias);
+            }
+        } else {
+            for (key, row) in scores.chunks_mut(ld).enumerate() {
+                let bias: [S::V; VP] = self.bias.map_or([zero; VP], |bias| load(s, &bias[key * PANEL..]));
+                let mut score: [S::V; VP] = load(s, row);
+                for v in 0..VP {
+                    score[v] = s.fma(score[v], scale, bias[v]);
                     if self.mask.is_some_and(|mask| !mask[key]) {
-                        score = s.splat(f32::NEG_INFINITY);
+                        score[v] = s.splat(f32::NEG_INFINITY);
                     }
-                    s.store(score, &mut row[lane..]);
-                    new = s.max(score, new);
+                    new[v] = s.max(score[v], new[v]);
                 }
-            }
-            let floor = s.max(new, s.splat(LOWEST));
-            let factor = if unscaled { scale } else { s.splat(1.0) };
-            let minus = s.sub(s.splat(0.0), floor);
-            let mut total = s.splat(0.0);
-            if let Some(p_panel) = P::as_f32(p_panel) {
-                for (row, p_row) in scores.chunks(ld).zip(p_panel.chunks_exact_mut(PANEL)).take(keys) {
-                    let p = math::exp2(s, s.fma(s.load(&row[lane..]), factor, minus));
-                    total = s.add(total, p);
-                    s.store(p, &mut p_row[lane..]);
-                }
-            } else {
-                for row in scores.chunks_mut(ld).take(keys) {
-                    let p = math::exp2(s, s.fma(s.load(&row[lane..]), factor, minus));
-                    total = s.add(total, p);
-                    s.store(p, &mut row[lane..]);
-                }
-            }
-            let correction = math::exp2(s, s.sub(old, floor));
-            s.store(new, &mut max[lane..]);
-            s.store(s.fma(s.load(&sum[lane..]), correction, total), &mut sum[lane..]);
-            if let Some(acc) = rescale.as_deref_mut() {
-                for row in acc.chunks_mut(ld) {
-                    s.store(s.mul(s.load(&row[lane..]), correction), &mut row[lane..]);
-                }
+                store(s, &score, row);
             }
         }
-        if P::as_f32(p_panel).is_some() {
-            return;
+        // Weights are 2^(score · factor + minus), corrections of former sums 2^(old + minus).
+        let factor = if unscaled { scale } else { s.splat(1.0) };
+        let mut minus = [zero; VP];
+        for v in 0..VP {
+            minus[v] = s.sub(zero, s.max(new[v], s.splat(LOWEST)));
         }
-        let nothing = [0.0; PANEL];
-        for (pair, dst) in p_panel.chunks_exact_mut(PANEL).take(keys.div_ceil(2)).enumerate() {
-            let at = 2 * pair * ld;
-            let odd = if 2 * pair + 1 < keys { &scores[at + ld..at + ld + PANEL] } else { &nothing };
-            product.store_pair(s, &scores[at..at + PANEL], odd, dst);
+        let mut total = [zero; VP];
+        if let Some(p_panel) = P::as_f32(p_panel) {
+            for (row, p_row) in scores.chunks(ld).zip(p_panel.chunks_exact_mut(PANEL)) {
+                let p = weights(s, row, factor, &minus, &mut total);
+                store(s, &p, p_row);
+            }
+        } else {
+            let mut pair = [[0.0; PANEL]; 2];
+            for (rows, dst) in scores.chunks(2 * ld).zip(p_panel.chunks_exact_mut(PANEL)) {
+                let even = weights(s, rows, factor, &minus, &mut total);
+                store(s, &even, &mut pair[0]);
+                let mut odd = [zero; VP];
+                if rows.len() > ld {
+                    odd = weights(s, &rows[ld..], factor, &minus, &mut total);
+                }
+                store(s, &odd, &mut pair[1]);
+                product.store_pair(s, &pair[0], &pair[1], dst);
+            }
         }
+        let mut sums: [S::V; VP] = load(s, sum);
+        let mut correction = [zero; VP];
+        for v in 0..VP {
+            correction[v] = math::exp2_below_one(s, s.add(old[v], minus[v]));
+            sums[v] = s.fma(sums[v], correction[v], total[v]);
+        }
+        store(s, &sums, sum);
+        store(s, &new, max);
+        if let Some(acc) = rescale {
+            for row in acc.chunks_mut(ld) {
+                let mut sums: [S::V; VP] = load(s, row);
+                for v in 0..VP {
+                    sums[v] = s.mul(sums[v], correction[v]);
+                }
+                store(s, &sums, row);
+            }
+        }
+    }
+}
+
+/// Softmax weights of a row of scores, not yet divided by their sum; adds them to `total`.
+#[inline(always)]
+fn weights<S: Simd, const VP: usize>(
+    s: S,
+    row: &[f32],
+    factor: S::V,
+    minus: &[S::V; VP],
+    total: &mut [S::V; VP],
+) -> [S::V; VP] {
+    let mut p: [S::V; VP] = load(s, row);
+    for v in 0..VP {
+        p[v] = math::exp2_below_one(s, s.fma(p[v], factor, minus[v]));
+        total[v] = s.add(total[v], p[v]);
+    }
+    p
+}
+
+/// The vectors of a panel's row.
+#[inline(always)]
+fn load<S: Simd, const VP: usize>(s: S, row: &[f32]) -> [S::V; VP] {
+    let row = &row[..PANEL];
+    let mut vectors = [s.splat(0.0); VP];
+    for (v, vector) in vectors.iter_mut().enumerate() {
+        *vector = s.load(&row[v * S::LANES..]);
+    }
+    vectors
+}
+
+#[inline(always)]
+fn store<S: Simd, const VP: usize>(s: S, vectors: &[S::V; VP], row: &mut [f32]) {
+    let row = &mut row[..PANEL];
+    for (v, vector) in vectors.iter().enumerate() {
+        s.store(*vector, &mut row[v * S::LANES..]);
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn blocked<P: Product>(
         let strips = rows.div_ceil(mr);
         let mut packed = Scratch::<P::T>::new(strips * mr * units);
         let a = Mat { data: &a.data[row0 * a.row_stride..], rows, ..a };
-        pack(product, &a, mr, serial, &mut packed);
+        pack(level, product, &a, mr, serial, &mut packed);
         let call = Call {
             product,
             packed: &packed,
@@ -122,15 +122,38 @@ pub(super) fn blocked<P: Product>(
     }
 }
 
+/// Packs a strip of `a` for one K block.
+struct PackStrip<'a, P: Product> {
+    product: P,
+    a: &'a Mat<'a>,
+    row0: usize,
+    mr: usize,
+    k0: usize,
+    kc: usize,
+    dst: &'a mut [P::T],
+}
+
+impl<P: Product> Kernel for PackStrip<'_, P> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { product, a, row0, mr, k0, kc, dst } = self;
+        product.pack_a(s, a, row0, mr, k0, kc, dst);
+    }
+}
+
 /// Packs all of `a`.
-fn pack<P: Product>(product: P, a: &Mat<'_>, mr: usize, serial: bool, packed: &mut [P::T]) {
+fn pack<P: Product>(level: Level, product: P, a: &Mat<'_>, mr: usize, serial: bool, packed: &mut [P::T]) {
     let strips = a.rows.div_ceil(mr);
     let block_len = strips * mr * P::units(P::K_BLOCK);
     for (block, packed) in packed.chunks_mut(block_len.max(1)).enumerate() {
         let k0 = block * P::K_BLOCK;
         let kc = P::K_BLOCK.min(a.cols - k0);
         let strip_len = P::units(kc) * mr;
-        let strip = |(i, dst): (usize, &mut [P::T])| product.pack_a(a, i * mr, mr, k0, kc, dst);
+        let strip = |(i, dst): (usize, &mut [P::T])| {
+            dispatch(level, PackStrip { product, a, row0: i * mr, mr, k0, kc, dst });
+        };
         if serial {
             packed.chunks_mut(strip_len).enumerate().for_each(strip);
         } else {

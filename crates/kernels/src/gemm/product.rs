@@ -32,7 +32,16 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     );
 
     /// Packs rows `row0..row0 + mr` and steps `k0..k0 + kc` of `a` into `[units, mr]`; rows beyond the last are 0.
-    fn pack_a(self, a: &Mat<'_>, row0: usize, mr: usize, k0: usize, kc: usize, dst: &mut [Self::T]);
+    fn pack_a<S: Simd>(
+        self,
+        s: S,
+        a: &Mat<'_>,
+        row0: usize,
+        mr: usize,
+        k0: usize,
+        kc: usize,
+        dst: &mut [Self::T],
+    );
 
     /// Packs the first `kc` rows of `a`, transposed: strips of `mr` of its columns, each `[units, mr]`; columns beyond
     /// the last are 0. `a` has contiguous rows.
@@ -55,12 +64,21 @@ pub(crate) struct F32;
 #[derive(Clone, Copy)]
 pub(crate) struct Bf16Pairs;
 
-/// Packs the first `N` columns of rows `stride` apart; no call for each row, as a copy of unknown length would be.
+/// Packs strips of `N` columns of contiguous rows, row by row, so that each is read once from one end to the other.
 #[inline(always)]
-fn copy_columns<const N: usize>(rows: &[f32], stride: usize, dst: &mut [f32]) {
-    for (p, dst) in dst.as_chunks_mut::<N>().0.iter_mut().enumerate() {
-        let (first, _) = rows[p * stride..].as_chunks::<N>();
-        *dst = first[0];
+fn pack_columns<const N: usize>(a: &Mat<'_>, kc: usize, dst: &mut [f32]) {
+    for p in 0..kc {
+        let (strips, last) = a.data[p * a.row_stride..][..a.cols].as_chunks::<N>();
+        for (strip, from) in strips.iter().enumerate() {
+            *dst[strip * N * kc + p * N..].first_chunk_mut().expect("the caller's strips hold all rows") =
+                *from;
+        }
+        if !last.is_empty() {
+            let dst = &mut dst[strips.len() * N * kc + p * N..][..N];
+            let (given, beyond) = dst.split_at_mut(last.len());
+            given.copy_from_slice(last);
+            beyond.fill(0.0);
+        }
     }
 }
 
@@ -79,8 +97,21 @@ impl Product for F32 {
     }
 
     #[inline(always)]
-    fn pack_a(self, a: &Mat<'_>, row0: usize, mr: usize, k0: usize, kc: usize, dst: &mut [f32]) {
+    fn pack_a<S: Simd>(
+        self,
+        s: S,
+        a: &Mat<'_>,
+        row0: usize,
+        mr: usize,
+        k0: usize,
+        kc: usize,
+        dst: &mut [f32],
+    ) {
         let dst = &mut dst[..kc * mr];
+        if a.col_stride == 1 && row0 + mr <= a.rows {
+            s.pack_rows(&a.data[row0 * a.row_stride + k0..], a.row_stride, mr, kc, dst);
+            return;
+        }
         for i in 0..mr {
             let column = dst[i..].iter_mut().step_by(mr);
             if row0 + i >= a.rows {
@@ -88,29 +119,19 @@ impl Product for F32 {
                 continue;
             }
             let row = &a.data[(row0 + i) * a.row_stride + k0 * a.col_stride..];
-            if a.col_stride == 1 {
-                column.zip(row).for_each(|(dst, x)| *dst = *x);
-            } else {
-                column.zip(row.iter().step_by(a.col_stride)).for_each(|(dst, x)| *dst = *x);
-            }
+            column.zip(row.iter().step_by(a.col_stride)).for_each(|(dst, x)| *dst = *x);
         }
     }
 
     #[inline(always)]
     fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [f32]) {
-        for (strip, dst) in dst[..a.cols.div_ceil(mr) * mr * kc].chunks_exact_mut(mr * kc).enumerate() {
-            let cols = mr.min(a.cols - strip * mr);
-            let from = &a.data[strip * mr..];
-            match (mr, cols) {
-                (6, 6) => copy_columns::<6>(from, a.row_stride, dst),
-                (8, 8) => copy_columns::<8>(from, a.row_stride, dst),
-                _ => {
-                    for (p, dst) in dst.chunks_exact_mut(mr).enumerate() {
-                        dst[..cols].copy_from_slice(&from[p * a.row_stride..][..cols]);
-                        dst[cols..].fill(0.0);
-                    }
-                }
-            }
+        let dst = &mut dst[..a.cols.div_ceil(mr) * mr * kc];
+        match mr {
+            6 => pack_columns::<6>(a, kc, dst),
+            8 => pack_columns::<8>(a, kc, dst),
+            4 => pack_columns::<4>(a, kc, dst),
+            2 => pack_columns::<2>(a, kc, dst),
+            other => unreachable!("no attention tile has {other} rows"),
         }
     }
 
@@ -145,7 +166,16 @@ impl Product for Bf16Pairs {
     }
 
     #[inline(always)]
-    fn pack_a(self, a: &Mat<'_>, row0: usize, mr: usize, k0: usize, kc: usize, dst: &mut [u32]) {
+    fn pack_a<S: Simd>(
+        self,
+        _: S,
+        a: &Mat<'_>,
+        row0: usize,
+        mr: usize,
+        k0: usize,
+        kc: usize,
+        dst: &mut [u32],
+    ) {
         let dst = &mut dst[..Self::units(kc) * mr];
         for i in 0..mr {
             let column = dst[i..].iter_mut().step_by(mr);

@@ -177,6 +177,11 @@ impl Simd for Avx2 {
     impl_tile_int8!(2, 2: (1, 1), (2, 1), (4, 1), (6, 1));
 
     #[inline(always)]
+    fn pack_rows(self, src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]) {
+        pack_rows(self, src, stride, mr, k, dst);
+    }
+
+    #[inline(always)]
     fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
         transpose16(self, src, stride, k, dst);
     }
@@ -262,6 +267,33 @@ fn round_bf16(x: __m256) -> __m256i {
     let bits = _mm256_castps_si256(x);
     let lsb = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
     _mm256_add_epi32(bits, _mm256_add_epi32(lsb, _mm256_set1_epi32(0x7fff)))
+}
+
+/// See [`Simd::pack_rows`]: 8×8 blocks, whose columns are stored in order, each over what the one before wrote beyond its
+/// rows.
+#[inline(always)]
+pub(crate) fn pack_rows(s: Avx2, src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]) {
+    debug_assert!(mr <= 16, "strips are at most 16 rows high");
+    // A last column has no other after it; lower strips would need several.
+    let whole = if mr < 4 { 0 } else { (k - usize::from(!mr.is_multiple_of(8))) / 8 * 8 };
+    for j in (0..whole).step_by(8) {
+        let mut columns = [[s.splat(0.0); 8]; 2];
+        for (part, columns) in columns.iter_mut().enumerate().take(mr.div_ceil(8)) {
+            let mut rows = [s.splat(0.0); 8];
+            for (i, row) in rows.iter_mut().enumerate().take(mr - 8 * part) {
+                *row = s.load(&src[(8 * part + i) * stride + j..]);
+            }
+            *columns = avx2!(transpose8(rows));
+        }
+        for i in 0..8 {
+            for (part, columns) in columns.iter().enumerate().take(mr.div_ceil(8)) {
+                s.store(columns[i], &mut dst[(j + i) * mr + 8 * part..]);
+            }
+        }
+    }
+    if whole < k {
+        super::portable::pack_rows(&src[whole..], stride, mr, k - whole, &mut dst[whole * mr..]);
+    }
 }
 
 /// See [`Simd::transpose16`]: two columns of 8×8 blocks, the rest one by one.

@@ -182,6 +182,11 @@ impl Simd for Avx512 {
     impl_tile_int8!(1, 1: (1, 1), (2, 1), (4, 1), (14, 1), (1, 2), (2, 2), (4, 2), (14, 2));
 
     #[inline(always)]
+    fn pack_rows(self, src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]) {
+        avx2::pack_rows(self.0, src, stride, mr, k, dst);
+    }
+
+    #[inline(always)]
     fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
         avx2::transpose16(self.0, src, stride, k, dst);
     }
@@ -234,6 +239,7 @@ impl Simd for Avx512Bf16 {
         sum(v: __m512) -> f32;
         max_lane(v: __m512) -> f32;
         tile(tile: Tile<'_, f32>, c: &mut [f32]);
+        pack_rows(src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]);
         transpose16(src: &[u32], stride: usize, k: usize, dst: &mut [u32]);
     }
 

@@ -4,14 +4,14 @@ use super::Simd;
 
 /// Adding this to a small number leaves its nearest integer in the low mantissa bits: `1.5 · 2^23`.
 const ROUND: f32 = 12_582_912.0;
-/// Below this, `2^x` isn't a normal number.
-const EXP2_MIN: f32 = -126.0;
-const EXP2_MAX: f32 = 127.0;
+/// Here `2^x` is taken to be 0: from −126 down it isn't a normal number.
+const EXP2_MIN: f32 = -127.0;
 
-/// `2^x`, within 2 ulp; 0 below −126, `2^127` from 127 on.
+/// `2^x` for `x ≤ 0`, within 2 ulp; 0 below −126.5.
 #[inline(always)]
-pub(crate) fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
-    let clamped = s.min(s.splat(EXP2_MAX), s.max(s.splat(EXP2_MIN), x));
+pub(crate) fn exp2_below_one<S: Simd>(s: S, x: S::V) -> S::V {
+    // At −127 the power's bits are 0.
+    let clamped = s.max(s.splat(EXP2_MIN), x);
     let shifted = s.add(clamped, s.splat(ROUND));
     let n = s.sub(shifted, s.splat(ROUND));
     let r = s.sub(clamped, n);
@@ -20,8 +20,7 @@ pub(crate) fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
     for c in [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 2.402_265e-1, 6.931_472e-1, 1.0] {
         p = s.fma(p, r, s.splat(c));
     }
-    let power = s.shl23(s.add(n, s.splat(ROUND + 127.0)));
-    s.zero_if_lt(x, s.splat(EXP2_MIN), s.mul(p, power))
+    s.mul(p, s.shl23(s.add(n, s.splat(ROUND + 127.0))))
 }
 
 /// `e^x`, within 3 ulp for |x| ≤ 1, relative error `|x| · 6e-8` beyond; 0 below −87.3.

@@ -94,6 +94,11 @@ pub(crate) trait Simd: Integers<F = <Self as Simd>::V> + Send + Sync + 'static {
     /// [`Simd::tile`] of weights and activations of 8 bits: the same bytes at every level.
     fn tile_int8<L: Layout>(self, tile: Tile<'_, u32>, c: &mut [f32]);
 
+    /// Packs `mr` rows of `k` values that lie `stride` apart into `[k, mr]`; `dst` is that long.
+    fn pack_rows(self, src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]) {
+        portable::pack_rows(src, stride, mr, k, dst);
+    }
+
     /// Transposes 16 rows of `k` 32-bit words that lie `stride` apart into `[k, 16]`.
     fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
         portable::transpose16(src, stride, k, dst);
@@ -201,3 +206,36 @@ macro_rules! impl_tile_int8 {
     };
 }
 pub(crate) use impl_tile_int8;
+
+#[cfg(test)]
+mod tests {
+    use super::{Kernel, Simd, dispatch};
+    use crate::Level;
+
+    struct PackRows<'a>(&'a [f32], usize, usize, usize, &'a mut [f32]);
+
+    impl Kernel for PackRows<'_> {
+        type Out = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Self(src, stride, mr, k, dst) = self;
+            s.pack_rows(src, stride, mr, k, dst);
+        }
+    }
+
+    #[test]
+    fn rows_are_packed_side_by_side_at_every_level() {
+        for mr in [1, 2, 4, 5, 6, 8, 14, 16] {
+            for k in [1, 2, 7, 8, 9, 15, 16, 17, 40] {
+                let stride = k + 3;
+                let src: Vec<f32> = (0..(mr - 1) * stride + k).map(|i| i as f32).collect();
+                let expected: Vec<f32> = (0..k * mr).map(|at| (at % mr * stride + at / mr) as f32).collect();
+                for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
+                    let mut dst = vec![f32::NAN; k * mr];
+                    dispatch(level, PackRows(&src, stride, mr, k, &mut dst));
+                    assert_eq!(dst, expected, "{mr} rows of {k} at {level:?}");
+                }
+            }
+        }
+    }
+}

@@ -141,3 +141,12 @@ pub(crate) fn pack_pairs(even: &[f32], odd: &[f32], dst: &mut [u32]) {
 pub(crate) fn pair(even: f32, odd: f32) -> u32 {
     u32::from(bf16::from_f32(even).to_bits()) | u32::from(bf16::from_f32(odd).to_bits()) << 16
 }
+
+/// See [`Simd::pack_rows`].
+#[inline(always)]
+pub(crate) fn pack_rows(src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]) {
+    for i in 0..mr {
+        let column = dst[i..].iter_mut().step_by(mr);
+        column.zip(&src[i * stride..][..k]).for_each(|(dst, x)| *dst = *x);
+    }
+}

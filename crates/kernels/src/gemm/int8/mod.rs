@@ -124,7 +124,16 @@ impl<L: Layout> Product for Int8<L> {
     }
 
     #[inline(always)]
-    fn pack_a(self, a: &Mat<'_>, row0: usize, mr: usize, k0: usize, kc: usize, dst: &mut [u32]) {
+    fn pack_a<S: Simd>(
+        self,
+        _: S,
+        a: &Mat<'_>,
+        row0: usize,
+        mr: usize,
+        k0: usize,
+        kc: usize,
+        dst: &mut [u32],
+    ) {
         dispatch(level(), PackStrip { layout: PhantomData::<L>, a, row0, mr, k0, kc, dst });
     }
 
