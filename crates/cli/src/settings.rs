@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use pipeline::{Actor, Blend, Dtype, FirstFrame, Fit, Job, Lora, Preset};
+use pipeline::{Activations, Actor, Blend, Dtype, FirstFrame, Fit, Job, Lora, Preset};
 use std::path::{Path, PathBuf};
 
 /// What goes in.
@@ -111,6 +111,9 @@ pub(crate) struct ModelArgs {
     /// What the transformer's weights are held in.
     #[arg(long, value_enum)]
     pub dtype: Option<DtypeArg>,
+    /// What the transformer's quantised weights (--dtype q8 or q4, or a GGUF file) are multiplied by.
+    #[arg(long, value_enum)]
+    pub activations: Option<ActivationsArg>,
     /// cpu, cuda:N, metal or auto.
     #[arg(long)]
     pub device: Option<String>,
@@ -206,6 +209,12 @@ choices!(DtypeArg => Dtype {
     Q8 => Dtype::Q8,
     /// 4-bit blocks.
     Q4 => Dtype::Q4,
+});
+choices!(ActivationsArg => Activations {
+    /// Activations as they are.
+    Float => Activations::Float,
+    /// Activations rounded to 8 bits: faster on a CPU.
+    Int8 => Activations::Int8,
 });
 choices!(SolverArg => pipeline::denoise::SolverName {
     /// First-order steps: the reference.
@@ -339,6 +348,7 @@ impl ModelArgs {
             models.lora = self.lora;
         }
         set(&mut models.dtype, self.dtype);
+        set(&mut models.activations, self.activations);
         set(&mut models.device, self.device);
         if self.memory.is_some() {
             models.memory_gib = self.memory;

@@ -223,6 +223,34 @@ fn options_win_over_the_job_file() {
     let half = rewritten("half.json", &["--dtype", "bf16"]);
     assert_eq!(half["models"]["dtype"], "bf16");
     assert_eq!(half["sampling"]["bf16_latents"], true);
+    let int8 = rewritten(
+        "int8.json",
+        &[
+            "--preset",
+            "anicrafter",
+            "--wan",
+            "w",
+            "--anicrafter",
+            "a",
+            "--dtype",
+            "q4",
+            "--activations",
+            "int8",
+        ],
+    );
+    assert_eq!(
+        (&half["models"]["activations"], &int8["models"]["activations"]),
+        (&"float".into(), &"int8".into())
+    );
+}
+
+#[test]
+fn activations_of_8_bits_are_refused_where_there_are_no_products_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = run(&tiny(&dir.path().join("o.mp4"), &["--activations", "int8"]));
+    assert!(!refused.status.success());
+    let error = text(&refused.stderr);
+    assert!(error.contains("models.activations") && error.contains("demo"), "{error}");
 }
 
 #[test]

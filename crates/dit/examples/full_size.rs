@@ -1,7 +1,7 @@
 //! One step of the full 14B image-to-video shape on a small latent, its blocks streamed: time and peak memory.
 //!
-//! `cargo run --release -p dit --example full_size -- bf16 cpu` (or `q8_0`, `q4_k`, `f32`; or `cuda:0`, `metal`). The
-//! weights are made up as the blocks are asked for, by the thread that reads ahead; a checkpoint's would be read instead.
+//! `cargo run --release -p dit --example full_size -- bf16 cpu` (or `q8_0`, `q4_k`, `f32`; or `cuda:0`, `metal`). A third
+//! argument `int8` multiplies quantised weights by activations of 8 bits. The weights are made up as the blocks are asked for, by the thread that reads ahead; a checkpoint's would be read instead.
 //! Every block embeds the text and image rows, so a step takes some 6 TFLOP more than its tokens do.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -9,7 +9,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Tensor};
 use dit::plan::{Job, Storage, plan};
 use dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
-use nn::{RandomBlocks, RandomWeights, WeightSource, Weights};
+use nn::{Inputs, RandomBlocks, RandomWeights, WeightSource, Weights};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,13 +28,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         other => return Err(format!("{other} is none of f32, bf16, q8_0, q4_k").into()),
     };
     let device = nn::open_device(&std::env::args().nth(2).unwrap_or_else(|| "cpu".to_owned()))?;
+    let inputs = match std::env::args().nth(3).as_deref() {
+        None => Inputs::Float,
+        Some("int8") if matches!(storage, Storage::Quantized(_)) => Inputs::Int8,
+        Some("int8") => return Err(format!("int8 needs quantised weights, not {kind}").into()),
+        Some(other) => return Err(format!("{other} isn't int8").into()),
+    };
     let config = Config::i2v_14b_720p();
     let streaming = Streaming { in_flight: 2, keep: 0 };
     let latent = [1, 16, 16];
     let job = Job { latent, steps: 1, branches: 2, storage, streaming: Some(streaming) };
     let estimate = plan(&config, &job)?;
     println!(
-        "{kind}: {} tokens, {:.2} TFLOP a step; expected: weights {:.2} GB, activations {:.3} GB",
+        "{kind}, inputs {inputs:?}: {} tokens, {:.2} TFLOP a step; expected: weights {:.2} GB, activations {:.3} GB",
         estimate.tokens,
         estimate.step_flops / 1e12,
         estimate.weight_bytes as f64 / 1e9,
@@ -44,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let since = |what: &str| println!("{what:<28} {:>7.1} s, peak {}", start.elapsed().as_secs_f64(), peak());
     let ends = Weights::new(random, dtype, &device);
-    let blocks = Streamed::new(&config, &Weights::new(blocks, dtype, &device).pp("blocks"), streaming)?;
+    let blocks = Weights::new(blocks, dtype, &device).with_inputs(inputs).pp("blocks");
+    let blocks = Streamed::new(&config, &blocks, streaming)?;
     let model = WanModel::with_blocks(&config, &ends, Box::new(blocks))?;
     since("everything but the blocks");
     let [t, h, w] = latent;

@@ -306,6 +306,29 @@ fn half_and_quantised_weights_stay_close() {
     }
 }
 
+/// Inputs of 8 bits cost a small part of what the blocks' own rounding costs.
+#[test]
+fn inputs_of_8_bits_stay_close() {
+    let config = Config { dim: 256, ffn_dim: 768, num_heads: 2, ..config() };
+    let inputs = Inputs::new(&config, [2, 8, 8]);
+    let exact = inputs.predict(&WanModel::load(&config, &weights()).unwrap());
+    let relative = |a: &Tensor, b: &Tensor| {
+        let norm = |x: &Tensor| x.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+        norm(&(a - b).unwrap()) / norm(b)
+    };
+    for (dtype, tolerance) in [(GgmlDType::Q8_0, 0.01), (GgmlDType::Q4K, 0.01)] {
+        let source = Arc::new(QuantizeOnLoad::new(Arc::new(RandomWeights::default()), dtype));
+        let weights = Weights::new(source, DType::F32, &Device::Cpu);
+        let float = inputs.predict(&WanModel::load(&config, &weights).unwrap());
+        let int8 = WanModel::load(&config, &weights.with_inputs(nn::Inputs::Int8)).unwrap();
+        let int8 = inputs.predict(&int8);
+        let (added, whole, blocks) =
+            (relative(&int8, &float), relative(&int8, &exact), relative(&float, &exact));
+        println!("{dtype:?}: weights {blocks:.2e}, inputs of 8 bits {added:.2e}, both {whole:.2e}");
+        assert!(added > 0.0 && added < tolerance, "{dtype:?}: {added} beside {blocks} of the weights");
+    }
+}
+
 #[test]
 fn the_whole_model_can_be_trained() {
     let config = config();

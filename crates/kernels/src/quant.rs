@@ -93,7 +93,7 @@ impl QuantKind {
 }
 
 #[inline(always)]
-pub(crate) fn half(bytes: &[u8], at: usize) -> f32 {
+fn half(bytes: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
 }
 

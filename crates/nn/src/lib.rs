@@ -56,4 +56,4 @@ pub use random::{RandomBlocks, RandomWeights};
 pub use residual::add_gated;
 pub use rope::Rope3d;
 pub use timestep::timestep_embedding;
-pub use weights::{WeightSource, Weights};
+pub use weights::{Inputs, WeightSource, Weights};

@@ -1,17 +1,18 @@
 //! `y = x Wᵀ + b`, with the weights in f32, in bf16 or in the blocks of a quantised file.
 
-use crate::{Activation, Weights, add_gated, quantize, slices};
+use crate::{Activation, Inputs, Weights, add_gated, quantize, slices};
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use half::bf16;
-use kernels::{Gate, PackedBf16, PackedF32, Weight};
+use kernels::{Gate, PackedBf16, PackedF32, Precision, Weight};
 use std::sync::Arc;
 
 /// An affine map over the last axis.
 ///
 /// Activations go in and come out in f32. With bf16 weights the product rounds its input to bf16 and accumulates in
 /// f32. On the CPU the weights are repacked for the kernels when the layer is made, unless they are variables of a
-/// training run; quantised blocks stay as they are, and the product dequantises them while it reads.
+/// training run; quantised blocks stay as they are, and the product dequantises them while it reads, or, with
+/// [`Inputs::Int8`], rounds its input to 8 bits and multiplies integers.
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Matrix,
@@ -26,7 +27,7 @@ enum Matrix {
     Dense(Tensor),
     PackedF32(Arc<PackedF32>),
     PackedBf16(Arc<PackedBf16>),
-    Quantized(Arc<QTensor>),
+    Quantized(Arc<QTensor>, Inputs),
 }
 
 impl std::fmt::Debug for Matrix {
@@ -35,7 +36,8 @@ impl std::fmt::Debug for Matrix {
             Self::Dense(weight) => write!(f, "{:?}", weight.dtype()),
             Self::PackedF32(_) => write!(f, "F32, packed"),
             Self::PackedBf16(_) => write!(f, "BF16, packed"),
-            Self::Quantized(weight) => write!(f, "{:?}", weight.dtype()),
+            Self::Quantized(weight, Inputs::Float) => write!(f, "{:?}", weight.dtype()),
+            Self::Quantized(weight, Inputs::Int8) => write!(f, "{:?} by 8 bits", weight.dtype()),
         }
     }
 }
@@ -63,7 +65,7 @@ impl Linear {
     /// Reads `weight` `[d_out, d_in]` and `bias` `[d_out]`.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape.
+    /// When a tensor is missing or has another shape, and as [`Linear::load_without_bias`].
     pub fn load(weights: &Weights, d_in: usize, d_out: usize) -> Result<Self> {
         let bias = weights.get_f32(d_out, "bias")?;
         Ok(Self { bias: Some(bias), ..Self::load_without_bias(weights, d_in, d_out)? })
@@ -72,10 +74,28 @@ impl Linear {
     /// Reads `weight` `[d_out, d_in]`.
     ///
     /// # Errors
-    /// When the tensor is missing or has another shape.
+    /// When the tensor is missing or has another shape; when it is quantised and inputs of 8 bits were asked for that its
+    /// format or the device has no products for.
     pub fn load_without_bias(weights: &Weights, d_in: usize, d_out: usize) -> Result<Self> {
         let weight = match weights.get_quantized((d_out, d_in), "weight")? {
-            Some(quantized) => Matrix::Quantized(quantized),
+            Some(quantized) => {
+                if weights.inputs() == Inputs::Int8 {
+                    let name = weights.name("weight");
+                    if !weights.device().is_cpu() {
+                        bail!(
+                            "{name}: inputs of 8 bits are for the CPU, the weights are on {:?}",
+                            weights.device()
+                        );
+                    }
+                    if quantize::kind(quantized.dtype()).is_none() {
+                        bail!(
+                            "{name}: inputs of 8 bits need weights in Q8_0, Q4_0, Q4_K, Q5_K or Q6_K, not {:?}",
+                            quantized.dtype()
+                        );
+                    }
+                }
+                Matrix::Quantized(quantized, weights.inputs())
+            }
             None => Matrix::of(weights.get((d_out, d_in), "weight")?)?,
         };
         Ok(Self { weight, bias: None, d_in, d_out })
@@ -214,8 +234,15 @@ impl Linear {
         match &self.weight {
             Matrix::PackedF32(w) => finish(kernels::Linear::new(Weight::PackedF32(w), n, k)),
             Matrix::PackedBf16(w) => finish(kernels::Linear::new(Weight::PackedBf16(w), n, k)),
-            Matrix::Quantized(w) => match quantize::kind(w.dtype()) {
-                Some(kind) => finish(kernels::Linear::new(Weight::Quantized(kind, &w.data()?), n, k)),
+            Matrix::Quantized(w, inputs) => match quantize::kind(w.dtype()) {
+                Some(kind) => {
+                    let data = w.data()?;
+                    let linear = kernels::Linear::new(Weight::Quantized(kind, &data), n, k);
+                    finish(match inputs {
+                        Inputs::Float => linear,
+                        Inputs::Int8 => linear.precision(Precision::Int8),
+                    })
+                }
                 None => finish(kernels::Linear::new(Weight::Bf16(&quantize::widen(w)?), n, k)),
             },
             Matrix::Dense(_) => bail!("weights of a training run aren't packed"),
@@ -235,7 +262,9 @@ impl Linear {
                 }
                 product.to_dtype(DType::F32)?
             }
-            Matrix::Quantized(weight) => QMatMul::from_arc(weight.clone())?.forward(&rows.contiguous()?)?,
+            Matrix::Quantized(weight, _) => {
+                QMatMul::from_arc(weight.clone())?.forward(&rows.contiguous()?)?
+            }
             Matrix::PackedF32(_) | Matrix::PackedBf16(_) => {
                 bail!("no gradient passes through packed weights: make the layer from variables")
             }

@@ -32,6 +32,17 @@ pub trait WeightSource: Send + Sync {
     fn contains(&self, name: &str) -> bool;
 }
 
+/// How a layer's product by quantised weights takes its input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inputs {
+    /// As it is, up to the weights' compute type.
+    #[default]
+    Float,
+    /// Rounded to 8 bits, each row in groups of 32, so that products are integers: [`kernels::Precision::Int8`]. On the CPU
+    /// alone.
+    Int8,
+}
+
 /// A place in the tree of weights: a source, a prefix, the model's compute type and its device.
 ///
 /// `pp("blocks").pp(3)` walks down like a path; layers take the cursor that stands at their own keys.
@@ -40,6 +51,7 @@ pub struct Weights {
     source: Arc<dyn WeightSource>,
     prefix: String,
     dtype: DType,
+    inputs: Inputs,
     device: Device,
 }
 
@@ -53,7 +65,7 @@ impl Weights {
     /// The root of a source. `dtype` is what [`Weights::get`] hands out (F32, or BF16 for half-size weights).
     #[must_use]
     pub fn new(source: Arc<dyn WeightSource>, dtype: DType, device: &Device) -> Self {
-        Self { source, prefix: String::new(), dtype, device: device.clone() }
+        Self { source, prefix: String::new(), dtype, inputs: Inputs::Float, device: device.clone() }
     }
 
     /// Weights that are in memory already: tests, generated models.
@@ -72,6 +84,18 @@ impl Weights {
     #[must_use]
     pub fn with_dtype(&self, dtype: DType) -> Self {
         Self { dtype, ..self.clone() }
+    }
+
+    /// The same place, whose layers of quantised weights take their inputs so.
+    #[must_use]
+    pub fn with_inputs(&self, inputs: Inputs) -> Self {
+        Self { inputs, ..self.clone() }
+    }
+
+    /// How layers of quantised weights take their inputs.
+    #[must_use]
+    pub fn inputs(&self) -> Inputs {
+        self.inputs
     }
 
     /// The compute type.

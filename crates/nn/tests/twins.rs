@@ -5,8 +5,8 @@
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use nn::{
-    Activation, Attention, Grid, LayerNorm, Linear, Precision, QuantizeOnLoad, RandomBlocks, RandomWeights,
-    RmsNorm, Rope3d, WeightSource, Weights, add_gated,
+    Activation, Attention, Grid, Inputs, LayerNorm, Linear, Precision, QuantizeOnLoad, RandomBlocks,
+    RandomWeights, RmsNorm, Rope3d, WeightSource, Weights, add_gated,
 };
 use std::sync::Arc;
 
@@ -187,6 +187,36 @@ fn quantised_products_equal_those_of_dequantised_weights() {
         }
         kernels::set_level(kernels::detected_level()).unwrap();
     }
+}
+
+/// Inputs of 8 bits: close to float inputs, for every format that has products of them; said where there are none.
+#[test]
+fn inputs_of_8_bits_are_close_or_refused() {
+    let weights = |dtype| {
+        let source = QuantizeOnLoad::new(Arc::new(RandomWeights { seed: 3 }), dtype);
+        Weights::new(Arc::new(source), DType::F32, &Device::Cpu)
+    };
+    for dtype in [GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K] {
+        let weights = weights(dtype);
+        let float = Linear::load(&weights, 512, 37).unwrap();
+        let int8 = Linear::load(&weights.with_inputs(Inputs::Int8).pp("a"), 512, 37);
+        assert!(format!("{int8:?}").contains("by 8 bits"), "the setting walks down with the path");
+        let int8 = Linear::load(&weights.with_inputs(Inputs::Int8), 512, 37).unwrap();
+        let x = random("x", &[2, 40, 512]);
+        let worst = worst(&int8.forward(&x).unwrap(), &float.forward(&x).unwrap());
+        assert!(worst > 0.0 && worst < 0.05, "{dtype:?}: {worst}");
+    }
+    let refused = Linear::load(&weights(GgmlDType::Q5_0).with_inputs(Inputs::Int8), 512, 37);
+    assert!(refused.unwrap_err().to_string().contains("not Q5_0"));
+    let dense = Weights::new(Arc::new(RandomWeights { seed: 3 }), DType::F32, &Device::Cpu);
+    let x = random("x", &[7, 512]);
+    let [plain, same] =
+        [Inputs::Float, Inputs::Int8].map(|i| Linear::load(&dense.with_inputs(i), 512, 37).unwrap());
+    assert_eq!(
+        worst(&plain.forward(&x).unwrap(), &same.forward(&x).unwrap()),
+        0.0,
+        "dense weights aren't concerned"
+    );
 }
 
 /// Made up blocks are valid and differ from place to place.

@@ -167,7 +167,7 @@ impl Run<'_> {
         }
         // Where and how weights are held changes rounding only through their type.
         let strengths: Vec<f64> = m.lora.iter().map(|l| l.strength).collect();
-        Fingerprint::of(&(m.preset, m.dtype, &m.device, strengths, m.tiled_vae, files))
+        Fingerprint::of(&(m.preset, m.dtype, m.activations, &m.device, strengths, m.tiled_vae, files))
     }
 
     fn composite(&mut self, renderer: RendererChoice) -> Result<(Fingerprint, ConditionFiles)> {

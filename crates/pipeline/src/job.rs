@@ -158,6 +158,17 @@ pub enum Dtype {
     Q4,
 }
 
+/// What the transformer's blocks multiply quantised weights by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activations {
+    /// Activations as they are, up to the compute type.
+    #[default]
+    Float,
+    /// Activations rounded to 8 bits, in integer arithmetic: faster on a CPU. Needs quantised weights.
+    Int8,
+}
+
 /// Which weights, where, and how they are held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -176,6 +187,8 @@ pub struct Models {
     pub lora: Vec<Lora>,
     /// What the transformer computes in.
     pub dtype: Dtype,
+    /// What its blocks multiply quantised weights by.
+    pub activations: Activations,
     /// `cpu`, `cuda:0`, `metal` or `auto`.
     pub device: String,
     /// Memory for the transformer's weights in GiB; the rest is streamed from the file. Absent: all of them are held.
@@ -205,6 +218,7 @@ impl Default for Models {
             dit: Vec::new(),
             lora: Vec::new(),
             dtype: Dtype::Bf16,
+            activations: Activations::default(),
             device: "auto".to_owned(),
             memory_gib: None,
             tiled_vae: false,
@@ -274,6 +288,24 @@ impl Default for Output {
             preview_every: 0,
             save_every: 5,
         }
+    }
+}
+
+impl Models {
+    /// Are there quantised weights, if activations of 8 bits are to be multiplied by them? A GGUF file's formats are looked
+    /// at when it is opened, the device when it is.
+    fn check_activations(&self) -> Result<()> {
+        let gguf = |path: &PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
+        let quantized = matches!(self.dtype, Dtype::Q8 | Dtype::Q4) || self.dit.iter().any(gguf);
+        if self.activations == Activations::Float || quantized && self.preset != Preset::Demo {
+            return Ok(());
+        }
+        let why = if self.preset == Preset::Demo {
+            "int8 needs quantised weights, and the demo preset's small ones aren't quantised"
+        } else {
+            "int8 needs quantised weights: take models.dtype (--dtype) q8 or q4, or a GGUF file as models.dit (--dit)"
+        };
+        Err(Error::Option { option: "models.activations", why: why.to_owned() })
     }
 }
 
@@ -438,6 +470,7 @@ impl Job {
                     .to_owned(),
             );
         }
+        self.models.check_activations()?;
         if self.models.memory_gib.is_some_and(|gib| !(gib.is_finite() && gib > 0.0)) {
             return refuse("models.memory_gib", "must be a positive number".to_owned());
         }
@@ -521,6 +554,31 @@ mod tests {
         assert_eq!(refused(|j| j.input.actors.clear()), "input.actors");
         assert_eq!(refused(|j| j.models.preset = Preset::AniCrafter), "models.wan");
         assert_eq!(refused(|j| j.sampling.steps = 0), "sampling.steps");
+        assert_eq!(refused(|j| j.models.activations = Activations::Int8), "models.activations");
+    }
+
+    #[test]
+    fn activations_of_8_bits_need_quantised_weights() {
+        let real = |dtype: Dtype, dit: &[&str]| {
+            let mut job = job();
+            job.models = Models {
+                preset: Preset::AniCrafter,
+                wan: Some("w".into()),
+                anicrafter: Some("a".into()),
+                dit: dit.iter().map(PathBuf::from).collect(),
+                dtype,
+                activations: Activations::Int8,
+                ..Models::default()
+            };
+            job.validate()
+        };
+        for (dtype, dit) in [(Dtype::Q8, [].as_slice()), (Dtype::Q4, &[]), (Dtype::Bf16, &["m.GGUF"])] {
+            assert!(real(dtype, dit).is_ok(), "{dtype:?}, {dit:?}");
+        }
+        for (dtype, dit) in [(Dtype::F32, [].as_slice()), (Dtype::Bf16, &["m.safetensors"])] {
+            let error = real(dtype, dit).unwrap_err().to_string();
+            assert!(error.contains("models.activations") && error.contains("q8"), "{error}");
+        }
     }
 
     #[test]

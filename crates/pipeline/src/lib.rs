@@ -42,8 +42,8 @@ pub use condition_files::ConditionFiles;
 pub use error::{Error, Result};
 pub use finish::{beside, frame_rate, sound, transfer_detail, write_video};
 pub use job::{
-    Actor, Blend, Dtype, FirstFrame, Fit, Input, Job, Lora, Models, NEGATIVE_PROMPT, Output, PROMPT, Preset,
-    Prompt, Video,
+    Activations, Actor, Blend, Dtype, FirstFrame, Fit, Input, Job, Lora, Models, NEGATIVE_PROMPT, Output,
+    PROMPT, Preset, Prompt, Video,
 };
 pub use person::{Person, PersonOptions, find_person};
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};

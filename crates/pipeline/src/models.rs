@@ -1,6 +1,6 @@
 //! From settings to loaded models. Each is opened when its stage needs it and dropped afterwards.
 
-use crate::job::{Dtype, Models, Preset};
+use crate::job::{Activations, Dtype, Models, Preset};
 use crate::{Error, Result};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Shape, Tensor};
@@ -8,7 +8,7 @@ use checkpoint::{Alpha, Checkpoint, Lora, Manifest, Model};
 use dit::{ConditionEmbedders, Streamed, Streaming, WanModel};
 use encoders::clip_vision::ImageEncoder;
 use encoders::umt5::{TextEncoder, Tokenizer};
-use nn::{QuantizeOnLoad, WeightSource, Weights};
+use nn::{Inputs, QuantizeOnLoad, WeightSource, Weights};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,9 +38,18 @@ impl ModelSet {
     /// Resolves the device and the configurations.
     ///
     /// # Errors
-    /// When the device can't be opened.
+    /// When the device can't be opened, or activations of 8 bits are asked for on one that isn't the CPU.
     pub fn new(settings: &Models) -> Result<Self> {
         let device = open_device(&settings.device)?;
+        if settings.activations == Activations::Int8 && !device.is_cpu() {
+            return Err(Error::Option {
+                option: "models.activations",
+                why: format!(
+                    "int8 is for the CPU, and models.device {:?} is a graphics processor: take \"cpu\" (--device cpu)",
+                    settings.device
+                ),
+            });
+        }
         let settings = settings.clone();
         let (dit, vae, text, image) = match (settings.preset, &settings.demo) {
             (Preset::AniCrafter, _) => (
@@ -203,7 +212,8 @@ impl ModelSet {
     /// The diffusion transformer with its LoRAs, held, streamed or quantised as the settings say.
     ///
     /// # Errors
-    /// When a file is missing or doesn't fit, a LoRA has unknown targets, or the memory budget is smaller than a block.
+    /// When a file is missing or doesn't fit, a LoRA has unknown targets, the memory budget is smaller than a block, or
+    /// activations of 8 bits are asked for without quantised weights.
     pub fn transformer(&self) -> Result<WanModel> {
         let config: dit::Config = from_value(&self.dit)?;
         let manifest = Manifest::of(Model::Dit, &self.dit)?;
@@ -228,7 +238,17 @@ impl ModelSet {
             Dtype::Q4 => Arc::new(QuantizeOnLoad::new(source.clone(), GgmlDType::Q4K)),
         };
         let weights = Weights::new(source, self.half_type(), &self.device);
-        let blocks = Weights::new(blocks, self.half_type(), &self.device).pp("blocks");
+        let mut blocks = Weights::new(blocks, self.half_type(), &self.device).pp("blocks");
+        if self.settings.activations == Activations::Int8 {
+            blocks = blocks.with_inputs(Inputs::Int8);
+            if blocks.get_quantized((config.dim, config.dim), "0.self_attn.q.weight")?.is_none() {
+                return Err(Error::Option {
+                    option: "models.activations",
+                    why: "int8 needs quantised weights, and the transformer's file holds none: take models.dtype (--dtype) q8 or q4"
+                        .to_owned(),
+                });
+            }
+        }
         let streaming = match self.settings.memory_gib {
             Some(gib) => {
                 let budget = (gib * 1024.0 * 1024.0 * 1024.0) as u64;

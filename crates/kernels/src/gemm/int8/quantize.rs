@@ -62,6 +62,7 @@ impl<L: Layout> Kernel for PackStrip<'_, L> {
             let row = (row0 + i < a.rows).then(|| &a.data[(row0 + i) * a.row_stride + k0 * a.col_stride..]);
             for (g, dst) in dst.chunks_exact_mut(L::GROUP_WORDS * mr).take(kc / GROUP).enumerate() {
                 let group = match row {
+                    Some(row) if a.col_stride == 1 => Group::new(&row[g * GROUP..].as_chunks().0[0]),
                     Some(row) => Group::new(&std::array::from_fn(|p| row[(g * GROUP + p) * a.col_stride])),
                     None => Group { values: [0; GROUP], scale: 0.0, sum: 0 },
                 };

@@ -2,7 +2,7 @@
 
 use super::GROUP;
 use crate::QuantKind;
-use crate::quant::{half, scale_min};
+use crate::quant::scale_min;
 
 /// Unpacks whole blocks of one column: factors into `row`, two or four to a word as the kind's layout has them, and
 /// `(group, scale, minimum)` to `scales`.
@@ -63,6 +63,17 @@ pub(super) fn blocks(
     }
 }
 
+/// A half-precision number in line: there is one for each 32 weights of some kinds.
+#[inline(always)]
+fn half(bytes: &[u8], at: usize) -> f32 {
+    let bits = u32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let shifted = (bits & 0x7fff) << 13;
+    // The exponent is 112 too small, of normal numbers and of those near 0; infinity and NaN have all of its bits.
+    let finite = f32::from_bits(shifted) * f32::from_bits((127 + 112) << 23);
+    let magnitude = if shifted >= 0x7c00 << 13 { shifted | 0x7f80_0000 } else { finite.to_bits() };
+    f32::from_bits(magnitude | (bits & 0x8000) << 16)
+}
+
 /// Low halves of all bytes, then high halves.
 #[inline(always)]
 fn nibbles(q: &[u8], out: &mut [u8]) {
@@ -96,6 +107,20 @@ fn q6_k(b: &[u8], out: &mut [i16]) {
                     *out = scale * (i16::from(q) - 32);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::half;
+
+    #[test]
+    fn every_half_precision_number_is_widened() {
+        for bits in 0..=u16::MAX {
+            let (got, want) = (half(&bits.to_le_bytes(), 0), half::f16::from_bits(bits).to_f32());
+            let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+            assert!(same, "{bits:04x}: {got}, want {want}");
         }
     }
 }

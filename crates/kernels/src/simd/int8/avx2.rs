@@ -73,18 +73,18 @@ impl Integers for Avx2 {
         }
         let sums = sums.as_flattened_mut().as_flattened_mut();
         if L::FACTORS == 2 {
-            avx2!(pairs_6x2(&a[..L::WORDS * 6], b, sums));
+            sums.fill(self.zero_sums());
+            avx2!(pairs_6x2(a, b, sums));
             return true;
         }
-        for word in (0..L::WORDS).step_by(L::NARROW) {
-            let mut narrow = [self.zero_sums(); 12];
-            avx2!(fours_6x2(&a[word * 6..(word + L::NARROW) * 6], &b[word * PANEL..], &mut narrow));
-            for (sum, narrow) in sums.iter_mut().zip(narrow) {
-                *sum = if word == 0 {
-                    self.four_sums(narrow)
-                } else {
-                    self.add_words(*sum, self.four_sums(narrow))
-                };
+        for narrow in (0..L::WORDS).step_by(L::NARROW) {
+            let mut some = [self.zero_sums(); 12];
+            for word in (narrow..narrow + L::NARROW).step_by(4) {
+                avx2!(fours_6x2(&a[word * 6..], &b[word * PANEL..], &mut some));
+            }
+            for (sum, some) in sums.iter_mut().zip(some) {
+                let some = self.four_sums(some);
+                *sum = if narrow == 0 { some } else { self.add_words(*sum, some) };
             }
         }
         true
@@ -138,32 +138,21 @@ macro_rules! row {
     };
 }
 
-/// `sums = Σ` of a number of words that four divides, for 6 rows and 2 vectors: 12 sums, 2 weights, a factor and a product
-/// in registers. (Left to itself, the compiler moves sums between registers.)
+/// `sums += Σ` of all words of a group (or of those that are summed in 16 bits), for 6 rows and 2 vectors: 12 sums, 2 weights,
+/// a factor and a product in registers. (Left to itself, the compiler moves sums between registers; a loop of so few rounds
+/// is left by a branch that the CPU didn't foresee.)
 macro_rules! sums_6x2 {
-    ($name:ident, $multiply:literal, $add:literal) => {
+    ($name:ident, $multiply:literal, $add:literal, $words:literal: $($word:literal)+) => {
         #[inline]
         #[target_feature(enable = "avx2")]
-        fn $name(a: &[u32], b: &[u32], sums: &mut [__m256i]) {
-            let words = a.len() / 6;
-            assert!(words > 0 && words.is_multiple_of(4) && b.len() >= words * PANEL && sums.len() == 12);
-            let zero = _mm256_setzero_si256();
-            let mut c = [zero; 12];
-            // SAFETY: reads `words` rows of 6 and of 16 words, which the assertion found there, and changes the named registers.
+        fn $name(a: &[u32], b: &[u32], c: &mut [__m256i]) {
+            assert!(a.len() >= $words * 6 && b.len() >= $words * PANEL && c.len() == 12);
+            // SAFETY: reads $words rows of 6 and of 16 words, which the assertion found there, and changes the named registers.
             unsafe {
                 std::arch::asm!(
-                    "2:",
-                    word!($multiply, $add, "0"),
-                    word!($multiply, $add, "1"),
-                    word!($multiply, $add, "2"),
-                    word!($multiply, $add, "3"),
-                    "add {a}, 96",
-                    "add {b}, 256",
-                    "sub {words}, 4",
-                    "jnz 2b",
-                    a = inout(reg) a.as_ptr() => _,
-                    b = inout(reg) b.as_ptr() => _,
-                    words = inout(reg) words => _,
+                    $(word!($multiply, $add, $word),)+
+                    a = in(reg) a.as_ptr(),
+                    b = in(reg) b.as_ptr(),
                     b0 = out(ymm_reg) _,
                     b1 = out(ymm_reg) _,
                     x = out(ymm_reg) _,
@@ -180,12 +169,12 @@ macro_rules! sums_6x2 {
                     c41 = inout(ymm_reg) c[9],
                     c50 = inout(ymm_reg) c[10],
                     c51 = inout(ymm_reg) c[11],
-                    options(nostack, readonly),
+                    options(nostack, readonly, preserves_flags),
                 );
             }
-            sums.copy_from_slice(&c);
         }
     };
 }
-sums_6x2!(pairs_6x2, "vpmaddwd", "vpaddd");
-sums_6x2!(fours_6x2, "vpmaddubsw", "vpaddw");
+sums_6x2!(pairs_6x2, "vpmaddwd", "vpaddd", 16:
+    "0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11" "12" "13" "14" "15");
+sums_6x2!(fours_6x2, "vpmaddubsw", "vpaddw", 4: "0" "1" "2" "3");
