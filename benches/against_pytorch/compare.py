@@ -1,12 +1,14 @@
 """Runs ours and PyTorch's on the same random weights in turn; prints times, their ratio and the relative error.
 
-    python compare.py PROGRAM [--cases A,B] [--dtypes f32,bf16] [--runs 3] [--threads 2]
+    python compare.py PROGRAM [--cases A,B] [--dtypes f32,bf16] [--runs 3] [--threads 2] [--limit SECONDS]
 
 `PROGRAM` is the binary of the package `benches`. See the README beside this file.
 """
 
 import argparse
+import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ parser.add_argument(
     choices=("wall", "processor"),
     help="processor: time on a processor (Linux), which other load disturbs less; with one thread only",
 )
+parser.add_argument("--limit", type=float, default=900, help="seconds after which a case's PyTorch side is given up")
 args = parser.parse_args()
 
 # Both sides get their threads from here and from nothing else.
@@ -63,37 +66,75 @@ class Ours:
         self.process.wait()
 
 
-def compare(case, dtype_name):
+@torch.inference_mode()
+def compare(case, dtype_name, tell):
+    """Runs in a process of its own, so that its peak memory is the case's. Tells the times as they are known."""
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype_name]
     ours = Ours(args.program)
     ours.ask("load", case, dtype_name)
     theirs = models.load(case, dtype)
-    times = [], []
     for _ in range(args.runs):
         before = ours.processor_seconds() if processor else 0
         seconds = float(ours.ask("run")[0])
-        times[0].append(ours.processor_seconds() - before if processor else seconds)
+        tell.send(("ours", ours.processor_seconds() - before if processor else seconds))
         clock = time.process_time if processor else time.perf_counter
         start = clock()
         reference = theirs()
-        times[1].append(clock() - start)
+        tell.send(("theirs", clock() - start))
     with tempfile.NamedTemporaryFile() as file:
         shape = [int(n) for n in ours.ask("output", file.name)]
         got = torch.frombuffer(bytearray(open(file.name, "rb").read()), dtype=torch.float32).reshape(shape)
+    # Before the results are compared; the interpreter and its libraries are a quarter of a GiB of it.
+    peaks = int(ours.ask("peak")[0]) / 1024**2, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    ours.close()
     want = reference.float()
     if got.shape != want.shape:
         sys.exit(f"{case}: ours is {tuple(got.shape)}, PyTorch's {tuple(want.shape)}")
-    error = ((got - want).norm() / want.norm()).item()
-    a, b = min(times[0]), min(times[1])
-    peak = int(ours.ask("peak")[0]) / 1024**2
-    ours.close()
-    print(f"| {case} | {dtype_name} | {a:.3f} | {b:.3f} | {b / a:.2f} | {error:.1e} | {peak:.2f} |", flush=True)
+    tell.send(("end", ((got - want).norm() / want.norm()).item(), *peaks))
 
 
-print(f"PyTorch {torch.__version__}, {args.threads} threads, {args.clock} clock, best of {args.runs}, {torch.backends.cpu.get_cpu_capability()}\n")
-print("| case | type | ours s | PyTorch s | PyTorch / ours | relative error | our peak GiB |")
-print("| --- | --- | --- | --- | --- | --- | --- |")
-with torch.inference_mode():
+def row(case, dtype_name):
+    """Runs a case and prints its row."""
+    spawn = multiprocessing.get_context("spawn")
+    listen, tell = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=compare, args=(case, dtype_name, tell))
+    process.start()
+    tell.close()
+    times, end = {"ours": [], "theirs": []}, None
+    try:
+        while end is None:
+            # Loading and our own run have as much time as PyTorch's run.
+            if not listen.poll(args.limit):
+                break
+            name, *values = listen.recv()
+            if name == "end":
+                end = values
+            else:
+                times[name] += values
+    except EOFError:
+        sys.exit(f"{case} in {dtype_name} failed")
+    if end is None:
+        process.kill()  # ours ends with its standard input
+    process.join()
+    a = f"{min(times['ours']):.3f}" if times["ours"] else "-"
+    if end is None and not times["theirs"]:
+        ratio = f"> {args.limit / min(times['ours']):.0f}" if times["ours"] else "-"
+        print(f"| {case} | {dtype_name} | {a} | > {args.limit:.0f} | {ratio} | - | - | - |", flush=True)
+        return
+    b = min(times["theirs"])
+    error, ours_peak, theirs_peak = end or [float("nan")] * 3
+    print(
+        f"| {case} | {dtype_name} | {a} | {b:.3f} | {b / min(times['ours']):.2f} | {error:.1e} "
+        f"| {ours_peak:.2f} | {theirs_peak:.2f} |",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    capability = torch.backends.cpu.get_cpu_capability()
+    print(f"PyTorch {torch.__version__}, {args.threads} threads, {args.clock} clock, best of {args.runs}, {capability}\n")
+    print("| case | type | ours s | PyTorch s | PyTorch / ours | relative error | our peak GiB | PyTorch's |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for case in args.cases.split(","):
         for dtype_name in args.dtypes.split(","):
-            compare(case, dtype_name)
+            row(case, dtype_name)
