@@ -22,9 +22,8 @@ use self::quantize::PackStrip;
 use super::Mat;
 use super::product::Product;
 use super::source::Source;
-use crate::level::level;
 use crate::scratch::Scratch;
-use crate::simd::{PANEL, Simd, Tile, dispatch};
+use crate::simd::{Kernel, PANEL, Simd, Tile};
 
 /// Steps of K that share an activation's scale.
 pub(crate) const GROUP: usize = 32;
@@ -126,7 +125,7 @@ impl<L: Layout> Product for Int8<L> {
     #[inline(always)]
     fn pack_a<S: Simd>(
         self,
-        _: S,
+        s: S,
         a: &Mat<'_>,
         row0: usize,
         mr: usize,
@@ -134,7 +133,7 @@ impl<L: Layout> Product for Int8<L> {
         kc: usize,
         dst: &mut [u32],
     ) {
-        dispatch(level(), PackStrip { layout: PhantomData::<L>, a, row0, mr, k0, kc, dst });
+        PackStrip { layout: PhantomData::<L>, a, row0, mr, k0, kc, dst }.run(s);
     }
 
     #[inline(always)]
