@@ -56,6 +56,9 @@ enum Task {
         /// Number of held-out clips.
         #[arg(long, default_value_t = 32)]
         count: usize,
+        /// Fits detail transfer on 32 fresh training clips first and writes it to the weights' folder.
+        #[arg(long)]
+        calibrate: bool,
         /// Further arguments for `demo-eval`, as `--steps 8`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
@@ -82,7 +85,7 @@ fn main() -> Result<()> {
         Task::Deps => deps::check(),
         Task::Tidy => tidy::check(),
         Task::Parity { rest } => shell::cargo(["run", "--quiet", "--package", "parity", "--"], rest),
-        Task::EvalDemo { count, rest } => eval_demo::run(count, rest),
+        Task::EvalDemo { count, calibrate, rest } => eval_demo::run(count, calibrate, rest),
         Task::Body { rest } => shell::cargo(["run", "--package", "body-builder", "--"], rest),
     }
 }

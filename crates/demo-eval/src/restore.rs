@@ -8,7 +8,7 @@ use image::RgbImage;
 use pipeline::conditions::{self, assemble_y};
 use pipeline::denoise::{Sampling, Start, denoise, initial_noise};
 use pipeline::models::ModelSet;
-use pipeline::{Job, Preset};
+use pipeline::{DetailFrame, DetailTransfer, Job, Preset};
 use std::path::Path;
 use vae::{Halves, Vae};
 
@@ -20,6 +20,7 @@ pub(crate) struct Restorer {
     image: encoders::clip_vision::ImageEncoder,
     context: Tensor,
     channels: usize,
+    detail: DetailTransfer,
 }
 
 /// What the models make of a clip.
@@ -28,7 +29,7 @@ pub(crate) struct Restored {
     pub plain: Vec<RgbImage>,
     /// The condition, encoded and decoded.
     pub base: Vec<RgbImage>,
-    /// The target, encoded and decoded.
+    /// The target, encoded and decoded; empty if nobody asked for it.
     pub round_trip: Vec<RgbImage>,
 }
 
@@ -47,10 +48,21 @@ impl Restorer {
             embedders: models.embedders()?,
             image: models.image()?,
             channels: models.vae_config().z_dim,
+            detail: models.detail_transfer().clone(),
         })
     }
 
-    pub(crate) fn restore(&self, clip: &Clip, sampling: &Sampling) -> Result<Restored> {
+    /// The weights' own detail transfer.
+    pub(crate) fn detail_transfer(&self) -> &DetailTransfer {
+        &self.detail
+    }
+
+    pub(crate) fn restore(
+        &self,
+        clip: &Clip,
+        sampling: &Sampling,
+        with_round_trip: bool,
+    ) -> Result<Restored> {
         let device = Device::Cpu;
         // The model's shift drops the last frame: it is there twice.
         let twice =
@@ -74,13 +86,13 @@ impl Restorer {
             add_condition: Some(&tokens),
         };
         let clean = denoise(&self.model, &given, None, Start { latents: noise, step: 0 }, sampling, &mut ())?;
-        let of_target = conditions::Clip { reference: &clip.reference, blend: &target, mesh: &mesh };
-        let target_latents = self.vae.encode(&of_target.blend_tensor(&device)?, &mut ())?;
-        Ok(Restored {
-            plain: self.frames(&clean)?,
-            base: self.frames(&latents)?,
-            round_trip: self.frames(&target_latents)?,
-        })
+        let round_trip = if with_round_trip {
+            let of_target = conditions::Clip { reference: &clip.reference, blend: &target, mesh: &mesh };
+            self.frames(&self.vae.encode(&of_target.blend_tensor(&device)?, &mut ())?)?
+        } else {
+            Vec::new()
+        };
+        Ok(Restored { plain: self.frames(&clean)?, base: self.frames(&latents)?, round_trip })
     }
 
     /// Decoded frames without the reference picture's.
@@ -96,14 +108,23 @@ impl Restorer {
     }
 }
 
-/// Detail transfer: `condition + result − decoded condition`.
-pub(crate) fn detail(clip: &Clip, restored: &Restored) -> Vec<RgbImage> {
-    let frames = clip.blend.iter().zip(&restored.plain).zip(&restored.base);
-    frames
-        .map(|((condition, plain), base)| {
-            let mut out = plain.clone();
-            pipeline::transfer_detail(&mut out, base, condition);
-            out
-        })
-        .collect()
+/// The pictures of each frame's detail transfer.
+pub(crate) fn detail_frames<'a>(
+    clip: &'a Clip,
+    restored: &'a Restored,
+) -> impl Iterator<Item = DetailFrame<'a>> {
+    let decoded = restored.base.iter().zip(&restored.plain);
+    let given = clip.blend.iter().zip(&clip.plate).zip(&clip.mesh);
+    given.zip(decoded).map(|(((condition, plate), body), (decoded_condition, decoded))| DetailFrame {
+        condition,
+        plate,
+        body,
+        decoded_condition,
+        decoded,
+    })
+}
+
+/// The clip's result with detail transfer.
+pub(crate) fn detail(clip: &Clip, restored: &Restored, how: &DetailTransfer) -> Result<Vec<RgbImage>> {
+    detail_frames(clip, restored).map(|frame| Ok(how.apply(&frame)?)).collect()
 }

@@ -26,6 +26,11 @@ impl Regions {
             .map(|(s, p)| s.iter().zip(p).map(|(s, p)| *s >= SHADOW && !p).collect());
         Self { shadow: shadow.collect(), person }
     }
+
+    /// Is this pixel of a frame in the shadow's region?
+    pub(crate) fn in_shadow(&self, frame: usize, pixel: usize) -> bool {
+        self.shadow[frame][pixel]
+    }
 }
 
 /// The body's pixels and those near them.
@@ -111,10 +116,30 @@ fn change(video: &[RgbImage], regions: &Regions) -> f64 {
     sum / f64::max(n, 1.0)
 }
 
+/// The PSNR of the mean squared error of several PSNRs: one that is nearly infinite counts as no error, not as a lot of
+/// quality. Not finite without any.
+pub(crate) fn pooled(values: &[f64]) -> f64 {
+    let error = values.iter().map(|v| 10_f64.powf(-v / 10.0)).sum::<f64>() / values.len() as f64;
+    -10.0 * error.log10()
+}
+
 /// Mean and its standard error.
 pub(crate) fn mean(values: &[f64]) -> (f64, f64) {
     let n = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
     (mean, (variance / n).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_perfect_clip_does_not_hide_the_others() {
+        assert!((pooled(&[20.0, 20.0]) - 20.0).abs() < 1e-9);
+        // Half of the error, 3 dB: however right one of two clips is.
+        assert!((pooled(&[20.0, 186.0]) - 23.01).abs() < 0.01);
+        assert!(pooled(&[20.0, 186.0]) > pooled(&[19.0, 60.0]));
+    }
 }

@@ -1,7 +1,7 @@
 //! The program on two tiny clips.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SIZE: [usize; 2] = [48, 64];
@@ -52,17 +52,22 @@ fn write_clip(folder: &Path, name: &str, shade: f32) {
     std::fs::write(folder.join("layout.json"), serde_json::json!({ "fields": layout }).to_string()).unwrap();
 }
 
-fn run(folder: &Path) -> std::process::Output {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+fn weights() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo/weights")
+}
+
+fn run(folder: &Path, weights: &Path, calibrate: bool) -> std::process::Output {
+    let calibrate = calibrate.then(|| [PathBuf::from("--calibrate"), folder.join("train")]);
     Command::new(env!("CARGO_BIN_EXE_demo-eval"))
         .args(["--steps", "1", "--clips"])
         .arg(folder.join("val"))
         .arg("--train")
         .arg(folder.join("train"))
         .arg("--weights")
-        .arg(root.join("assets/demo/weights"))
+        .arg(weights)
         .arg("--output")
         .arg(folder.join("out"))
+        .args(calibrate.into_iter().flatten())
         .output()
         .unwrap()
 }
@@ -74,7 +79,7 @@ fn measures_baselines_and_result() {
         write_clip(&folder.path().join("train"), &format!("clip_{n}"), 0.5);
         write_clip(&folder.path().join("val"), &format!("clip_{n}"), 0.5);
     }
-    let output = run(folder.path());
+    let output = run(folder.path(), &weights(), false);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let table = std::fs::read(folder.path().join("out/table.json")).unwrap();
     let table: serde_json::Value = serde_json::from_slice(&table).unwrap();
@@ -91,6 +96,31 @@ fn measures_baselines_and_result() {
 }
 
 #[test]
+fn detail_transfer_is_fitted_and_kept_beside_the_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["train", "val"] {
+        write_clip(&folder.path().join(part), "clip_0", 0.5);
+    }
+    let copy = folder.path().join("weights");
+    std::fs::create_dir(&copy).unwrap();
+    for entry in std::fs::read_dir(weights()).unwrap().map(Result::unwrap) {
+        if entry.file_name() != "detail.json" {
+            std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+    }
+    let output = run(folder.path(), &copy, true);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let detail: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(copy.join("detail.json")).unwrap()).unwrap();
+    assert_eq!(detail["edge"].as_array().unwrap().len(), 3, "{detail}");
+    let table = std::fs::read(folder.path().join("out/table.json")).unwrap();
+    let table: serde_json::Value = serde_json::from_slice(&table).unwrap();
+    let person = |method: &str| table["methods"][method]["person"].as_f64().unwrap();
+    let (own, whole) = (person("result, detail transfer"), person("result, whole difference"));
+    assert!(own > whole + 0.1, "{own} {whole}");
+}
+
+#[test]
 fn a_cut_clip_is_named() {
     let folder = tempfile::tempdir().unwrap();
     write_clip(&folder.path().join("train"), "clip_0", 0.5);
@@ -98,7 +128,7 @@ fn a_cut_clip_is_named() {
     let path = folder.path().join("val/clip_0.bin");
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let output = run(folder.path());
+    let output = run(folder.path(), &weights(), false);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("clip_0.bin"));
 }

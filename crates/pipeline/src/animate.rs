@@ -12,7 +12,7 @@ use crate::windows::{Drift, Window, windows};
 use crate::work::{
     Fingerprint, FrameFile, Slot, WorkDir, load_tensors, save_tensors, take, write_atomically,
 };
-use crate::{Error, Result};
+use crate::{DetailTransfer, Error, Result};
 use avatar_render::RendererChoice;
 use candle_core::{Device, Tensor};
 use dit::{Conditions, Rounding, pad_context};
@@ -35,6 +35,8 @@ pub struct Outcome {
     pub drift: Vec<Drift>,
     /// Frames a second.
     pub fps: f64,
+    /// How the weights want detail transfer to be done.
+    pub detail_transfer: DetailTransfer,
 }
 
 /// Runs a job up to the decoded windows; what is finished in the work folder isn't done again.
@@ -68,7 +70,8 @@ pub fn animate(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Res
     }
     let drift = crate::finish::measure_drift(&decoded, condition.dimensions())?;
     let fps = condition.fps();
-    Ok(Outcome { condition, decoded, stages: run.stages, drift, fps })
+    let detail_transfer = run.models.detail_transfer().clone();
+    Ok(Outcome { condition, decoded, stages: run.stages, drift, fps, detail_transfer })
 }
 
 /// Runs a job up to the condition video only.

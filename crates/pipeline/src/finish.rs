@@ -2,6 +2,7 @@
 
 use crate::animate::Outcome;
 use crate::composite::gray;
+use crate::detail::{DetailFrame, DetailTransfer};
 use crate::job::{FirstFrame, Job};
 use crate::progress::{Context, Event, Stage, peak_memory};
 use crate::report::StageRow;
@@ -106,7 +107,9 @@ pub(crate) fn measure_drift(decoded: &[(Window, PathBuf)], (w, h): (u32, u32)) -
 struct Joined {
     windows: Vec<(Window, FrameFile, Option<FrameFile>)>,
     shift: Vec<Drift>,
+    detail: DetailTransfer,
     plate: FrameFile,
+    body: FrameFile,
     blend: FrameFile,
     mask: FrameFile,
     first: FirstFrame,
@@ -141,7 +144,9 @@ impl Joined {
         Ok(Self {
             windows,
             shift,
+            detail: outcome.detail_transfer.clone(),
             plate: condition.plate()?,
+            body: condition.mesh()?,
             blend: condition.blend()?,
             mask: condition.mask()?,
             first,
@@ -183,8 +188,14 @@ impl Joined {
             }
             let at = 1 + content - window.start;
             let mut frame = frames.frame(at)?;
-            if let Some(condition) = condition {
-                transfer_detail(&mut frame, &condition.frame(at)?, &self.blend.frame(content)?);
+            if let Some(decoded_condition) = condition {
+                frame = self.detail.apply(&DetailFrame {
+                    condition: &self.blend.frame(content)?,
+                    plate: &self.plate.frame(content)?,
+                    body: &self.body.frame(content)?,
+                    decoded_condition: &decoded_condition.frame(at)?,
+                    decoded: &frame,
+                })?;
             }
             correct_colour(std::slice::from_mut(&mut frame), &self.shift[n]);
             joined = Some(match joined {
@@ -196,13 +207,6 @@ impl Joined {
             });
         }
         joined.ok_or(Error::Internal("a frame that no window has"))
-    }
-}
-
-/// Detail transfer: what decoding loses is taken from the condition itself: `condition + result − decoded condition`.
-pub fn transfer_detail(result: &mut RgbImage, decoded_condition: &RgbImage, condition: &RgbImage) {
-    for ((r, d), c) in result.iter_mut().zip(decoded_condition.as_raw()).zip(condition.as_raw()) {
-        *r = (i16::from(*c) + i16::from(*r) - i16::from(*d)).clamp(0, 255) as u8;
     }
 }
 
@@ -237,15 +241,6 @@ mod tests {
         assert_eq!([(0, 0), (4, 0), (0, 2), (4, 2)].map(|(x, y)| wide.get_pixel(x, y)[0]), [1, 2, 3, 4]);
         let tall = four_panels(&p(1, 2, 4), &p(2, 2, 4), &p(3, 2, 4), &p(4, 2, 4)).unwrap();
         assert_eq!((tall.dimensions(), tall.get_pixel(7, 0)[0]), ((8, 4), 4));
-    }
-
-    #[test]
-    fn detail_transfer_gives_back_what_decoding_lost() {
-        let mut result = RgbImage::from_pixel(1, 1, Rgb([120, 0, 250]));
-        let decoded = RgbImage::from_pixel(1, 1, Rgb([100, 10, 200]));
-        let condition = RgbImage::from_pixel(1, 1, Rgb([103, 5, 230]));
-        transfer_detail(&mut result, &decoded, &condition);
-        assert_eq!(result.get_pixel(0, 0).0, [123, 0, 255]);
     }
 
     #[test]

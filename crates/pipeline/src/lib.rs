@@ -24,6 +24,7 @@ pub mod composite;
 mod condition_files;
 pub mod conditions;
 pub mod denoise;
+mod detail;
 mod error;
 pub mod eval;
 mod finish;
@@ -39,8 +40,9 @@ pub mod work;
 pub use animate::{Outcome, animate, composite};
 pub use composite::{gray, open_body};
 pub use condition_files::ConditionFiles;
+pub use detail::{DetailFrame, DetailTransfer, EdgeRing, Place};
 pub use error::{Error, Result};
-pub use finish::{beside, frame_rate, sound, transfer_detail, write_video};
+pub use finish::{beside, frame_rate, sound, write_video};
 pub use job::{
     Activations, Actor, Blend, Dtype, FirstFrame, Fit, Input, Job, Lora, Models, NEGATIVE_PROMPT, Output,
     PROMPT, Preset, Prompt, Video,

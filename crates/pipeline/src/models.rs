@@ -1,7 +1,7 @@
 //! From settings to loaded models. Each is opened when its stage needs it and dropped afterwards.
 
 use crate::job::{Activations, Dtype, Models, Preset};
-use crate::{Error, Result};
+use crate::{DetailTransfer, Error, Result};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Shape, Tensor};
 use checkpoint::{Alpha, Checkpoint, Lora, Manifest, Model};
@@ -32,13 +32,15 @@ pub struct ModelSet {
     vae: vae::Config,
     text: Value,
     image: Value,
+    detail: DetailTransfer,
 }
 
 impl ModelSet {
     /// Resolves the device and the configurations.
     ///
     /// # Errors
-    /// When the device can't be opened, or activations of 8 bits are asked for on one that isn't the CPU.
+    /// When the device can't be opened, activations of 8 bits are asked for on one that isn't the CPU, or a file of small
+    /// weights' settings can't be understood.
     pub fn new(settings: &Models) -> Result<Self> {
         let device = open_device(&settings.device)?;
         if settings.activations == Activations::Int8 && !device.is_cpu() {
@@ -80,7 +82,18 @@ impl ModelSet {
             ),
         };
         let context_rows = from_value::<dit::Config>(&dit)?.text_len;
-        Ok(Self { settings, device, context_rows, dit, vae, text, image })
+        let detail = match (settings.preset, &settings.demo) {
+            (Preset::Demo, Some(folder)) => DetailTransfer::beside(folder)?,
+            _ => DetailTransfer::default(),
+        };
+        Ok(Self { settings, device, context_rows, dit, vae, text, image, detail })
+    }
+
+    /// How these weights want detail transfer to be done: small weights may have a `detail.json`, all others take the whole
+    /// difference.
+    #[must_use]
+    pub fn detail_transfer(&self) -> &DetailTransfer {
+        &self.detail
     }
 
     /// Have these weights seen data? The small ones without a folder are drawn at random.

@@ -1,0 +1,177 @@
+//! Fits detail transfer's numbers on clips that the weights haven't seen, by least squares.
+
+use crate::clip::Clip;
+use crate::restore::{Restored, detail_frames};
+use crate::scores::Regions;
+use anyhow::{Context, Result};
+use nalgebra::{Matrix2, Vector2};
+use pipeline::{DetailTransfer, EdgeRing, Place};
+
+/// The smoothing beside the avatar, in pixels of a frame `HEIGHT` high.
+const SIGMA: f32 = 10.0;
+const HEIGHT: u32 = 192;
+/// How much more a pixel counts in the shadow's region: a missing shadow is worse than an uneven wall.
+const SHADOW_WEIGHT: f64 = 4.0;
+
+/// Rings of the avatar's edge.
+const RINGS: usize = 3;
+
+/// Sums for the fits: inside the avatar, in each ring of its edge, and beside it.
+pub(crate) struct Calibration {
+    inside: Sums,
+    edge: [Sums; RINGS],
+    outside: Sums,
+}
+
+/// `y ≈ a · x₀ + b · x₁` by weighted least squares; x₁ is 0 where there is but one number to find.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    matrix: Matrix2<f64>,
+    vector: Vector2<f64>,
+    /// The squared error with the whole difference.
+    whole: f64,
+}
+
+impl Sums {
+    fn add(&mut self, x: [f32; 2], y: f64, weight: f64) {
+        let x = Vector2::from(x.map(f64::from));
+        self.matrix += x * x.transpose() * weight;
+        self.vector += x * (weight * y);
+        self.whole += weight * (y - x[0]).powi(2);
+    }
+
+    fn join(&mut self, clip: &Self, weight: f64) {
+        self.matrix += clip.matrix * weight;
+        self.vector += clip.vector * weight;
+    }
+
+    /// The numbers to three decimals; `None` if no pixel told anything.
+    fn solve(&self) -> Option<[f32; 2]> {
+        let damped = self.matrix + Matrix2::identity() * (1e-9 * self.matrix.trace());
+        let found = damped.cholesky()?.solve(&self.vector);
+        Some([found[0], found[1]].map(|v| ((v * 1e3).round() / 1e3) as f32))
+    }
+}
+
+impl Calibration {
+    pub(crate) fn new() -> Self {
+        Self { inside: Sums::default(), edge: [Sums::default(); RINGS], outside: Sums::default() }
+    }
+
+    /// Takes in a clip.
+    pub(crate) fn add(&mut self, clip: &Clip, restored: &Restored) -> Result<()> {
+        let regions = Regions::of(clip);
+        let mut of_clip = Self::new();
+        // Detail transfer is linear in its numbers: this is what those of the difference would multiply.
+        let ring = EdgeRing { difference: 1.0, plate: 0.0 };
+        let unit = DetailTransfer {
+            inside: 1.0,
+            edge: vec![ring; RINGS],
+            outside: 1.0,
+            sigma: SIGMA,
+            height: HEIGHT,
+        };
+        for (f, (frame, target)) in detail_frames(clip, restored).zip(&clip.target).enumerate() {
+            let (places, difference) = (unit.places(&frame), unit.change(&frame)?);
+            let levels = target.iter().zip(frame.condition.iter()).zip(frame.plate.iter());
+            for (i, ((target, condition), plate)) in levels.enumerate() {
+                let y = f64::from(*target) - f64::from(*condition);
+                match places[i / 3] {
+                    Place::Inside => of_clip.inside.add([difference[i], 0.0], y, 1.0),
+                    Place::Edge(ring) => {
+                        let to_plate = f32::from(*plate) - f32::from(*condition);
+                        of_clip.edge[ring].add([difference[i], to_plate], y, 1.0);
+                    }
+                    Place::Beside => {
+                        let weight = if regions.in_shadow(f, i / 3) { SHADOW_WEIGHT } else { 1.0 };
+                        of_clip.outside.add([difference[i], 0.0], y, weight);
+                    }
+                }
+            }
+        }
+        // Decibels are averaged over clips: on the avatar a clip counts the less, the farther off it is. Beside it many are right
+        // to the last bit, and every pixel counts the same.
+        let on_avatar = of_clip.edge.iter().fold(of_clip.inside.whole, |sum, ring| sum + ring.whole);
+        let weight = 1.0 / on_avatar.max(1.0);
+        self.inside.join(&of_clip.inside, weight);
+        for (all, clip) in self.edge.iter_mut().zip(&of_clip.edge) {
+            all.join(clip, weight);
+        }
+        self.outside.join(&of_clip.outside, 1.0);
+        Ok(())
+    }
+
+    /// The fitted numbers.
+    pub(crate) fn solve(&self) -> Result<DetailTransfer> {
+        let ring = |sums: &Sums| {
+            let [difference, plate] = sums.solve().context("the clips' avatars have no edge")?;
+            Ok(EdgeRing { difference, plate })
+        };
+        Ok(DetailTransfer {
+            inside: self.inside.solve().context("the clips show no avatar")?[0],
+            edge: self.edge.iter().map(ring).collect::<Result<_>>()?,
+            outside: self.outside.solve().context("the clips show nothing but the avatar")?[0],
+            sigma: SIGMA,
+            height: HEIGHT,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{GrayImage, Rgb, RgbImage};
+
+    /// Clips whose target is detail transfer by known numbers.
+    #[test]
+    fn finds_the_numbers_that_a_target_was_made_with() {
+        let ring = |difference, plate| EdgeRing { difference, plate };
+        let known = DetailTransfer {
+            inside: 0.6,
+            edge: vec![ring(0.1, 0.8), ring(0.2, 0.6), ring(0.4, 0.3)],
+            outside: 0.5,
+            sigma: SIGMA,
+            height: HEIGHT,
+        };
+        let mut calibration = Calibration::new();
+        for light in [40_u32, 90, 150] {
+            let picture = |f: &dyn Fn(u32, u32) -> u32| {
+                RgbImage::from_fn(48, 192, |x, y| Rgb([f(x, y) as u8, (f(x, y) / 2 + 20) as u8, 90]))
+            };
+            let plate = picture(&|x, y| light + x % 7 + y % 3);
+            let is_avatar = |x: u32| (16..32).contains(&x);
+            let blend = RgbImage::from_fn(48, 192, |x, y| {
+                if is_avatar(x) {
+                    Rgb([200, (100 + y / 4) as u8, (60 + x) as u8])
+                } else {
+                    *plate.get_pixel(x, y)
+                }
+            });
+            let base = picture(&|x, y| 100 + (x * y) % 11);
+            let decoded = picture(&|x, y| 100 + (x * 3 + y * 5 + light) % 37);
+            let mut clip = Clip {
+                name: String::new(),
+                reference: blend.clone(),
+                blend: vec![blend],
+                mesh: vec![RgbImage::new(48, 192)],
+                target: vec![],
+                plate: vec![plate],
+                normals: vec![],
+                shadow: vec![GrayImage::new(48, 192)],
+            };
+            let restored = Restored { plain: vec![decoded], base: vec![base], round_trip: vec![] };
+            let target = detail_frames(&clip, &restored).map(|f| known.apply(&f).unwrap()).collect();
+            clip.target = target;
+            calibration.add(&clip, &restored).unwrap();
+        }
+        let found = calibration.solve().unwrap();
+        // Levels are rounded.
+        let numbers = |d: &DetailTransfer| {
+            let rings = d.edge.iter().flat_map(|r| [r.difference, r.plate]);
+            rings.chain([d.inside, d.outside]).collect::<Vec<_>>()
+        };
+        for (a, b) in numbers(&found).into_iter().zip(numbers(&known)) {
+            assert!((a - b).abs() < 0.02, "{found:?}");
+        }
+    }
+}
