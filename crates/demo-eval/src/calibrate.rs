@@ -13,13 +13,10 @@ const HEIGHT: u32 = 192;
 /// How much more a pixel counts in the shadow's region: a missing shadow is worse than an uneven wall.
 const SHADOW_WEIGHT: f64 = 4.0;
 
-/// Rings of the avatar's edge.
-const RINGS: usize = 3;
-
-/// Sums for the fits: inside the avatar, in each ring of its edge, and beside it.
+/// Sums for the fits: in each ring of the avatar's edge and beside it. Inside, the whole difference is taken: a fitted share
+/// gains nothing.
 pub(crate) struct Calibration {
-    inside: Sums,
-    edge: [Sums; RINGS],
+    edge: Vec<Sums>,
     outside: Sums,
 }
 
@@ -28,8 +25,6 @@ pub(crate) struct Calibration {
 struct Sums {
     matrix: Matrix2<f64>,
     vector: Vector2<f64>,
-    /// The squared error with the whole difference.
-    whole: f64,
 }
 
 impl Sums {
@@ -37,7 +32,6 @@ impl Sums {
         let x = Vector2::from(x.map(f64::from));
         self.matrix += x * x.transpose() * weight;
         self.vector += x * (weight * y);
-        self.whole += weight * (y - x[0]).powi(2);
     }
 
     fn join(&mut self, clip: &Self, weight: f64) {
@@ -54,30 +48,30 @@ impl Sums {
 }
 
 impl Calibration {
-    pub(crate) fn new() -> Self {
-        Self { inside: Sums::default(), edge: [Sums::default(); RINGS], outside: Sums::default() }
+    /// For so many rings.
+    pub(crate) fn new(rings: usize) -> Self {
+        Self { edge: vec![Sums::default(); rings], outside: Sums::default() }
     }
 
     /// Takes in a clip.
     pub(crate) fn add(&mut self, clip: &Clip, restored: &Restored) -> Result<()> {
         let regions = Regions::of(clip);
-        let mut of_clip = Self::new();
+        let mut of_clip = Self::new(self.edge.len());
+        let mut error = 0.0;
         // Detail transfer is linear in its numbers: this is what those of the difference would multiply.
         let ring = EdgeRing { difference: 1.0, plate: 0.0 };
-        let unit = DetailTransfer {
-            inside: 1.0,
-            edge: vec![ring; RINGS],
-            outside: 1.0,
-            sigma: SIGMA,
-            height: HEIGHT,
-        };
+        let edge = vec![ring; self.edge.len()];
+        let unit = DetailTransfer { edge, sigma: SIGMA, height: HEIGHT, ..DetailTransfer::default() };
         for (f, (frame, target)) in detail_frames(clip, restored).zip(&clip.target).enumerate() {
             let (places, difference) = (unit.places(&frame), unit.change(&frame)?);
             let levels = target.iter().zip(frame.condition.iter()).zip(frame.plate.iter());
             for (i, ((target, condition), plate)) in levels.enumerate() {
                 let y = f64::from(*target) - f64::from(*condition);
+                if places[i / 3] != Place::Beside {
+                    error += (y - f64::from(difference[i])).powi(2);
+                }
                 match places[i / 3] {
-                    Place::Inside => of_clip.inside.add([difference[i], 0.0], y, 1.0),
+                    Place::Inside => {}
                     Place::Edge(ring) => {
                         let to_plate = f32::from(*plate) - f32::from(*condition);
                         of_clip.edge[ring].add([difference[i], to_plate], y, 1.0);
@@ -91,9 +85,7 @@ impl Calibration {
         }
         // Decibels are averaged over clips: on the avatar a clip counts the less, the farther off it is. Beside it many are right
         // to the last bit, and every pixel counts the same.
-        let on_avatar = of_clip.edge.iter().fold(of_clip.inside.whole, |sum, ring| sum + ring.whole);
-        let weight = 1.0 / on_avatar.max(1.0);
-        self.inside.join(&of_clip.inside, weight);
+        let weight = 1.0 / f64::max(error, 1.0);
         for (all, clip) in self.edge.iter_mut().zip(&of_clip.edge) {
             all.join(clip, weight);
         }
@@ -103,16 +95,17 @@ impl Calibration {
 
     /// The fitted numbers.
     pub(crate) fn solve(&self) -> Result<DetailTransfer> {
+        // A ring that no pixel lies in is as the inside.
         let ring = |sums: &Sums| {
-            let [difference, plate] = sums.solve().context("the clips' avatars have no edge")?;
-            Ok(EdgeRing { difference, plate })
+            let [difference, plate] = sums.solve().unwrap_or([1.0, 0.0]);
+            EdgeRing { difference, plate }
         };
         Ok(DetailTransfer {
-            inside: self.inside.solve().context("the clips show no avatar")?[0],
-            edge: self.edge.iter().map(ring).collect::<Result<_>>()?,
+            edge: self.edge.iter().map(ring).collect(),
             outside: self.outside.solve().context("the clips show nothing but the avatar")?[0],
             sigma: SIGMA,
             height: HEIGHT,
+            ..DetailTransfer::default()
         })
     }
 }
@@ -127,13 +120,13 @@ mod tests {
     fn finds_the_numbers_that_a_target_was_made_with() {
         let ring = |difference, plate| EdgeRing { difference, plate };
         let known = DetailTransfer {
-            inside: 0.6,
+            inside: 1.0,
             edge: vec![ring(0.1, 0.8), ring(0.2, 0.6), ring(0.4, 0.3)],
             outside: 0.5,
             sigma: SIGMA,
             height: HEIGHT,
         };
-        let mut calibration = Calibration::new();
+        let mut calibration = Calibration::new(3);
         for light in [40_u32, 90, 150] {
             let picture = |f: &dyn Fn(u32, u32) -> u32| {
                 RgbImage::from_fn(48, 192, |x, y| Rgb([f(x, y) as u8, (f(x, y) / 2 + 20) as u8, 90]))

@@ -7,10 +7,14 @@ use std::process::Command;
 const SIZE: [usize; 2] = [48, 64];
 const FRAMES: usize = 4;
 
-/// A bright body that slides over a flat ground; the target is darker than the condition by `shade`.
-fn write_clip(folder: &Path, name: &str, shade: f32) {
+/// A bright body that slides over a flat ground; the target is darker than the condition by `shade`, and the condition's body
+/// is wider by `fringe` pixels on either side.
+fn write_clip(folder: &Path, name: &str, shade: f32, fringe: usize) {
     let [h, w] = SIZE;
-    let is_body = |f: usize, x: usize, y: usize| (10..40).contains(&y) && (20 + f..36 + f).contains(&x);
+    let is_within = |f: usize, x: usize, y: usize, fringe: usize| {
+        (10..40).contains(&y) && (20 + f - fringe..36 + f + fringe).contains(&x)
+    };
+    let is_body = |f: usize, x: usize, y: usize| is_within(f, x, y, 0);
     let rgb = |value: &dyn Fn(usize, usize, usize) -> [u8; 3], frames: usize| -> Vec<u8> {
         let at = (0..frames).flat_map(|f| (0..h * w).map(move |i| (f, i % w, i / w)));
         at.flat_map(|(f, x, y)| value(f, x, y)).collect()
@@ -21,7 +25,7 @@ fn write_clip(folder: &Path, name: &str, shade: f32) {
         ("reference", rgb(&|_, _, _| [255; 3], 1), vec![h, w, 3]),
         (
             "blend",
-            rgb(&|f, x, y| if is_body(f, x, y) { body } else { [90; 3] }, FRAMES),
+            rgb(&|f, x, y| if is_within(f, x, y, fringe) { body } else { [90; 3] }, FRAMES),
             vec![FRAMES, h, w, 3],
         ),
         (
@@ -57,7 +61,8 @@ fn weights() -> PathBuf {
 }
 
 fn run(folder: &Path, weights: &Path, calibrate: bool) -> std::process::Output {
-    let calibrate = calibrate.then(|| [PathBuf::from("--calibrate"), folder.join("train")]);
+    let calibrate =
+        calibrate.then(|| [PathBuf::from("--edge=3"), "--calibrate".into(), folder.join("train")]);
     Command::new(env!("CARGO_BIN_EXE_demo-eval"))
         .args(["--steps", "1", "--clips"])
         .arg(folder.join("val"))
@@ -76,8 +81,8 @@ fn run(folder: &Path, weights: &Path, calibrate: bool) -> std::process::Output {
 fn measures_baselines_and_result() {
     let folder = tempfile::tempdir().unwrap();
     for n in 0..2 {
-        write_clip(&folder.path().join("train"), &format!("clip_{n}"), 0.5);
-        write_clip(&folder.path().join("val"), &format!("clip_{n}"), 0.5);
+        write_clip(&folder.path().join("train"), &format!("clip_{n}"), 0.5, 0);
+        write_clip(&folder.path().join("val"), &format!("clip_{n}"), 0.5, 0);
     }
     let output = run(folder.path(), &weights(), false);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -99,7 +104,7 @@ fn measures_baselines_and_result() {
 fn detail_transfer_is_fitted_and_kept_beside_the_weights() {
     let folder = tempfile::tempdir().unwrap();
     for part in ["train", "val"] {
-        write_clip(&folder.path().join(part), "clip_0", 0.5);
+        write_clip(&folder.path().join(part), "clip_0", 0.9, 1);
     }
     let copy = folder.path().join("weights");
     std::fs::create_dir(&copy).unwrap();
@@ -112,7 +117,9 @@ fn detail_transfer_is_fitted_and_kept_beside_the_weights() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let detail: serde_json::Value =
         serde_json::from_slice(&std::fs::read(copy.join("detail.json")).unwrap()).unwrap();
-    assert_eq!(detail["edge"].as_array().unwrap().len(), 3, "{detail}");
+    // The fringe isn't in the target; frames so small have but the outermost ring.
+    assert!(detail["edge"][0]["plate"].as_f64().unwrap() > 0.8, "{detail}");
+    assert_eq!(detail["edge"][2]["plate"], 0.0, "{detail}");
     let table = std::fs::read(folder.path().join("out/table.json")).unwrap();
     let table: serde_json::Value = serde_json::from_slice(&table).unwrap();
     let person = |method: &str| table["methods"][method]["person"].as_f64().unwrap();
@@ -123,8 +130,8 @@ fn detail_transfer_is_fitted_and_kept_beside_the_weights() {
 #[test]
 fn a_cut_clip_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    write_clip(&folder.path().join("train"), "clip_0", 0.5);
-    write_clip(&folder.path().join("val"), "clip_0", 0.5);
+    write_clip(&folder.path().join("train"), "clip_0", 0.5, 0);
+    write_clip(&folder.path().join("val"), "clip_0", 0.5, 0);
     let path = folder.path().join("val/clip_0.bin");
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
