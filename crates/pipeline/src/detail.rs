@@ -21,8 +21,8 @@ const MOST_RINGS: usize = 32;
 /// - Inside the avatar: `condition + inside · difference`.
 /// - At the avatar's edge, where there is no body beneath, an avatar has a fringe that isn't in a real picture:
 ///   `condition + difference share · difference + plate share · (background − condition)`.
-/// - Beside the avatar: `condition + outside · smoothed difference`, where only what lies beside the avatar is smoothed: light and
-///   shadow change slowly there, the rest is noise.
+/// - Beside the avatar: `condition + outside · smoothed difference`, where only what lies beside the avatar is smoothed: light
+///   and shadow change slowly there, the rest is noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetailTransfer {
