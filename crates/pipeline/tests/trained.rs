@@ -1,13 +1,17 @@
 //! The demo's trained weights through the normal loaders, against what the trainer computed from the same weights.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use candle_core::{Device, Tensor};
+use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device, Tensor};
+use checkpoint::{Checkpoint, Model};
 use dit::condition::LEADING_FRAMES;
-use dit::{Conditions, Rounding};
+use dit::{Conditions, Rounding, Streamed, Streaming, WanModel};
+use nn::{Inputs, QuantizeOnLoad, WeightSource, Weights};
 use pipeline::models::ModelSet;
 use pipeline::{Job, Preset};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -50,6 +54,42 @@ fn autoencoder_computes_what_the_trainer_computed() {
     assert!(error(&decoded, &golden["decoded"]) < 2e-4, "{}", error(&decoded, &golden["decoded"]));
 }
 
+fn predict(model: &WanModel, golden: &HashMap<String, Tensor>) -> Tensor {
+    let conditions = Conditions {
+        context: &golden["context"],
+        clip_feature: Some(&golden["clip_feature"]),
+        y: Some(&golden["y"]),
+        add_condition: Some(&golden["tokens"]),
+    };
+    let timestep = f64::from(golden["timestep"].to_vec1::<f32>().unwrap()[0]);
+    model.forward(&golden["x"], timestep, &model.branch(&conditions).unwrap(), &mut ()).unwrap()
+}
+
+/// Trained weights in quantised blocks: what activations of 8 bits add to the blocks' own error.
+#[test]
+fn activations_of_8_bits_cost_little_beside_quantised_weights() {
+    let golden = golden();
+    let config: dit::Config = serde_json::from_value(models().dit_config().clone()).unwrap();
+    let file = root().join("assets/demo/weights/dit.safetensors");
+    let source = Arc::new(Checkpoint::open_model(Model::Dit, &[file]).unwrap());
+    let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+    let relative = |a: &Tensor, b: &Tensor| norm(&(a - b).unwrap()) / norm(b);
+    for (dtype, most) in [(GgmlDType::Q8_0, 0.005), (GgmlDType::Q4K, 0.005)] {
+        let predict = |inputs| {
+            let blocks: Arc<dyn WeightSource> = Arc::new(QuantizeOnLoad::new(source.clone(), dtype));
+            let blocks = Weights::new(blocks, DType::F32, &Device::Cpu).with_inputs(inputs).pp("blocks");
+            let blocks = Streamed::new(&config, &blocks, Streaming { in_flight: 1, keep: config.num_layers });
+            let ends = Weights::new(source.clone(), DType::F32, &Device::Cpu);
+            predict(&WanModel::with_blocks(&config, &ends, Box::new(blocks.unwrap())).unwrap(), &golden)
+        };
+        let (float, int8, exact) = (predict(Inputs::Float), predict(Inputs::Int8), &golden["velocity"]);
+        let (weights, added, both) =
+            (relative(&float, exact), relative(&int8, &float), relative(&int8, exact));
+        println!("{dtype:?}: weights {weights:.2e}, activations {added:.2e}, both {both:.2e}");
+        assert!(added > 0.0 && added < most, "{dtype:?}: {added}");
+    }
+}
+
 #[test]
 fn transformer_computes_what_the_trainer_computed() {
     let (golden, models) = (golden(), models());
@@ -65,15 +105,6 @@ fn transformer_computes_what_the_trainer_computed() {
     let tokens = models.embedders().unwrap().tokens(frames, frames, Rounding::None).unwrap();
     assert!(error(&tokens, &golden["tokens"]) < 1e-4, "{}", error(&tokens, &golden["tokens"]));
     let model = models.transformer().unwrap();
-    let branch = model
-        .branch(&Conditions {
-            context: &golden["context"],
-            clip_feature: Some(&golden["clip_feature"]),
-            y: Some(&golden["y"]),
-            add_condition: Some(&golden["tokens"]),
-        })
-        .unwrap();
-    let timestep = f64::from(golden["timestep"].to_vec1::<f32>().unwrap()[0]);
-    let velocity = model.forward(&golden["x"], timestep, &branch, &mut ()).unwrap();
+    let velocity = predict(&model, &golden);
     assert!(error(&velocity, &golden["velocity"]) < 1e-3, "{}", error(&velocity, &golden["velocity"]));
 }
