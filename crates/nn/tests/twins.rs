@@ -196,7 +196,7 @@ fn inputs_of_8_bits_are_close_or_refused() {
         let source = QuantizeOnLoad::new(Arc::new(RandomWeights { seed: 3 }), dtype);
         Weights::new(Arc::new(source), DType::F32, &Device::Cpu)
     };
-    for dtype in [GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K] {
+    for dtype in [GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4K, GgmlDType::Q5K] {
         let weights = weights(dtype);
         let float = Linear::load(&weights, 512, 37).unwrap();
         let int8 = Linear::load(&weights.with_inputs(Inputs::Int8).pp("a"), 512, 37);

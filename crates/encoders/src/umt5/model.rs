@@ -143,7 +143,7 @@ impl TextEncoder {
         let rows = self.token_embedding.index_select(&index, 0)?.to_dtype(DType::F32)?;
         let mut x = rows.reshape((1, ids.len(), self.dim))?;
         let shared = match &self.pos_embedding {
-            Some(position) => Some(position.bias(ids.len(), valid)?),
+            Some(position) => Some(without_padding(position.position(ids.len())?, valid)?),
             None => None,
         };
         for (i, block) in self.blocks.iter().enumerate() {
@@ -202,8 +202,9 @@ impl Block {
     ) -> Result<Tensor> {
         let bias = match (&self.pos_embedding, shared) {
             (Some(own), _) => {
-                trace("pos_bias", &own.position(x.dim(1)?)?.unsqueeze(0)?);
-                Some(own.bias(x.dim(1)?, valid)?)
+                let position = own.position(x.dim(1)?)?;
+                trace("pos_bias", &position.unsqueeze(0)?);
+                Some(without_padding(position, valid)?)
             }
             (None, shared) => shared.cloned(),
         };
@@ -241,26 +242,28 @@ impl RelativePosition {
 
     /// The bias `[N, L, L]`, without a mask.
     fn position(&self, len: usize) -> Result<Tensor> {
-        let buckets: Vec<u32> = (0..len)
-            .flat_map(|query| (0..len).map(move |key| (query, key)))
-            .map(|(query, key)| bucket(key as i64 - query as i64, self.n_buckets) as u32)
-            .collect();
-        let index = Tensor::from_vec(buckets, len * len, self.embedding.device())?;
-        let rows = self.embedding.index_select(&index, 0)?; // [L·L, N]
-        Ok(rows.t()?.contiguous()?.reshape(((), len, len))?) // [N, L, L]
-    }
-
-    /// The bias with the columns of padding at the lowest finite value.
-    fn bias(&self, len: usize, valid: usize) -> Result<Tensor> {
-        let bias = self.position(len)?;
-        if valid >= len {
-            return Ok(bias);
+        let table = self.embedding.to_device(&Device::Cpu)?.to_vec2::<f32>()?; // [buckets, N]
+        let heads = self.embedding.dim(1)?;
+        // The bias depends on the distance alone: a head's rows are windows of one line over all distances.
+        let reach = len as i64 - 1;
+        let buckets: Vec<usize> = (-reach..=reach).map(|distance| bucket(distance, self.n_buckets)).collect();
+        let mut bias = Vec::with_capacity(heads * len * len);
+        for head in 0..heads {
+            let line: Vec<f32> = buckets.iter().map(|&bucket| table[bucket][head]).collect();
+            (0..len).for_each(|query| bias.extend_from_slice(&line[len - 1 - query..][..len]));
         }
-        let heads = bias.dim(0)?;
-        let masked =
-            Tensor::full(f32::MIN, (heads, len, len - valid), &Device::Cpu)?.to_device(bias.device())?;
-        Ok(Tensor::cat(&[&bias.narrow(2, 0, valid)?, &masked], 2)?)
+        Ok(Tensor::from_vec(bias, (heads, len, len), self.embedding.device())?)
     }
+}
+
+/// The bias `[N, L, L]` with the columns of padding, those after `valid`, at the lowest finite value.
+fn without_padding(bias: Tensor, valid: usize) -> Result<Tensor> {
+    let (heads, len, _) = bias.dims3()?;
+    if valid >= len {
+        return Ok(bias);
+    }
+    let masked = Tensor::full(f32::MIN, (heads, len, len - valid), bias.device())?;
+    Ok(Tensor::cat(&[&bias.narrow(2, 0, valid)?, &masked], 2)?)
 }
 
 /// The distance beyond which all keys share a bucket.

@@ -105,7 +105,8 @@ impl<'a> Linear<'a> {
     /// [`Precision::Int8`] rounds activations, a row's 32 neighbours at a time, to 255 values spread evenly up to the largest
     /// magnitude among them; products by quantised weights then are integers, exact, and every [`crate::Level`] gives the
     /// same bytes. A row that holds a NaN or an infinity becomes NaN. Products of up to 4 rows, whose time goes into reading
-    /// the weight, and those by weights that aren't quantised stay at the weight's own precision.
+    /// the weight, those by Q6_K, which would be no faster, and those by weights that aren't quantised stay at the weight's
+    /// own precision.
     ///
     /// ```
     /// use kernels::{Linear, Precision, QuantKind, Weight};

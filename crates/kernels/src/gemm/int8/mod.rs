@@ -42,7 +42,7 @@ pub(crate) trait Layout: Copy + Send + Sync + 'static {
     const NARROW: usize;
 }
 
-/// Pairs of 16 bits: Q8_0; Q6_K times its scales of 16 steps, at most 32 · 128.
+/// Pairs of 16 bits: Q8_0.
 #[derive(Clone, Copy)]
 pub(crate) struct Signed;
 

@@ -23,13 +23,6 @@ pub(super) fn blocks(
                 scales(at, half(b, 0), 0.0);
             }
         }
-        QuantKind::Q6K => {
-            let row: &mut [i16] = bytemuck::cast_slice_mut(row);
-            for ((at, b), out) in blocks.zip(row.chunks_exact_mut(256)) {
-                q6_k(b, out);
-                (0..groups).for_each(|group| scales(at * groups + group, half(b, 208), 0.0));
-            }
-        }
         QuantKind::Q4_0 => {
             let row: &mut [u8] = bytemuck::cast_slice_mut(row);
             for ((at, b), out) in blocks.zip(row.chunks_exact_mut(32)) {
@@ -56,6 +49,7 @@ pub(super) fn blocks(
                 scales_and_minima(b, |group, scale, min| scales(at * groups + group, scale, min));
             }
         }
+        QuantKind::Q6K => unreachable!("Q6_K is multiplied as floats"),
     }
 }
 
@@ -104,30 +98,6 @@ fn fifth_bits(bits: &[u8], out: &mut [u8]) {
     group::<5>(bits, out);
     group::<6>(bits, out);
     group::<7>(bits, out);
-}
-
-/// 6 bits less 32, times the scale of their 16.
-#[inline(always)]
-fn q6_k(b: &[u8], out: &mut [i16]) {
-    #[inline(always)]
-    fn group<const LOW: u32, const HIGH: u32>(low: &[u8], high: &[u8], scales: &[u8], out: &mut [i16]) {
-        for (half, out) in out[..GROUP].chunks_exact_mut(16).enumerate() {
-            let scale = i16::from(scales[half].cast_signed());
-            let (low, high) = (&low[half * 16..half * 16 + 16], &high[half * 16..half * 16 + 16]);
-            for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-                let q = low >> LOW & 15 | (high >> HIGH & 3) << 4;
-                *out = scale * (i16::from(q) - 32);
-            }
-        }
-    }
-    for (part, out) in out.chunks_exact_mut(128).enumerate() {
-        let (low, high) = (&b[part * 64..part * 64 + 64], &b[128 + part * 32..128 + part * 32 + 32]);
-        let scales = &b[192 + part * 8..192 + part * 8 + 8];
-        group::<0, 0>(low, high, scales, out);
-        group::<0, 2>(&low[32..], high, &scales[2..], &mut out[32..]);
-        group::<4, 4>(low, high, &scales[4..], &mut out[64..]);
-        group::<4, 6>(&low[32..], high, &scales[6..], &mut out[96..]);
-    }
 }
 
 #[cfg(test)]
