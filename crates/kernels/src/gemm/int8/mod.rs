@@ -16,14 +16,12 @@
 mod quantize;
 mod unpack;
 
-use std::marker::PhantomData;
-
-use self::quantize::PackStrip;
+use self::quantize::pack_strip;
 use super::Mat;
 use super::product::Product;
 use super::source::Source;
 use crate::scratch::Scratch;
-use crate::simd::{Kernel, PANEL, Simd, Tile};
+use crate::simd::{PANEL, Simd, Tile};
 
 /// Steps of K that share an activation's scale.
 pub(crate) const GROUP: usize = 32;
@@ -125,7 +123,7 @@ impl<L: Layout> Product for Int8<L> {
     #[inline(always)]
     fn pack_a<S: Simd>(
         self,
-        s: S,
+        _: S,
         a: &Mat<'_>,
         row0: usize,
         mr: usize,
@@ -133,7 +131,7 @@ impl<L: Layout> Product for Int8<L> {
         kc: usize,
         dst: &mut [u32],
     ) {
-        PackStrip { layout: PhantomData::<L>, a, row0, mr, k0, kc, dst }.run(s);
+        pack_strip::<L>(a, row0, mr, k0, kc, dst);
     }
 
     #[inline(always)]

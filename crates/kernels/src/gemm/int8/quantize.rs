@@ -1,21 +1,7 @@
 //! Activations rounded to 8 bits and packed into strips.
 
-use std::marker::PhantomData;
-
 use super::super::Mat;
 use super::{GROUP, Layout};
-use crate::simd::{Kernel, Simd};
-
-/// Packs rows `row0..row0 + mr`, steps `k0..k0 + kc`; rows beyond the last are 0.
-pub(super) struct PackStrip<'a, L> {
-    pub(super) layout: PhantomData<L>,
-    pub(super) a: &'a Mat<'a>,
-    pub(super) row0: usize,
-    pub(super) mr: usize,
-    pub(super) k0: usize,
-    pub(super) kc: usize,
-    pub(super) dst: &'a mut [u32],
-}
 
 /// 32 activations: `x ≈ scale · values`.
 struct Group {
@@ -52,34 +38,37 @@ impl Group {
     }
 }
 
-impl<L: Layout> Kernel for PackStrip<'_, L> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Self { layout: _, a, row0, mr, k0, kc, dst } = self;
-        for i in 0..mr {
-            let row = (row0 + i < a.rows).then(|| &a.data[(row0 + i) * a.row_stride + k0 * a.col_stride..]);
-            for (g, dst) in dst.chunks_exact_mut(L::GROUP_WORDS * mr).take(kc / GROUP).enumerate() {
-                let group = match row {
-                    Some(row) if a.col_stride == 1 => Group::new(&row[g * GROUP..].as_chunks().0[0]),
-                    Some(row) => Group::new(&std::array::from_fn(|p| row[(g * GROUP + p) * a.col_stride])),
-                    None => Group { values: [0; GROUP], scale: 0.0, sum: 0 },
-                };
-                let words = dst[i..].iter_mut().step_by(mr);
-                if L::FACTORS == 4 {
-                    let fours = group.values.as_chunks::<4>().0.iter();
-                    words.zip(fours).for_each(|(dst, x)| *dst = u32::from_ne_bytes(x.map(i8::cast_unsigned)));
-                } else {
-                    let pairs = group.values.as_chunks::<2>().0.iter();
-                    words.zip(pairs).for_each(|(dst, x)| {
-                        *dst = bytemuck::cast(x.map(i16::from));
-                    });
-                }
-                dst[L::WORDS * mr + i] = group.scale.to_bits();
-                if L::MINIMA {
-                    dst[(L::WORDS + 1) * mr + i] = (group.sum as f32 * group.scale).to_bits();
-                }
+/// Packs rows `row0..row0 + mr`, steps `k0..k0 + kc`; rows beyond the last are 0.
+#[inline(always)]
+pub(super) fn pack_strip<L: Layout>(
+    a: &Mat<'_>,
+    row0: usize,
+    mr: usize,
+    k0: usize,
+    kc: usize,
+    dst: &mut [u32],
+) {
+    for i in 0..mr {
+        let row = (row0 + i < a.rows).then(|| &a.data[(row0 + i) * a.row_stride + k0 * a.col_stride..]);
+        for (g, dst) in dst.chunks_exact_mut(L::GROUP_WORDS * mr).take(kc / GROUP).enumerate() {
+            let group = match row {
+                Some(row) if a.col_stride == 1 => Group::new(&row[g * GROUP..].as_chunks().0[0]),
+                Some(row) => Group::new(&std::array::from_fn(|p| row[(g * GROUP + p) * a.col_stride])),
+                None => Group { values: [0; GROUP], scale: 0.0, sum: 0 },
+            };
+            let words = dst[i..].iter_mut().step_by(mr);
+            if L::FACTORS == 4 {
+                let fours = group.values.as_chunks::<4>().0.iter();
+                words.zip(fours).for_each(|(dst, x)| *dst = u32::from_ne_bytes(x.map(i8::cast_unsigned)));
+            } else {
+                let pairs = group.values.as_chunks::<2>().0.iter();
+                words.zip(pairs).for_each(|(dst, x)| {
+                    *dst = bytemuck::cast(x.map(i16::from));
+                });
+            }
+            dst[L::WORDS * mr + i] = group.scale.to_bits();
+            if L::MINIMA {
+                dst[(L::WORDS + 1) * mr + i] = (group.sum as f32 * group.scale).to_bits();
             }
         }
     }
