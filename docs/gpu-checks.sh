@@ -9,9 +9,9 @@ logs=${2:-target/gpu-checks}
 feature=${device%%:*}
 mkdir -p "$logs"
 if [ -z "${BIN:-}" ]; then
-  cargo build --release -p cli -p parity --features "cli/$feature,parity/$feature" &&
-    cargo build --release -p nn --features "$feature" --example on_device &&
-    cargo build --release -p pipeline --features "$feature" --example gpu_figures || exit 1
+  cargo build --release -p anicrafter -p parity --features "cli/$feature,parity/$feature" &&
+    cargo build --release -p anicrafter-nn --features "$feature" --example on_device &&
+    cargo build --release -p anicrafter-pipeline --features "$feature" --example gpu_figures || exit 1
   BIN=target/release
 fi
 program() { if [ -x "$BIN/$1" ]; then echo "$BIN/$1"; else echo "$BIN/examples/$1"; fi; }

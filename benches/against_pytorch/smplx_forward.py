@@ -2,7 +2,7 @@
 
     pip install torch numpy smplx==0.1.28
     python smplx_forward.py MODEL.npz          # writes a random model of the official size there first, if it is missing
-    cargo run --release -p smplx --example forward_speed -- MODEL.npz
+    cargo run --release -p anicrafter-smplx --example forward_speed -- MODEL.npz
 
 Prints the median time of one frame and of 81, and the peak memory over what importing the packages takes.
 """

@@ -20,17 +20,17 @@ pub(crate) struct Args {
 }
 
 /// Features that build on any machine, beyond the default ones. `cuda` and `metal` need a toolkit.
-const FEATURES: &str = "avatar-render/gpu,cli/gpu";
+const FEATURES: &str = "anicrafter-avatar-render/gpu,anicrafter/gpu";
 
 /// Crates that people take alone, and the features of the parity program: each is checked without what the rest of the
 /// workspace would switch on in its dependencies.
 const ALONE: &[&[&str]] = &[
-    &["-p", "tensorfile"],
-    &["-p", "smplx"],
-    &["-p", "bg-mask"],
-    &["-p", "media"],
-    &["-p", "kernels"],
-    &["-p", "avatar-render"],
+    &["-p", "anicrafter-tensorfile"],
+    &["-p", "anicrafter-smplx"],
+    &["-p", "anicrafter-bg-mask"],
+    &["-p", "anicrafter-media"],
+    &["-p", "anicrafter-kernels"],
+    &["-p", "anicrafter-avatar-render"],
     &["-p", "parity", "--no-default-features"],
     &["-p", "parity", "--no-default-features", "--features", "body"],
     &["-p", "parity", "--no-default-features", "--features", "render"],
@@ -78,7 +78,7 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
     steps.push((
         "twins",
         Box::new(|| {
-            let twin = ["-p", "avatar-render", "--features", "gpu", "--test", "twin"];
+            let twin = ["-p", "anicrafter-avatar-render", "--features", "gpu", "--test", "twin"];
             shell::run(command("test").args(twin))
         }),
     ));
@@ -88,9 +88,9 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
         Box::new(|| {
             let mut test = command("test");
             for check in ["debug-assertions", "overflow-checks"] {
-                test.arg("--config").arg(format!("profile.dev.package.kernels.{check}=true"));
+                test.arg("--config").arg(format!("profile.dev.package.anicrafter-kernels.{check}=true"));
             }
-            shell::run(test.args(["-p", "kernels"]))
+            shell::run(test.args(["-p", "anicrafter-kernels"]))
         }),
     ));
     // Where QEMU isn't installed the step says that it was skipped.

@@ -5,16 +5,19 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every crate of the workspace with the crates of the workspace that it may build on.
+/// Published packages are named after their folder with this in front: the short names belong to others in the registry.
+const PREFIX: &str = "anicrafter-";
+
+/// Every crate of the workspace, by its short name, with the crates of the workspace that it may build on.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("anicrafter-assets", &[]),
-    ("anicrafter-person-models", &[]),
+    ("assets", &[]),
+    ("person-models", &[]),
     ("tensorfile", &[]),
     ("kernels", &[]),
     ("bg-mask", &[]),
     ("media", &[]),
     ("smplx", &["tensorfile"]),
-    ("mocap", &["anicrafter-person-models", "smplx", "tflite"]),
+    ("mocap", &["person-models", "smplx", "tflite"]),
     ("avatar-render", &["smplx", "tensorfile"]),
     ("avatar-bake", &["avatar-render", "smplx"]),
     ("sampler", &[]),
@@ -27,7 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
-            "anicrafter-assets",
+            "assets",
             "avatar-render",
             "bg-mask",
             "checkpoint",
@@ -41,7 +44,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vae",
         ],
     ),
-    ("cli", &["avatar-bake", "avatar-render", "bg-mask", "checkpoint", "dit", "media", "pipeline", "smplx"]),
+    (
+        "anicrafter",
+        &["avatar-bake", "avatar-render", "bg-mask", "checkpoint", "dit", "media", "pipeline", "smplx"],
+    ),
 ];
 
 /// Crates that nothing may depend on (outside of tests): tools and tests of the workspace itself.
@@ -73,7 +79,8 @@ pub(crate) fn unpublished() -> Result<Vec<String>> {
     let metadata = read_metadata()?;
     let members = members(&metadata)?;
     let kept_here = |package: &Value| package["publish"].as_array().is_some_and(Vec::is_empty);
-    Ok(members.values().filter(|(_, p)| kept_here(p)).map(|(name, _)| (*name).to_owned()).collect())
+    let name = |package: &Value| package["name"].as_str().map(str::to_owned);
+    Ok(members.values().map(|(_, p)| *p).filter(|p| kept_here(p)).filter_map(name).collect())
 }
 
 pub(crate) fn check() -> Result<()> {
@@ -86,7 +93,11 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The workspace's packages: id → (name, metadata).
+fn short(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
+}
+
+/// The workspace's packages: id → (short name, metadata).
 fn members(metadata: &Value) -> Result<BTreeMap<&str, (&str, &Value)>> {
     let ids: BTreeSet<&str> = metadata["workspace_members"]
         .as_array()
@@ -97,7 +108,7 @@ fn members(metadata: &Value) -> Result<BTreeMap<&str, (&str, &Value)>> {
     let packages = metadata["packages"].as_array().context("packages")?;
     Ok(packages
         .iter()
-        .filter_map(|p| Some((p["id"].as_str()?, (p["name"].as_str()?, p))))
+        .filter_map(|p| Some((p["id"].as_str()?, (short(p["name"].as_str()?), p))))
         .filter(|(id, _)| ids.contains(id))
         .collect())
 }
@@ -115,7 +126,7 @@ fn edges(metadata: &Value) -> Result<Vec<String>> {
             continue;
         };
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
-            let to = dependency["name"].as_str().unwrap_or_default();
+            let to = short(dependency["name"].as_str().unwrap_or_default());
             let for_tests = dependency["kind"] == "dev";
             if names.contains(to) && !for_tests && !allowed.contains(&to) {
                 wrong.push(format!("{name} → {to}"));
@@ -130,11 +141,12 @@ fn heavy(metadata: &Value) -> Result<Vec<String>> {
     let members = members(metadata)?;
     let mut wrong = Vec::new();
     for (light, forbidden) in FORBIDDEN {
-        if !members.values().any(|(name, _)| name == light) {
+        let Some((_, package)) = members.values().find(|(name, _)| name == light) else {
             continue;
-        }
+        };
+        let package = package["name"].as_str().context("a package's name")?;
         let output = command("tree")
-            .args(["-p", light, "-e", "normal,build", "--prefix", "none", "--format", "{p}", "--locked"])
+            .args(["-p", package, "-e", "normal,build", "--prefix", "none", "--format", "{p}", "--locked"])
             .output()
             .context("cargo tree")?;
         ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));

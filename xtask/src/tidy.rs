@@ -16,15 +16,7 @@ const NO_IO: &[&str] = &[
 ];
 
 /// The programs and tests: everything else is a library.
-const PROGRAMS: &[&str] = &[
-    "crates/cli/",
-    "xtask/",
-    "benches/",
-    "crates/parity/",
-    "crates/body-builder/",
-    "crates/demo-builder/",
-    "fuzz/",
-];
+const PROGRAMS: &[&str] = &["crates/cli/", "xtask/", "benches/", "tools/", "fuzz/"];
 
 /// Where `unsafe` may be opened: kernels, and the one memory map.
 const UNSAFE_HOMES: &[&str] = &[

@@ -1,6 +1,6 @@
 //! Bakes an avatar from a rendered picture of another one and compares both from other sides:
 //!
-//! `cargo run -p avatar-bake --example novel_views -- [AVATAR] [--size 512] [--out FOLDER]`
+//! `cargo run -p anicrafter-avatar-bake --example novel_views -- [AVATAR] [--size 512] [--out FOLDER]`
 //!
 //! Without a file the demo's avatar is the truth. Prints the PSNR in the person's region (where either of the two is) for
 //! several views and for a pose that the picture doesn't show, for the whole method and for less of it; with a folder the
@@ -10,7 +10,7 @@
 #[path = "support/truth.rs"]
 mod truth;
 
-use avatar_bake::{Baked, Baker, Options, Photo};
+use anicrafter_avatar_bake::{Baked, Baker, Options, Photo};
 use image::RgbImage;
 use std::path::PathBuf;
 use std::time::Instant;

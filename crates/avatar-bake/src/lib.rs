@@ -33,7 +33,7 @@
 //! # Example
 //!
 //! ```
-//! use avatar_bake::{Baker, Options, Photo};
+//! use anicrafter_avatar_bake::{Baker, Options, Photo};
 //! use image::{GrayImage, Luma, Rgb, RgbImage};
 //! use smplx::{BodyModel, BodyPose, Camera, MotionFrame};
 //!

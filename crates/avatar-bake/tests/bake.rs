@@ -4,7 +4,7 @@
 #[path = "../examples/support/truth.rs"]
 mod truth;
 
-use avatar_bake::{Baked, Baker, Error, Options, Photo};
+use anicrafter_avatar_bake::{Baked, Baker, Error, Options, Photo};
 use image::{GrayImage, Luma, RgbImage};
 use smplx::{BodyModel, MotionFrame};
 use std::path::Path;
@@ -164,7 +164,7 @@ fn a_pose_is_found_from_the_mask_alone() {
     let truth = truth();
     let shown = turned(0.0, ROWS);
     let (_, mask) = truth.picture(&shown).unwrap();
-    let fitted = avatar_bake::fit_pose(model(), &mask, shown.camera, None).unwrap();
+    let fitted = anicrafter_avatar_bake::fit_pose(model(), &mask, shown.camera, None).unwrap();
     // The clothes make the mask wider than any body.
     assert!(fitted.iou > 0.8, "{}", fitted.iou);
     let place = fitted.frame.translation;
@@ -179,7 +179,7 @@ fn a_pose_is_found_from_the_mask_alone() {
         assert!((a[0] - b[0]).hypot(a[1] - b[1]) < 0.06 * ROWS as f32, "{a:?} {b:?}");
     }
     assert!(matches!(
-        avatar_bake::fit_pose(model(), &GrayImage::new(8, 8), None, None),
+        anicrafter_avatar_bake::fit_pose(model(), &GrayImage::new(8, 8), None, None),
         Err(Error::EmptyMask)
     ));
 }

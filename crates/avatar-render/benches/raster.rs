@@ -1,7 +1,7 @@
 //! One frame of a synthetic avatar the size of a real one: 40,000 Gaussians 2.5 m away, 1360×768, focal 1178 px. Guards
 //! the rasterizers against slowing down; with `--features gpu` the wgpu ones too.
 
-use avatar_render::{
+use anicrafter_avatar_render::{
     CpuIsa, Frame, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer, synthetic,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -34,11 +34,13 @@ fn raster(c: &mut Criterion) {
 #[expect(clippy::print_stderr, reason = "says on what it ran, or why it didn't")]
 fn wgpu(
     c: &mut Criterion,
-    gaussians: &avatar_render::Gaussians,
+    gaussians: &anicrafter_avatar_render::Gaussians,
     mesh: &Mesh<'_>,
-    camera: &avatar_render::Camera,
+    camera: &anicrafter_avatar_render::Camera,
 ) {
-    let mut renderer = match avatar_render::Renderer::new(avatar_render::RendererChoice::SoftwareGpu) {
+    let mut renderer = match anicrafter_avatar_render::Renderer::new(
+        anicrafter_avatar_render::RendererChoice::SoftwareGpu,
+    ) {
         Ok(renderer) => renderer,
         Err(error) => {
             eprintln!("no wgpu benches: {error}");

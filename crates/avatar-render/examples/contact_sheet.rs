@@ -3,7 +3,7 @@
 //! Top: colour, alpha and depth of the splats. Bottom: shaded mesh, normals and depth of the mesh.
 #![expect(clippy::print_stdout, reason = "a command-line program")]
 
-use avatar_render::{
+use anicrafter_avatar_render::{
     Frame, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer, synthetic,
 };
 use image::{Rgb, RgbImage, imageops};

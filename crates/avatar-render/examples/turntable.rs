@@ -3,7 +3,7 @@
 //! Without a file a made-up figure is shown. Files of LHM and of most trainers have y up: pass `--y-up`.
 #![expect(clippy::print_stdout, reason = "a command-line program")]
 
-use avatar_render::{Avatar, Camera, Frame, Gaussians, SplatOptions, SplatRenderer, synthetic};
+use anicrafter_avatar_render::{Avatar, Camera, Frame, Gaussians, SplatOptions, SplatRenderer, synthetic};
 use std::path::{Path, PathBuf};
 
 const VIEWS: usize = 12;
@@ -45,7 +45,7 @@ fn bounds(g: &Gaussians) -> ([f32; 3], f32) {
 }
 
 /// A camera that looks at `center` from `distance`; `up` is -1 where y points up.
-fn orbit(center: [f32; 3], distance: f32, angle: f32, up: f32) -> avatar_render::Result<Camera> {
+fn orbit(center: [f32; 3], distance: f32, angle: f32, up: f32) -> anicrafter_avatar_render::Result<Camera> {
     let (s, c) = angle.sin_cos();
     let turn = [[c, 0.0, s], [0.0, up, 0.0], [-s * up, 0.0, c * up]];
     let view = std::array::from_fn(|r| {

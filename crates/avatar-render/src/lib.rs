@@ -11,7 +11,7 @@
 //! row-major. Dimension letters: G Gaussians, V vertices, H and W the picture.
 //!
 //! ```
-//! use avatar_render::{Colors, Frame, Gaussians, SplatOptions, SplatRenderer, synthetic};
+//! use anicrafter_avatar_render::{Colors, Frame, Gaussians, SplatOptions, SplatRenderer, synthetic};
 //!
 //! // One red ball of 5 cm, two metres in front of the camera.
 //! let ball = Gaussians {
@@ -27,7 +27,7 @@
 //! let middle = 32 * 65 + 32;
 //! assert!((frame.alpha()[middle] - 0.9).abs() < 1e-4);
 //! assert!((frame.mean_depth()[middle] - 2.0).abs() < 1e-4);
-//! # Ok::<(), avatar_render::Error>(())
+//! # Ok::<(), anicrafter_avatar_render::Error>(())
 //! ```
 
 pub mod avatar;

@@ -1,7 +1,7 @@
 //! Avatar files: round trips, and files that are damaged or lie.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use avatar_render::{Avatar, Colors, Error, Gaussians, LhmBody, sh, synthetic};
+use anicrafter_avatar_render::{Avatar, Colors, Error, Gaussians, LhmBody, sh, synthetic};
 use proptest::prelude::*;
 
 fn plain(degree: u8) -> Avatar {

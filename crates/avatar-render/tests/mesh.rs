@@ -1,8 +1,8 @@
 //! The mesh renderer against geometry that can be worked out by hand.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use avatar_render::synthetic;
-use avatar_render::{Camera, Mesh, MeshFrame, MeshOptions, MeshRenderer};
+use anicrafter_avatar_render::synthetic;
+use anicrafter_avatar_render::{Camera, Mesh, MeshFrame, MeshOptions, MeshRenderer};
 
 fn render(vertices: &[[f32; 3]], faces: &[[u32; 3]], camera: &Camera, options: &MeshOptions) -> MeshFrame {
     let mut frame = MeshFrame::new();

@@ -1,8 +1,10 @@
 //! The fast path against the plain statement of the same semantics, on random and on awkward scenes.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use avatar_render::synthetic::{self, Random};
-use avatar_render::{Camera, Colors, CpuIsa, Frame, Gaussians, SplatOptions, SplatRenderer, splat};
+use anicrafter_avatar_render::synthetic::{self, Random};
+use anicrafter_avatar_render::{
+    Camera, Colors, CpuIsa, Frame, Gaussians, SplatOptions, SplatRenderer, splat,
+};
 
 /// Away from decisions that rounding may flip: a few roundings of sums of up to a hundred terms.
 const INSIDE: f32 = 2e-4;

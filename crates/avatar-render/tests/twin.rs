@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 #![cfg(feature = "gpu")]
 
-use avatar_render::{
+use anicrafter_avatar_render::{
     Frame, Mesh, MeshFrame, MeshOptions, MeshRenderer, Renderer, RendererChoice, SplatOptions, SplatRenderer,
     gpu, synthetic,
 };

@@ -1,7 +1,7 @@
 //! Guards the time that one frame spends between the renderer and the encoder, at the size of the real scene.
 
-use bg_mask::resample::Filter;
-use bg_mask::{
+use anicrafter_bg_mask::resample::Filter;
+use anicrafter_bg_mask::{
     Layout, LockOptions, Render, composite_layers, grow, lock_background, over, person_mask, reference_blend,
     resize,
 };

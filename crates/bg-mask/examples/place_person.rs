@@ -1,10 +1,10 @@
 //! Puts two stand-in people (ellipsoids) on a plate, with contact shadows and a railing in front, and locks the
 //! background of a "generated" version of it. Writes the pictures as PNG files into the folder given.
 //!
-//! `cargo run -p bg-mask --example place_person -- OUT_DIR`
+//! `cargo run -p anicrafter-bg-mask --example place_person -- OUT_DIR`
 #![expect(clippy::print_stdout, reason = "a command-line example")]
 
-use bg_mask::{
+use anicrafter_bg_mask::{
     ContactShadow, Layout, LightMatch, LightOptions, LockOptions, Occluder, Render, alpha_mask, apply_gains,
     cast_contact_shadow, composite_layers, contacts_of, lock_background, lock_mask, union,
 };
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let mut near = figure((250.0, 190.0), (46.0, 130.0), [0.8, 0.75, 0.7], 2.0);
     let mut far = figure((330.0, 180.0), (38.0, 105.0), [0.35, 0.5, 0.8], 3.0);
-    let person = |f: &Figure| -> bg_mask::Result<GrayImage> {
+    let person = |f: &Figure| -> anicrafter_bg_mask::Result<GrayImage> {
         Ok(alpha_mask(&Render::new(SIZE, &f.color, Layout::Interleaved, &f.alpha)?))
     };
     let (near_mask, far_mask) = (person(&near)?, person(&far)?);

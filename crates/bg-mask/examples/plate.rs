@@ -1,9 +1,9 @@
 //! Takes what masks show out of numbered pictures.
 //!
-//! `cargo run -p bg-mask --example plate -- frames/ masks/ out/ [THRESHOLD [GROW]]`
+//! `cargo run -p anicrafter-bg-mask --example plate -- frames/ masks/ out/ [THRESHOLD [GROW]]`
 #![expect(clippy::print_stdout, reason = "an example")]
 
-use bg_mask::{PlateBuilder, PlateOptions, dilate};
+use anicrafter_bg_mask::{PlateBuilder, PlateOptions, dilate};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

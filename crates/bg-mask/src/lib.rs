@@ -15,7 +15,7 @@
 //!   as Pillow does, byte for byte.
 //!
 //! ```
-//! use bg_mask::{Layout, Render, over};
+//! use anicrafter_bg_mask::{Layout, Render, over};
 //! use image::{Rgb, RgbImage};
 //!
 //! // A red pixel of half coverage (colour is premultiplied) beside an empty one, over a white plate.
@@ -23,7 +23,7 @@
 //! let render = Render::new((2, 1), &color, Layout::Interleaved, &[0.5, 0.0])?;
 //! let out = over(&render, &RgbImage::from_pixel(2, 1, Rgb([255; 3])))?;
 //! assert_eq!(out.as_raw(), &[255, 128, 128, 255, 255, 255]);
-//! # Ok::<(), bg_mask::Error>(())
+//! # Ok::<(), anicrafter_bg_mask::Error>(())
 //! ```
 
 mod blend;

@@ -126,10 +126,10 @@ fn clip(sum: i32) -> u8 {
 ///
 /// # Examples
 /// ```
-/// use bg_mask::resample::{Filter, resample};
+/// use anicrafter_bg_mask::resample::{Filter, resample};
 /// let ramp = [0, 0, 255, 255];
 /// assert_eq!(resample(&ramp, 1, (4, 1), (2, 1), Filter::Bilinear)?, [36, 219]);
-/// # Ok::<(), bg_mask::Error>(())
+/// # Ok::<(), anicrafter_bg_mask::Error>(())
 /// ```
 pub fn resample(
     pixels: &[u8],

@@ -1,8 +1,8 @@
 //! What must hold for every picture, mask and size.
 #![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is a failed test")]
 
-use bg_mask::resample::{Filter, resample};
-use bg_mask::{
+use anicrafter_bg_mask::resample::{Filter, resample};
+use anicrafter_bg_mask::{
     Layout, LockOptions, Occluder, Render, composite_layers, dilate, erode, fill_holes, grow,
     largest_components, lock_background, lock_mask, mix, over, reference_blend, resize,
 };

@@ -1,14 +1,14 @@
 //! Writes a full-size installation without the weights in it, checks it, and times every loader:
-//! `cargo run --release -p checkpoint --example skeleton -- DIR [BLOCKS]`. The files are sparse: 90 GB that take some 100 MB
+//! `cargo run --release -p anicrafter-checkpoint --example skeleton -- DIR [BLOCKS]`. The files are sparse: 90 GB that take some 100 MB
 //! of disk, and 1.4 GB for each of the transformer's BLOCKS that is filled with random numbers (none unless asked for).
 //!
 //! Without a folder it writes a small transformer and reads it back with a LoRA.
 #![expect(clippy::print_stdout, reason = "an example")]
 
-use candle_core::{DType, Device};
-use checkpoint::{
+use anicrafter_checkpoint::{
     Alpha, Checkpoint, Lora, Manifest, Model, Skeleton, check_installation, preset, write_skeleton,
 };
+use candle_core::{DType, Device};
 use nn::Weights;
 use std::path::Path;
 use std::sync::Arc;

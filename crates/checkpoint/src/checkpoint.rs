@@ -31,7 +31,7 @@ pub enum OnQuantized {
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use checkpoint::Checkpoint;
+/// use anicrafter_checkpoint::Checkpoint;
 /// use std::sync::Arc;
 /// use tensorfile::{TensorView, write_safetensors};
 ///

@@ -19,9 +19,9 @@ pub fn preset_names() -> Vec<String> {
 /// The hyperparameters of a published model under the reference's own names.
 ///
 /// ```
-/// let config: serde_json::Value = checkpoint::preset("wan2.1-t2v-1.3b")?;
+/// let config: serde_json::Value = anicrafter_checkpoint::preset("wan2.1-t2v-1.3b")?;
 /// assert_eq!(config["num_layers"], 30);
-/// # Ok::<(), checkpoint::Error>(())
+/// # Ok::<(), anicrafter_checkpoint::Error>(())
 /// ```
 ///
 /// # Errors

@@ -6,13 +6,13 @@
 //! [`check_installation`] compares a folder of downloads with them.
 //!
 //! ```
-//! use checkpoint::{Manifest, Model, preset};
+//! use anicrafter_checkpoint::{Manifest, Model, preset};
 //!
 //! let config: serde_json::Value = preset("wan2.1-i2v-14b-720p")?;
 //! let manifest = Manifest::of(Model::Dit, &config)?;
 //! assert_eq!(manifest.tensors.len(), 1303);
 //! assert_eq!(manifest.parameters(), 16_394_878_784);
-//! # Ok::<(), checkpoint::Error>(())
+//! # Ok::<(), anicrafter_checkpoint::Error>(())
 //! ```
 
 mod checkpoint;

@@ -1,9 +1,9 @@
 //! LoRA: spellings, alphas, stacks, quantised targets, and everything that must be refused.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use anicrafter_checkpoint::{Alpha, Checkpoint, Error, Lora, Model, OnQuantized};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
-use checkpoint::{Alpha, Checkpoint, Error, Lora, Model, OnQuantized};
 use nn::WeightSource;
 use proptest::prelude::*;
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 //! (`diffsynth/configs/model_config.py`), computed as it computes them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use checkpoint::{Manifest, Model, preset, preset_names};
+use anicrafter_checkpoint::{Manifest, Model, preset, preset_names};
 use md5::{Digest, Md5};
 use serde_json::Value;
 
@@ -65,10 +65,13 @@ fn configurations_must_have_their_numbers() {
     ] {
         let config: Value = serde_json::from_str(broken).unwrap();
         assert!(
-            matches!(Manifest::of(Model::Vae, &config), Err(checkpoint::Error::ConfigField(_))),
+            matches!(Manifest::of(Model::Vae, &config), Err(anicrafter_checkpoint::Error::ConfigField(_))),
             "{broken}"
         );
     }
     let unknown = preset::<Value>("wan3").unwrap_err();
-    assert!(matches!(&unknown, checkpoint::Error::NoPreset { known, .. } if known.len() == 7), "{unknown}");
+    assert!(
+        matches!(&unknown, anicrafter_checkpoint::Error::NoPreset { known, .. } if known.len() == 7),
+        "{unknown}"
+    );
 }

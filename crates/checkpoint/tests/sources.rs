@@ -1,9 +1,9 @@
 //! Files of every kind as weights: types, shapes, names, reports.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use anicrafter_checkpoint::{Checkpoint, Error, Manifest, Model};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
-use checkpoint::{Checkpoint, Error, Manifest, Model};
 use nn::WeightSource;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,12 +1,12 @@
 //! One block of the 14B model, the unit of which a video takes thousands: guards the whole chain of matrix products,
 //! attention and norms. FLOP/s = elements/s of the report.
 //!
-//! `cargo bench -p dit --bench block -- bf16/1024` runs one of them; the f32 block alone takes 1.6 GB.
+//! `cargo bench -p anicrafter-dit --bench block -- bf16/1024` runs one of them; the f32 block alone takes 1.6 GB.
 
+use anicrafter_dit::plan::{Job, Storage, plan};
+use anicrafter_dit::{Block, Config, Context, Scope};
 use candle_core::{DType, Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use dit::plan::{Job, Storage, plan};
-use dit::{Block, Config, Context, Scope};
 use nn::{Grid, RandomWeights, Rope3d, WeightSource, Weights};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,16 +1,16 @@
 //! One prediction of a small image-to-video transformer: blocks in memory, then streamed, with progress.
 //!
-//! `cargo run -p dit --example denoise_step`
+//! `cargo run -p anicrafter-dit --example denoise_step`
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use anicrafter_dit::plan::{Job, Storage, plan};
+use anicrafter_dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
 use candle_core::{DType, Device, Tensor};
-use dit::plan::{Job, Storage, plan};
-use dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
 use nn::{RandomWeights, Weights};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-fn main() -> dit::Result<()> {
+fn main() -> anicrafter_dit::Result<()> {
     let device = Device::Cpu;
     let config = Config {
         dim: 96,

@@ -1,15 +1,15 @@
 //! One step of the full 14B image-to-video shape on a small latent, its blocks streamed: time and peak memory.
 //!
-//! `cargo run --release -p dit --example full_size -- bf16 cpu` (or `q8_0`, `q4_k`, `f32`; or `cuda:0`, `metal`). A third
+//! `cargo run --release -p anicrafter-dit --example full_size -- bf16 cpu` (or `q8_0`, `q4_k`, `f32`; or `cuda:0`, `metal`). A third
 //! argument `int8` multiplies quantised weights by activations of 8 bits. The weights are made up as the blocks are asked
 //! for, by the thread that reads ahead; a checkpoint's would be read instead.
 //! Every block embeds the text and image rows, so a step takes some 6 TFLOP more than its tokens do.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use anicrafter_dit::plan::{Job, Storage, plan};
+use anicrafter_dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Tensor};
-use dit::plan::{Job, Storage, plan};
-use dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
 use nn::{Inputs, RandomBlocks, RandomWeights, WeightSource, Weights};
 use std::ops::ControlFlow;
 use std::sync::Arc;

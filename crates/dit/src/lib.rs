@@ -8,15 +8,15 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use dit::{Conditions, Config, WanModel};
+//! use anicrafter_dit::{Conditions, Config, WanModel};
 //! use nn::{RandomWeights, Weights};
 //! use std::sync::Arc;
 //!
-//! # fn main() -> dit::Result<()> {
+//! # fn main() -> anicrafter_dit::Result<()> {
 //! let config = Config { dim: 48, ffn_dim: 64, num_heads: 2, num_layers: 2, text_dim: 32, ..Config::t2v_1_3b() };
 //! let weights = Weights::new(Arc::new(RandomWeights::default()), DType::F32, &Device::Cpu);
 //! let model = WanModel::load(&config, &weights)?;
-//! let prompt = dit::pad_context(&Tensor::ones((1, 7, 32), DType::F32, &Device::Cpu)?, config.text_len)?;
+//! let prompt = anicrafter_dit::pad_context(&Tensor::ones((1, 7, 32), DType::F32, &Device::Cpu)?, config.text_len)?;
 //! let conditions = Conditions { context: &prompt, clip_feature: None, y: None, add_condition: None };
 //! let branch = model.branch(&conditions)?;
 //! let latents = Tensor::randn(0_f32, 1.0, (1, 16, 2, 4, 6), &Device::Cpu)?; // [B, C, T, H, W]

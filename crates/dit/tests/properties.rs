@@ -1,12 +1,12 @@
 //! What must hold for any weights: no files, no reference.
 #![expect(clippy::unwrap_used, reason = "tests, helpers included")]
 
-use candle_core::quantized::GgmlDType;
-use candle_core::{DType, Device, Tensor, Var};
-use dit::{
+use anicrafter_dit::{
     BlockProvider, ConditionEmbedders, Conditions, Config, Error, Resident, Rounding, Streamed, Streaming,
     WanModel, condition, pad_context,
 };
+use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device, Tensor, Var};
 use nn::{QuantizeOnLoad, RandomWeights, WeightSource, Weights};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -391,7 +391,7 @@ fn conditions_become_tokens() {
         let tokens = embedders.tokens(&blend, &mesh, Rounding::None).unwrap();
         assert_eq!(tokens.dims(), [1, frames.div_ceil(4) * 2, config.dim]);
         // Part by part or as a whole: the same.
-        let whole = dit::condition_tokens(
+        let whole = anicrafter_dit::condition_tokens(
             &embedders.blend.forward(&blend).unwrap(),
             &embedders.smplx.forward(&mesh).unwrap(),
             Rounding::None,

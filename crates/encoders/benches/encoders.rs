@@ -1,9 +1,9 @@
 //! One UMT5-XXL layer at 512 tokens and the whole CLIP ViT-H tower on a picture, in f32 and bf16: guards prompt and
-//! picture embedding. `cargo bench -p encoders -- umt5_layer/bf16` runs one of them; the tower takes 2.5 GB in f32.
+//! picture embedding. `cargo bench -p anicrafter-encoders -- umt5_layer/bf16` runs one of them; the tower takes 2.5 GB in f32.
 
+use anicrafter_encoders::{clip_vision, umt5};
 use candle_core::{DType, Device, Tensor};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use encoders::{clip_vision, umt5};
 use nn::{RandomWeights, Weights};
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! Models take a `Config` and an [`nn::Weights`] cursor and give tensors; nothing here opens a file.
 //!
 //! ```
-//! use encoders::umt5::clean_prompt;
+//! use anicrafter_encoders::umt5::clean_prompt;
 //! assert_eq!(clean_prompt("  A  person\tdancing &amp; “smiling”  "), "A person dancing & \"smiling\"");
 //! ```
 

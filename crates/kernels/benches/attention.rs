@@ -1,7 +1,7 @@
 //! Rates of attention at the shapes of the models, in multiplications and additions a second. Guards the blocked kernel.
 
+use anicrafter_kernels::{Attention, Heads, Precision, attention};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kernels::{Attention, Heads, Precision, attention};
 
 /// `(name, N, Lq, Lk, K)`.
 const SHAPES: [(&str, usize, usize, usize, usize); 4] = [
@@ -16,7 +16,7 @@ fn data(len: usize) -> Vec<f32> {
 }
 
 fn attend(c: &mut Criterion) {
-    let mut group = c.benchmark_group(format!("attention/{:?}", kernels::level()));
+    let mut group = c.benchmark_group(format!("attention/{:?}", anicrafter_kernels::level()));
     group.sample_size(10);
     for (name, heads, q_len, k_len, dim) in SHAPES {
         let (q, k, v) = (data(q_len * heads * dim), data(k_len * heads * dim), data(k_len * heads * dim));

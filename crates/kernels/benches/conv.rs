@@ -1,8 +1,8 @@
 //! Convolutions at the shapes of the Wan 2.1 VAE (dim 96, 256×256 pixels): guards the kernels behind `vae`.
 //! Throughput counts the plain algorithm's FLOPs as elements, so Winograd can exceed the CPU's peak.
 
+use anicrafter_kernels::conv::{Calls, Conv, ConvShape, Frame, FrameMut, Input, Padding};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kernels::conv::{Calls, Conv, ConvShape, Frame, FrameMut, Input, Padding};
 use std::hint::black_box;
 
 struct Layer {

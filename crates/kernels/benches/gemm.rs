@@ -1,8 +1,8 @@
 //! Rates of linear layers at the shapes of a 14B transformer block and its encoders, in multiplications and additions a
 //! second. Guards the blocking, the packing on the way and the one-row path against getting slower.
 
+use anicrafter_kernels::{Linear, PackedBf16, PackedF32, QuantKind, Weight, bf16};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kernels::{Linear, PackedBf16, PackedF32, QuantKind, Weight, bf16};
 
 /// `(name, M, N, K)`.
 const SHAPES: [(&str, usize, usize, usize); 4] = [
@@ -17,7 +17,7 @@ fn data(len: usize) -> Vec<f32> {
 }
 
 fn linear(c: &mut Criterion) {
-    let mut group = c.benchmark_group(format!("linear/{:?}", kernels::level()));
+    let mut group = c.benchmark_group(format!("linear/{:?}", anicrafter_kernels::level()));
     group.sample_size(10);
     for (name, m, n, k) in SHAPES {
         let (x, w) = (data(m * k), data(n * k));

@@ -1,5 +1,5 @@
 //! Rates of the kernels on this machine:
-//! `cargo run --release -p kernels --example speed [LEVEL|best] [wall|processor] [quantized]`, the last for products by
+//! `cargo run --release -p anicrafter-kernels --example speed [LEVEL|best] [wall|processor] [quantized]`, the last for products by
 //! quantised weights alone.
 //!
 //! Prints the peak of a loop of fused multiply-adds in registers, then the best of a few runs for the shapes of a 14B
@@ -15,7 +15,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use kernels::{
+use anicrafter_kernels::{
     Attention, Heads, Level, Linear, Modulation, PackedBf16, PackedF32, Precision, QuantKind, Weight,
     attention, bf16, gelu_tanh, modulated_layer_norm, rms_norm_rope, set_level,
 };
@@ -90,7 +90,7 @@ fn peak() -> Option<f64> {
     }
 
     let seed = std::hint::black_box(0.5);
-    let (lanes, seconds) = match kernels::level() {
+    let (lanes, seconds) = match anicrafter_kernels::level() {
         Level::Avx512 | Level::Avx512Bf16 => {
             // SAFETY: a level in use is supported.
             (16, best(3, || _ = std::hint::black_box(unsafe { avx512(seed) })))
@@ -166,7 +166,7 @@ fn main() {
         let level = Level::ALL.into_iter().find(|l| format!("{l:?}").eq_ignore_ascii_case(&name));
         set_level(level.expect("no such level")).expect("unsupported level");
     }
-    println!("level {:?}, {} threads", kernels::level(), rayon::current_num_threads());
+    println!("level {:?}, {} threads", anicrafter_kernels::level(), rayon::current_num_threads());
     if let Some(peak) = peak() {
         println!("peak of one thread in f32 {peak:32.1} GFLOP/s");
     }

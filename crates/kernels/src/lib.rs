@@ -8,7 +8,7 @@
 //! Dimension letters: M rows, N output features (or heads), K input features (or head dim), L tokens, D width.
 //!
 //! ```
-//! use kernels::{Linear, Weight};
+//! use anicrafter_kernels::{Linear, Weight};
 //! let x = [1.0, 2.0, 3.0]; // [M=1, K=3]
 //! let w = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]; // [N=2, K=3]
 //! let mut y = [0.0; 2];

@@ -2,8 +2,8 @@
 
 mod common;
 
+use anicrafter_kernels::{Attention, Heads, Level, Precision, attention};
 use common::{Random, assert_close, at_each_level};
-use kernels::{Attention, Heads, Level, Precision, attention};
 
 struct Case {
     q_len: usize,

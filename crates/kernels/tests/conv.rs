@@ -2,9 +2,9 @@
 
 mod common;
 
+use anicrafter_kernels::Level;
+use anicrafter_kernels::conv::{Calls, Conv, ConvShape, Frame, FrameMut, Input, Padding, conv_reference};
 use common::{Random, at_each_level};
-use kernels::Level;
-use kernels::conv::{Calls, Conv, ConvShape, Frame, FrameMut, Input, Padding, conv_reference};
 
 fn values(len: usize, seed: u64) -> Vec<f32> {
     Random::new(seed).vec(len)

@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{Random, assert_close, at_each_level, linear, to_bf16, widened};
-use kernels::{
+use anicrafter_kernels::{
     Activation, Gate, Level, Linear, Mat, PackedBf16, PackedF32, Precision, Weight, matmul, matmul_batched,
 };
+use common::{Random, assert_close, at_each_level, linear, to_bf16, widened};
 
 /// Edge sizes first: ones, odd, just below and above the tiles and blocks of every level.
 fn sizes(random: &mut Random) -> Vec<[usize; 3]> {

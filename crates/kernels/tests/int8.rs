@@ -3,8 +3,8 @@
 
 mod common;
 
+use anicrafter_kernels::{Activation, Gate, Level, Linear, PackedF32, Precision, QuantKind, Weight};
 use common::{KINDS, Random, assert_close, at_each_level, blocks, linear};
-use kernels::{Activation, Gate, Level, Linear, PackedF32, Precision, QuantKind, Weight};
 
 const GROUP: usize = 32;
 

@@ -1,7 +1,7 @@
 //! Which levels the other tests of this crate run at on this machine. `ANICRAFTER_REQUIRE_CPU`, the best level's name in small
 //! letters, makes another best level a failure: for runs under an emulator, which may lack what it is there for.
 
-use kernels::{Level, UnsupportedLevel, detected_level, level, set_level};
+use anicrafter_kernels::{Level, UnsupportedLevel, detected_level, level, set_level};
 
 #[test]
 fn the_supported_levels_can_be_set_and_no_others() {

@@ -2,8 +2,8 @@
 
 mod common;
 
+use anicrafter_kernels::{Level, Linear, Precision, QuantKind, Weight};
 use common::{KINDS, Random, assert_close, at_each_level, blocks, linear};
-use kernels::{Level, Linear, Precision, QuantKind, Weight};
 
 fn f16(b: &[u8], at: usize) -> f64 {
     let bits = u32::from(b[at]) | u32::from(b[at + 1]) << 8;

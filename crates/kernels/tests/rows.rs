@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{Random, assert_close, at_each_level};
-use kernels::{
+use anicrafter_kernels::{
     Modulation, bf16, bf16_from_f32, f32_from_bf16, gelu_erf, gelu_tanh, layer_norm, modulated_layer_norm,
     rms_norm, rms_norm_rope, rope, silu, softmax_rows,
 };
+use common::{Random, assert_close, at_each_level};
 
 fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|x| f64::from(*x)).collect()

@@ -1,9 +1,9 @@
 //! Guards the time that a frame of the real scene's size takes to decode, to encode, and to change colour space.
 
+use anicrafter_media::color::{ColorSpace, Yuv420Buffer, yuv420_to_rgb};
+use anicrafter_media::{FrameRate, ReadOptions, VideoReader, VideoWriter, WriteOptions};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use image::{Rgb, RgbImage};
-use media::color::{ColorSpace, Yuv420Buffer, yuv420_to_rgb};
-use media::{FrameRate, ReadOptions, VideoReader, VideoWriter, WriteOptions};
 use std::hint::black_box;
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Reads a video to its end, says what it is, and compares it with raw RGB frames where such a file is given.
 //!
-//! `cargo run -p media --example probe -- IN.mp4 [RAW.rgb]`
+//! `cargo run -p anicrafter-media --example probe -- IN.mp4 [RAW.rgb]`
 #![expect(clippy::print_stdout, reason = "a command-line example")]
 
 use std::io::Read;
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let input = arguments.next().ok_or("which video?")?;
     let mut raw = arguments.next().map(std::fs::File::open).transpose()?;
     let start = Instant::now();
-    let reader = media::VideoReader::open(&input)?;
+    let reader = anicrafter_media::VideoReader::open(&input)?;
     println!("{:#?}", reader.info());
     let (mut n_frames, mut squares, mut n_bytes, mut worst) = (0_usize, 0_u64, 0_u64, f64::INFINITY);
     for frame in reader {

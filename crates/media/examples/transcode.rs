@@ -1,9 +1,9 @@
 //! Copies a video with its sound: to mp4, to numbered pictures (`out/%05d.png`), or to whatever ffmpeg can write.
 //!
-//! `cargo run -p media --example transcode -- IN OUT [QP]`
+//! `cargo run -p anicrafter-media --example transcode -- IN OUT [QP]`
 #![expect(clippy::print_stdout, reason = "a command-line example")]
 
-use media::{AudioTrack, VideoReader, VideoWriter, WriteOptions};
+use anicrafter_media::{AudioTrack, VideoReader, VideoWriter, WriteOptions};
 use std::path::Path;
 use std::time::Instant;
 

@@ -11,7 +11,7 @@
 //! ```
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let (input, output) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
-//! use media::{FrameRate, VideoReader, VideoWriter, WriteOptions};
+//! use anicrafter_media::{FrameRate, VideoReader, VideoWriter, WriteOptions};
 //! # let mut writer = VideoWriter::create(&input, WriteOptions::new(FrameRate::whole(24)))?;
 //! # for _ in 0..5 { writer.push(&image::RgbImage::new(32, 32))?; }
 //! # writer.finish()?;
@@ -25,7 +25,7 @@
 //!     writer.push(frame)?;
 //! }
 //! assert_eq!(writer.finish()?.frames, 5);
-//! # Ok::<(), media::Error>(())
+//! # Ok::<(), anicrafter_media::Error>(())
 //! ```
 
 mod audio;

@@ -1,7 +1,7 @@
 //! Files that are cut off, scrambled or lying: an error, never a panic, never more memory than the file is large.
 #![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is a failed test")]
 
-use media::{AudioTrack, Error, FrameRate, ReadOptions, VideoReader, VideoWriter, WriteOptions};
+use anicrafter_media::{AudioTrack, Error, FrameRate, ReadOptions, VideoReader, VideoWriter, WriteOptions};
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use std::path::Path;
 
@@ -12,7 +12,7 @@ fn own() -> ReadOptions {
 }
 
 /// Reads everything there is to read; the number of frames, or the first error.
-fn read_all(bytes: &[u8]) -> media::Result<usize> {
+fn read_all(bytes: &[u8]) -> anicrafter_media::Result<usize> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hostile.mp4");
     std::fs::write(&path, bytes).unwrap();

@@ -1,10 +1,10 @@
 //! Videos written and read back: as many frames, the same pictures within the codec's loss, sound, clean-up.
 
-use image::{Rgb, RgbImage};
-use media::{
+use anicrafter_media::{
     AudioTrack, Error, FrameRate, PictureFormat, ReadOptions, VideoReader, VideoWriter, WriteOptions,
     Written, picture_files, read_picture, write_picture,
 };
+use image::{Rgb, RgbImage};
 use std::path::{Path, PathBuf};
 
 /// A smooth picture that moves, different in every frame.
@@ -16,7 +16,7 @@ fn frame(width: u32, height: u32, index: u32) -> RgbImage {
     })
 }
 
-fn write(path: &Path, n: u32, size: (u32, u32), options: WriteOptions) -> media::Result<Written> {
+fn write(path: &Path, n: u32, size: (u32, u32), options: WriteOptions) -> anicrafter_media::Result<Written> {
     let mut writer = VideoWriter::create(path, options)?;
     for i in 0..n {
         writer.push(&frame(size.0, size.1, i))?;
@@ -50,7 +50,7 @@ fn eighty_one_in_eighty_one_out() {
     assert_eq!(reader.info().frames, Some(81));
     assert_eq!(reader.info().frame_rate, rate);
     assert_eq!(reader.info().size(), (160, 96));
-    assert_eq!(reader.info().color, Some(media::color::ColorSpace::BT709));
+    assert_eq!(reader.info().color, Some(anicrafter_media::color::ColorSpace::BT709));
     let mut n = 0;
     for (i, decoded) in reader.enumerate() {
         let quality = psnr(&decoded.unwrap(), &frame(160, 96, i as u32));

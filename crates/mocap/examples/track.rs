@@ -1,9 +1,9 @@
 //! A person in numbered pictures: mattes as pictures, landmarks and motion as JSON.
 //!
-//! `cargo run -p mocap --example track -- frames/ out/ [FPS]`
+//! `cargo run -p anicrafter-mocap --example track -- frames/ out/ [FPS]`
 #![expect(clippy::print_stdout, reason = "an example")]
 
-use mocap::{FitOptions, TrackOptions, Tracker, fit};
+use anicrafter_mocap::{FitOptions, TrackOptions, Tracker, fit};
 use std::path::PathBuf;
 use std::time::Instant;
 

@@ -4,7 +4,7 @@
 //! whole clip into a [`smplx::Motion`] with its camera. Nothing is downloaded, and it runs on the CPU.
 //!
 //! ```no_run
-//! use mocap::{FitOptions, TrackOptions, Tracker, fit};
+//! use anicrafter_mocap::{FitOptions, TrackOptions, Tracker, fit};
 //!
 //! # fn frames() -> Vec<image::RgbImage> { Vec::new() }
 //! # let body: smplx::BodyModel = unimplemented!();
@@ -16,7 +16,7 @@
 //!     cuts.push(tracked.cut);
 //! }
 //! let fitted = fit(&body, &seen, &cuts, &FitOptions::new(25.0, [1280, 720]))?;
-//! # Ok::<(), mocap::Error>(())
+//! # Ok::<(), anicrafter_mocap::Error>(())
 //! ```
 
 mod detector;

@@ -1,15 +1,17 @@
-//! Every layer on a device against the CPU kernels in f32: `cargo run -p nn --features cuda --example on_device -- cuda:0`
+//! Every layer on a device against the CPU kernels in f32: `cargo run -p anicrafter-nn --features cuda --example on_device -- cuda:0`
 //!
 //! Prints ‖device − CPU‖ / ‖CPU‖ for each, and fails where it is larger than the type explains. A second argument, one of
 //! linear, rows, attention and conv, runs that part alone.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use candle_core::{DType, Device, Result, Tensor};
-use nn::conv3d::{ChannelNorm, Conv3d, ConvShape, Frames, Padding, Read, Storage, Window, Workspace};
-use nn::{
+use anicrafter_nn::conv3d::{
+    ChannelNorm, Conv3d, ConvShape, Frames, Padding, Read, Storage, Window, Workspace,
+};
+use anicrafter_nn::{
     Activation, Attention, Grid, LayerNorm, Linear, Precision, RandomWeights, RmsNorm, Rope3d, WeightSource,
     Weights, add_gated,
 };
+use candle_core::{DType, Device, Result, Tensor};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ const HALF: f64 = 1e-2;
 
 fn main() -> std::result::Result<ExitCode, Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).ok_or("which device? cuda:N or metal")?;
-    let mut table = Table { device: nn::open_device(&name)?, failed: 0 };
+    let mut table = Table { device: anicrafter_nn::open_device(&name)?, failed: 0 };
     type Part = fn(&mut Table) -> Result<()>;
     let parts: [(&str, Part); 4] =
         [("linear", linear), ("rows", rows), ("attention", attention), ("conv", conv)];

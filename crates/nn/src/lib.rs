@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use nn::{Linear, Weights};
+//! use anicrafter_nn::{Linear, Weights};
 //! use std::collections::HashMap;
 //!
 //! # fn main() -> candle_core::Result<()> {

@@ -2,12 +2,12 @@
 //! forces the second form on the CPU, so both can be compared here.
 #![expect(clippy::unwrap_used, reason = "tests, helpers included")]
 
-use candle_core::quantized::GgmlDType;
-use candle_core::{DType, Device, Result, Tensor, Var};
-use nn::{
+use anicrafter_nn::{
     Activation, Attention, Grid, Inputs, LayerNorm, Linear, Precision, QuantizeOnLoad, RandomBlocks,
     RandomWeights, RmsNorm, Rope3d, WeightSource, Weights, add_gated,
 };
+use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device, Result, Tensor, Var};
 use std::sync::Arc;
 
 fn random(name: &str, shape: &[usize]) -> Tensor {

@@ -1,6 +1,6 @@
 //! Time and peak device memory of the heavy parts at full size, on made-up weights.
 //!
-//! `cargo run --release -p pipeline --features cuda --example gpu_figures -- cuda:0 block attention vae step`
+//! `cargo run --release -p anicrafter-pipeline --features cuda --example gpu_figures -- cuda:0 block attention vae step`
 //!
 //! - `block`: one block of the 14B transformer in bf16 at 32,760 tokens (81 × 480 × 832) and 75,600 (81 × 720 × 1280)
 //! - `attention`: its self-attention alone, by the fused kernel and in chunks, and how far the two lie apart

@@ -6,7 +6,7 @@
 //! [`eval::evaluate`] compares videos. [`replace`] comes before all that: a raw video becomes masks, motion and plate.
 //!
 //! ```no_run
-//! use pipeline::{Actor, CancelToken, Context, Event, Job, Preset, animate, write_video};
+//! use anicrafter_pipeline::{Actor, CancelToken, Context, Event, Job, Preset, animate, write_video};
 //!
 //! let mut job = Job::new(Preset::Demo);
 //! job.input.actors.push(Actor { avatar: "avatar.safetensors".into(), motion: "motion.json".into() });

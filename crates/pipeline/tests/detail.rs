@@ -1,8 +1,8 @@
 //! Detail transfer: its arithmetic, and the file that small weights keep its numbers in.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use anicrafter_pipeline::{DetailFrame, DetailTransfer, EdgeRing, Error};
 use image::{Rgb, RgbImage};
-use pipeline::{DetailFrame, DetailTransfer, EdgeRing, Error};
 
 fn flat(v: [u8; 3]) -> RgbImage {
     RgbImage::from_pixel(24, 12, Rgb(v))

@@ -1,10 +1,10 @@
 //! The demo's avatar in the demo's street, as one picture: mask and pose are found.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use anicrafter_pipeline::composite::{Compositor, read_motion};
+use anicrafter_pipeline::{Actor, Blend, Error, Job, PersonOptions, Preset, find_person, open_body};
 use avatar_render::RendererChoice;
 use image::{GrayImage, Luma, RgbImage};
-use pipeline::composite::{Compositor, read_motion};
-use pipeline::{Actor, Blend, Error, Job, PersonOptions, Preset, find_person, open_body};
 use std::path::{Path, PathBuf};
 
 fn demo(name: &str) -> PathBuf {

@@ -2,14 +2,14 @@
 //! it is measured against the truth. The same person, put elsewhere, leaves, returns, has company, stands in other shots.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use anicrafter_pipeline::composite::{Compositor, read_motion};
+use anicrafter_pipeline::eval::replaced::measure;
+use anicrafter_pipeline::{
+    Actor, Blend, CancelToken, Context, Error, Event, Job, Preset, Quiet, Replace, Replaced, Stage, replace,
+};
 use avatar_render::RendererChoice;
 use image::{GrayImage, Rgb, RgbImage};
 use media::{FrameRate, VideoReader, VideoWriter, WriteOptions};
-use pipeline::composite::{Compositor, read_motion};
-use pipeline::eval::replaced::measure;
-use pipeline::{
-    Actor, Blend, CancelToken, Context, Error, Event, Job, Preset, Quiet, Replace, Replaced, Stage, replace,
-};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 

@@ -4,9 +4,9 @@
 //! that it was skipped; `ANICRAFTER_REQUIRE_BROWSER=1` makes that a failure.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use anicrafter_pipeline::report::{Report, StageRow};
 use image::{Rgb, RgbImage};
 use media::{FrameRate, VideoWriter, WriteOptions};
-use pipeline::report::{Report, StageRow};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,14 +1,14 @@
 //! The demo's trained weights through the normal loaders, against what the trainer computed from the same weights.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use anicrafter_pipeline::models::ModelSet;
+use anicrafter_pipeline::{Job, Preset};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 use checkpoint::{Checkpoint, Model};
 use dit::condition::LEADING_FRAMES;
 use dit::{Conditions, Rounding, Streamed, Streaming, WanModel};
 use nn::{Inputs, QuantizeOnLoad, WeightSource, Weights};
-use pipeline::models::ModelSet;
-use pipeline::{Job, Preset};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -95,7 +95,7 @@ fn transformer_computes_what_the_trainer_computed() {
     let (golden, models) = (golden(), models());
     let (tokenizer, text) = models.text().unwrap();
     let rows = models.context_rows();
-    let ids = tokenizer.tokenize(pipeline::PROMPT, rows).unwrap().ids;
+    let ids = tokenizer.tokenize(anicrafter_pipeline::PROMPT, rows).unwrap().ids;
     let context = text.encode(&ids, rows).unwrap();
     assert!(error(&context, &golden["context"]) < 1e-4, "{}", error(&context, &golden["context"]));
     let feature = models.image().unwrap().encode(&golden["picture"]).unwrap();

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
-//! use sampler::{FlowMatch, Solver};
+//! use anicrafter_sampler::{FlowMatch, Solver};
 //!
 //! // A model whose answer is always 1 moves the sample from σ = 1 to σ = 0 by exactly −1.
 //! let mut solver = Solver::euler(FlowMatch::new(4, 5.0)?);

@@ -1,12 +1,12 @@
 //! `smplx_forward/1`, `smplx_forward/81`: a synthetic body of the official size, every table dense.
 //! `skin_points/40000`: a Gaussian avatar's points on the same body.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use smplx::synthetic::{self, Size};
-use smplx::{
+use anicrafter_smplx::synthetic::{self, Size};
+use anicrafter_smplx::{
     AvatarPoints, Frame, PointBinding, PointFrame, PointSkin, PosedJoints, PosedPoints, Rotations,
     neutral_to_zero,
 };
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn forward(c: &mut Criterion) {
     let model = synthetic::body(Size::OFFICIAL, 1);

@@ -1,8 +1,8 @@
 //! Times the forward pass of a model file and prints the peak memory, as `benches/against_pytorch/smplx_forward.py` does for the
-//! Python package: `cargo run --release -p smplx --example forward_speed -- MODEL.npz`.
+//! Python package: `cargo run --release -p anicrafter-smplx --example forward_speed -- MODEL.npz`.
 #![expect(clippy::print_stdout, reason = "a command-line example")]
 
-use smplx::{BodyModel, Frame, PosedJoints, Rotations, synthetic};
+use anicrafter_smplx::{BodyModel, Frame, PosedJoints, Rotations, synthetic};
 use std::time::{Duration, Instant};
 
 /// The process's peak memory in MiB, where the system tells.

@@ -1,9 +1,9 @@
-//! `cargo run -p smplx --example motion_to_gltf -- BODY.npz MOTION OUT.glb`: a motion as an animated glTF. MOTION is a folder
+//! `cargo run -p anicrafter-smplx --example motion_to_gltf -- BODY.npz MOTION OUT.glb`: a motion as an animated glTF. MOTION is a folder
 //! of frame files (camera axes, taken as 15 frames a second) or an AMASS `.npz`.
 #![expect(clippy::print_stdout, reason = "a command-line example")]
 
-use smplx::export::{Axes, glb};
-use smplx::{BodyModel, Gaps, LoadOptions, Motion};
+use anicrafter_smplx::export::{Axes, glb};
+use anicrafter_smplx::{BodyModel, Gaps, LoadOptions, Motion};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();

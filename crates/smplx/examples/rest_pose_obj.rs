@@ -1,7 +1,7 @@
-//! `cargo run -p smplx --example rest_pose_obj -- BODY.npz OUT.obj`: the body at rest as OBJ.
+//! `cargo run -p anicrafter-smplx --example rest_pose_obj -- BODY.npz OUT.obj`: the body at rest as OBJ.
 #![expect(clippy::print_stdout, reason = "a command-line example")]
 
-use smplx::{BodyModel, Frame, export};
+use anicrafter_smplx::{BodyModel, Frame, export};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);

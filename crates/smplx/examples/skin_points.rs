@@ -1,9 +1,9 @@
-//! `cargo run -p smplx --example skin_points [-- BODY.npz]`: 40,000 points bound to a body's surface and posed. Without a file,
+//! `cargo run -p anicrafter-smplx --example skin_points [-- BODY.npz]`: 40,000 points bound to a body's surface and posed. Without a file,
 //! a random body of the official size.
 #![expect(clippy::print_stdout, reason = "a command-line example")]
 
-use smplx::synthetic::{self, Size};
-use smplx::{
+use anicrafter_smplx::synthetic::{self, Size};
+use anicrafter_smplx::{
     AvatarPoints, BodyModel, Frame, PointBinding, PointFrame, PointSkin, Rotations, neutral_pose,
     neutral_to_zero,
 };

@@ -5,7 +5,7 @@
 //! and no renderer. Lengths are metres, angles radians, quaternions (w, x, y, z), matrices row major.
 //!
 //! ```
-//! use smplx::{BodyModel, Frame, Rotations, synthetic};
+//! use anicrafter_smplx::{BodyModel, Frame, Rotations, synthetic};
 //!
 //! // A random body of 120 vertices; `BodyModel::open` reads real ones.
 //! let size = synthetic::Size { n_vertices: 120, ..synthetic::Size::OFFICIAL };
@@ -21,7 +21,7 @@
 //! let pelvis = rest.joints.positions[0][2];
 //! let expected = 2.0 * pelvis - rest.vertices[7][2] + 2.0;
 //! assert!((turned.vertices[7][2] - expected).abs() < 1e-5);
-//! # Ok::<(), smplx::Error>(())
+//! # Ok::<(), anicrafter_smplx::Error>(())
 //! ```
 //!
 //! # Cost
@@ -36,7 +36,7 @@
 //!
 //! Columns of the correctives that are zero everywhere are dropped when a body is loaded: a body whose correctives touch
 //! only four joints keeps 36 of 486 columns and poses a frame in a fraction of that. Measured figures come from
-//! `cargo bench -p smplx` (`smplx_forward/1`, `smplx_forward/81`, `skin_points/40000`).
+//! `cargo bench -p anicrafter-smplx` (`smplx_forward/1`, `smplx_forward/81`, `skin_points/40000`).
 
 mod affine;
 pub mod camera;

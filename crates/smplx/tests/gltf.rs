@@ -1,15 +1,15 @@
 //! The exported glTF, read back by an independent reader that validates it.
 
-use smplx::export::{Axes, glb};
-use smplx::synthetic::{self, Size};
-use smplx::{BodyPose, Frame, Motion, MotionFrame, Rotations};
+use anicrafter_smplx::export::{Axes, glb};
+use anicrafter_smplx::synthetic::{self, Size};
+use anicrafter_smplx::{BodyPose, Frame, Motion, MotionFrame, Rotations};
 
 #[test]
 fn an_independent_reader_sees_the_same_body_and_motion() {
     let size = Size { n_vertices: 90, n_betas: 3, n_expressions: 2, n_weights: 6 };
     let mut arrays = synthetic::arrays(size, 5);
     arrays.pose_dirs.clear();
-    let model = smplx::BodyModel::from_arrays(arrays).unwrap();
+    let model = anicrafter_smplx::BodyModel::from_arrays(arrays).unwrap();
     let frame = |i: u64| MotionFrame {
         pose: BodyPose::from_full(&synthetic::pose(1.2, i)),
         translation: [0.1 * i as f32, 0.0, 2.0],
@@ -55,13 +55,20 @@ fn an_independent_reader_sees_the_same_body_and_motion() {
             _ => panic!("only rotations and translations"),
         }
     }
-    let mut world = vec![smplx::AFFINE_IDENTITY; nodes.len()];
-    let mut stack: Vec<(usize, smplx::Affine)> =
-        document.default_scene().unwrap().nodes().map(|n| (n.index(), smplx::AFFINE_IDENTITY)).collect();
+    let mut world = vec![anicrafter_smplx::AFFINE_IDENTITY; nodes.len()];
+    let mut stack: Vec<(usize, anicrafter_smplx::Affine)> = document
+        .default_scene()
+        .unwrap()
+        .nodes()
+        .map(|n| (n.index(), anicrafter_smplx::AFFINE_IDENTITY))
+        .collect();
     while let Some((node, above)) = stack.pop() {
         let [x, y, z, w] = rotations[node];
-        let local = smplx::affine(&smplx::rotation::matrix_from_quat([w, x, y, z]), translations[node]);
-        world[node] = smplx::compose(&above, &local);
+        let local = anicrafter_smplx::affine(
+            &anicrafter_smplx::rotation::matrix_from_quat([w, x, y, z]),
+            translations[node],
+        );
+        world[node] = anicrafter_smplx::compose(&above, &local);
         stack.extend(nodes[node].children().map(|c| (c.index(), world[node])));
     }
     let joint_nodes: Vec<usize> = skin.joints().map(|n| n.index()).collect();
@@ -80,7 +87,7 @@ fn an_independent_reader_sees_the_same_body_and_motion() {
                 let joint = usize::from(joints[set][v][i]);
                 let m = inverse_bind[joint];
                 let bound = std::array::from_fn(|k| position[k] + m[3][k]);
-                let moved = smplx::transform_point(&world[joint_nodes[joint]], bound);
+                let moved = anicrafter_smplx::transform_point(&world[joint_nodes[joint]], bound);
                 posed = std::array::from_fn(|k| posed[k] + weights[set][v][i] * moved[k]);
             }
         }

@@ -1,9 +1,9 @@
 //! Files that lie: every one is an error that names what is wrong, and none makes the readers panic.
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
 
+use anicrafter_smplx::synthetic::{self, Size};
+use anicrafter_smplx::{BodyModel, Error, JointSource, Motion, MotionFrame, N_JOINTS};
 use proptest::prelude::*;
-use smplx::synthetic::{self, Size};
-use smplx::{BodyModel, Error, JointSource, Motion, MotionFrame, N_JOINTS};
 use tensorfile::{Dtype, TensorView, write_npz_bytes};
 
 const V: usize = 18;
@@ -33,7 +33,7 @@ fn official() -> Vec<(&'static str, TensorView<'static>)> {
     ]
 }
 
-fn load(arrays: &[(&str, TensorView<'_>)]) -> smplx::Result<BodyModel> {
+fn load(arrays: &[(&str, TensorView<'_>)]) -> anicrafter_smplx::Result<BodyModel> {
     BodyModel::from_bytes(write_npz_bytes(arrays, true).unwrap())
 }
 
@@ -65,7 +65,10 @@ fn a_good_file_is_read_as_f32_and_f64_stored_and_deflated() {
         .collect();
     let wide = load(&wide).unwrap();
     let pose = synthetic::pose(1.0, 2);
-    let frame = smplx::Frame { rotations: smplx::Rotations::AxisAngle(&pose), ..smplx::Frame::REST };
+    let frame = anicrafter_smplx::Frame {
+        rotations: anicrafter_smplx::Rotations::AxisAngle(&pose),
+        ..smplx::Frame::REST
+    };
     let expected = model.forward(&frame).unwrap();
     assert_eq!(stored.forward(&frame).unwrap(), expected);
     assert_eq!(wide.forward(&frame).unwrap(), expected);
@@ -149,7 +152,7 @@ fn mutate(good: &[u8], edits: &[(usize, u8)], cut: usize) -> Vec<u8> {
 
 fn small_motion() -> Motion {
     let frame = |i: u64| MotionFrame {
-        pose: smplx::BodyPose::from_full(&synthetic::pose(1.0, i)),
+        pose: anicrafter_smplx::BodyPose::from_full(&synthetic::pose(1.0, i)),
         betas: vec![0.5; 10],
         ..MotionFrame::default()
     };
@@ -173,7 +176,7 @@ proptest! {
         let json = mutate(motion.to_json().as_bytes(), &edits, cut);
         drop(Motion::from_json(&json));
         drop(MotionFrame::from_json(&json, 0));
-        drop(smplx::ply_points(&mutate(&smplx::export::ply(&[[0.0; 3]; 9], &[[0, 1, 2]]).unwrap(), &edits, cut)));
-        drop(smplx::constrained_vertices(&mutate(&npz, &edits, cut)));
+        drop(anicrafter_smplx::ply_points(&mutate(&anicrafter_smplx::export::ply(&[[0.0; 3]; 9], &[[0, 1, 2]]).unwrap(), &edits, cut)));
+        drop(anicrafter_smplx::constrained_vertices(&mutate(&npz, &edits, cut)));
     }
 }

@@ -1,11 +1,11 @@
 //! What must hold for any body and any pose.
 
-use proptest::prelude::*;
-use smplx::synthetic::{self, Size};
-use smplx::{
+use anicrafter_smplx::synthetic::{self, Size};
+use anicrafter_smplx::{
     AFFINE_IDENTITY, AvatarPoints, BodyModel, Frame, N_JOINTS, PointBinding, PointFrame, PointSkin,
     Rotations, neutral_pose, neutral_to_zero, rotation,
 };
+use proptest::prelude::*;
 
 const SIZE: Size = Size { n_vertices: 61, n_betas: 4, n_expressions: 3, n_weights: 4 };
 

@@ -1,10 +1,10 @@
-//! Lists the tensors of a file of any format: `cargo run -p tensorfile --example list -- FILE`.
+//! Lists the tensors of a file of any format: `cargo run -p anicrafter-tensorfile --example list -- FILE`.
 //!
 //! Without a file it writes a small one first.
 #![expect(clippy::print_stdout, reason = "an example")]
 
+use anicrafter_tensorfile::{TensorView, open, write_safetensors};
 use std::collections::BTreeMap;
-use tensorfile::{TensorView, open, write_safetensors};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let made = tempfile::tempdir()?;

@@ -15,14 +15,14 @@
 //! file, tensor and cause; nothing panics, and nothing is allocated on the word of a header alone.
 //!
 //! ```
-//! use tensorfile::{Npz, TensorSource, TensorView, write_npz_bytes};
+//! use anicrafter_tensorfile::{Npz, TensorSource, TensorView, write_npz_bytes};
 //!
 //! let parents = TensorView::from_i64(&[2, 3], &[4294967295, 0, 0, 0, 1, 2])?;
 //! let npz = Npz::parse(write_npz_bytes(&[("kintree_table", parents)], true)?)?;
 //! assert_eq!(npz.names(), ["kintree_table"]);
 //! let (shape, numbers) = npz.i64("kintree_table")?;
 //! assert_eq!((shape, numbers[0]), (vec![2, 3], 4294967295));
-//! # Ok::<(), tensorfile::Error>(())
+//! # Ok::<(), anicrafter_tensorfile::Error>(())
 //! ```
 
 mod atomic;

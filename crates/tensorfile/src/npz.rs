@@ -10,11 +10,11 @@ use std::path::Path;
 /// An opened npz archive.
 ///
 /// ```
-/// use tensorfile::{Npz, TensorSource, TensorView, write_npz_bytes};
+/// use anicrafter_tensorfile::{Npz, TensorSource, TensorView, write_npz_bytes};
 /// let bytes = write_npz_bytes(&[("weights", TensorView::from_f32(&[2, 2], &[1.0, 2.0, 3.0, 4.0])?)], true)?;
 /// let npz = Npz::parse(bytes)?;
 /// assert_eq!(npz.f64("weights")?, (vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]));
-/// # Ok::<(), tensorfile::Error>(())
+/// # Ok::<(), anicrafter_tensorfile::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Npz {

@@ -1,15 +1,15 @@
 //! Safetensors, sharded and not, and GGUF: round trips and hostile files.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use proptest::prelude::*;
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use tensorfile::gguf::{GgufError, GgufValue};
-use tensorfile::safetensors::SafetensorsError as Bad;
-use tensorfile::{
+use anicrafter_tensorfile::gguf::{GgufError, GgufValue};
+use anicrafter_tensorfile::safetensors::SafetensorsError as Bad;
+use anicrafter_tensorfile::{
     Dtype, Error, Gguf, Safetensors, Shards, TensorInfo, TensorSource, TensorView, open, parse,
     safetensors_bytes, write_gguf_with, write_npz, write_safetensors, write_safetensors_with,
 };
+use proptest::prelude::*;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 fn none() -> BTreeMap<String, String> {
     BTreeMap::new()

@@ -1,10 +1,10 @@
 //! npy and npz: round trips, foreign layouts, hostile files.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use anicrafter_tensorfile::npy::{self, NpyError, NpyHeader};
+use anicrafter_tensorfile::zip::{ZipArchive, ZipError, ZipWriter};
+use anicrafter_tensorfile::{Dtype, Error, Npz, TensorSource, TensorView, write_npz, write_npz_bytes};
 use proptest::prelude::*;
-use tensorfile::npy::{self, NpyError, NpyHeader};
-use tensorfile::zip::{ZipArchive, ZipError, ZipWriter};
-use tensorfile::{Dtype, Error, Npz, TensorSource, TensorView, write_npz, write_npz_bytes};
 
 /// An npy array as another writer might lay it out.
 fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {

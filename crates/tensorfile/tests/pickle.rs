@@ -1,11 +1,11 @@
 //! PyTorch files: what `torch.save` writes (see `data/make.py`), and hostile pickles.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use anicrafter_tensorfile::pickle::{Pickle, PickleError, Value};
+use anicrafter_tensorfile::zip::ZipWriter;
+use anicrafter_tensorfile::{Dtype, Error, TensorInfo, TensorSource, write_torch_with};
 use proptest::prelude::*;
 use std::borrow::Cow;
-use tensorfile::pickle::{Pickle, PickleError, Value};
-use tensorfile::zip::ZipWriter;
-use tensorfile::{Dtype, Error, TensorInfo, TensorSource, write_torch_with};
 
 const STATE: &[u8] = include_bytes!("data/state.pth");
 const STATE4: &[u8] = include_bytes!("data/state4.pth");

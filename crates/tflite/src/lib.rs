@@ -3,7 +3,7 @@
 //! A [`Model`] is read from bytes, checked and prepared once, and then run any number of times:
 //!
 //! ```no_run
-//! let model = tflite::Model::from_bytes(&std::fs::read("selfie_segmentation.tflite")?)?;
+//! let model = anicrafter_tflite::Model::from_bytes(&std::fs::read("selfie_segmentation.tflite")?)?;
 //! assert_eq!(model.inputs(), [&[1, 256, 256, 3]]);
 //! let picture = vec![0.5; 256 * 256 * 3];
 //! let mask = &model.run(&[&picture])?[0];

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use anicrafter_person_models::{HAND_LANDMARK, POSE_DETECTION, POSE_LANDMARK, SELFIE_SEGMENTATION};
-use tflite::{Error, Model};
+use anicrafter_tflite::{Error, Model};
 
 /// A picture with edges and gradients that any program can compute: element `i` of a buffer.
 fn pattern(i: usize) -> f32 {

@@ -1,10 +1,10 @@
 //! Encode and decode of 5×256×256 at the size of Wan 2.1 (dim 96), f32 and bf16: guards the whole autoencoder.
 //! Throughput is in pixels.
 
+use anicrafter_vae::{Config, Vae, random_weights};
 use candle_core::{DType, Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::time::Duration;
-use vae::{Config, Vae, random_weights};
 
 const FRAMES: usize = 5;
 const SIDE: usize = 256;
@@ -12,7 +12,7 @@ const SIDE: usize = 256;
 fn passes(c: &mut Criterion) {
     let config = Config::wan_2_1();
     let device = Device::Cpu;
-    let mut run = || -> Result<(), vae::Error> {
+    let mut run = || -> Result<(), anicrafter_vae::Error> {
         for (name, dtype) in [("f32", DType::F32), ("bf16", DType::BF16)] {
             let vae = Vae::load(&config, &random_weights(&config, 1, &device)?.with_dtype(dtype))?;
             let video = Tensor::rand(-1_f32, 1_f32, (1, 3, FRAMES, SIDE, SIDE), &device)?;

@@ -1,11 +1,11 @@
 //! Wan 2.1's autoencoder on a video of a chosen size, with random weights: time and peak memory of either direction.
 //!
-//! `cargo run --release -p vae --example chosen_size -- 17 480 832` (frames, height, width; then `f32` or `bf16`).
+//! `cargo run --release -p anicrafter-vae --example chosen_size -- 17 480 832` (frames, height, width; then `f32` or `bf16`).
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use anicrafter_vae::{Config, Direction, Vae, random_weights};
 use candle_core::{DType, Device, Tensor};
 use std::time::Instant;
-use vae::{Config, Direction, Vae, random_weights};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);

@@ -1,10 +1,10 @@
 //! Streams a made-up video through tiny random weights, a few frames at a time, and prints sizes and memory.
 #![expect(clippy::print_stdout, reason = "an example")]
 
+use anicrafter_vae::{Config, Direction, Vae, random_weights};
 use candle_core::{Device, Tensor};
-use vae::{Config, Direction, Vae, random_weights};
 
-fn main() -> Result<(), vae::Error> {
+fn main() -> Result<(), anicrafter_vae::Error> {
     let (height, width) = (64, 96);
     let config = Config::small(8);
     let vae = Vae::load(&config, &random_weights(&config, 1, &Device::Cpu)?)?;

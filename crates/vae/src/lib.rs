@@ -12,11 +12,11 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use vae::{Config, Vae};
+//! use anicrafter_vae::{Config, Vae};
 //!
-//! # fn main() -> Result<(), vae::Error> {
+//! # fn main() -> Result<(), anicrafter_vae::Error> {
 //! let config = Config::small(2);
-//! let vae = Vae::load(&config, &vae::random_weights(&config, 1, &Device::Cpu)?)?;
+//! let vae = Vae::load(&config, &anicrafter_vae::random_weights(&config, 1, &Device::Cpu)?)?;
 //! let video = Tensor::zeros((1, 3, 5, 16, 24), DType::F32, &Device::Cpu)?;
 //! let latents = vae.encode(&video, &mut ())?;
 //! assert_eq!(latents.dims(), [1, 16, 2, 2, 3]);

@@ -37,10 +37,10 @@ pub const WAN_2_1_RGB_BIAS: [f32; 3] = [-0.1835, -0.0868, -0.3360];
 /// ```
 /// use candle_core::{Device, Tensor};
 /// let latents = Tensor::zeros((1, 16, 1, 2, 2), candle_core::DType::F32, &Device::Cpu)?;
-/// let rgb = vae::preview::rgb(&latents)?;
+/// let rgb = anicrafter_vae::preview::rgb(&latents)?;
 /// assert_eq!(rgb.dims(), [1, 3, 1, 2, 2]);
 /// assert_eq!(rgb.flatten_all()?.to_vec1::<f32>()?[0], -0.1835);
-/// # Ok::<(), vae::Error>(())
+/// # Ok::<(), anicrafter_vae::Error>(())
 /// ```
 pub fn rgb(latents: &Tensor) -> Result<Tensor> {
     let &[b, 16, t, h, w] = latents.dims() else {

@@ -1,9 +1,9 @@
 //! Properties that hold for any weights: streaming equals the whole pass, a batch its items, tiles the picture.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use anicrafter_vae::{Backend, Config, Direction, Error, Halves, Tiles, Vae, random_weights};
 use candle_core::{DType, Device, Tensor};
 use std::ops::ControlFlow;
-use vae::{Backend, Config, Direction, Error, Halves, Tiles, Vae, random_weights};
 
 fn small() -> Config {
     Config::small(8)
@@ -163,7 +163,10 @@ fn half_size_weights_stay_close() {
     let half = Vae::load(&config, &weights.with_dtype(DType::BF16)).unwrap();
     let maps =
         Vae::load_with(&config, &weights.with_dtype(DType::BF16), Halves::Both, Backend::Exact).unwrap();
-    assert_eq!((half.storage(), maps.storage()), (vae::Storage::Bf16, vae::Storage::F32));
+    assert_eq!(
+        (half.storage(), maps.storage()),
+        (anicrafter_vae::Storage::Bf16, anicrafter_vae::Storage::F32)
+    );
     let latents = noise(&[1, 16, 2, 4, 4]);
     let expected = exact.decode(&latents, &mut ()).unwrap();
     for vae in [half, maps] {

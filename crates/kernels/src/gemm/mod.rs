@@ -45,7 +45,7 @@ pub enum Gate<'a> {
 /// A linear layer `act(x · Wᵀ + bias)`.
 ///
 /// ```
-/// use kernels::{Gate, Linear, Weight};
+/// use anicrafter_kernels::{Gate, Linear, Weight};
 /// let layer = Linear::new(Weight::F32(&[2.0, 0.0, 0.0, 2.0]), 2, 2);
 /// let mut residual = [10.0, 20.0];
 /// layer.forward_add(&[1.0, 2.0], Gate::Row(&[1.0, 0.5]), &mut residual);
@@ -109,7 +109,7 @@ impl<'a> Linear<'a> {
     /// own precision.
     ///
     /// ```
-    /// use kernels::{Linear, Precision, QuantKind, Weight};
+    /// use anicrafter_kernels::{Linear, Precision, QuantKind, Weight};
     /// let mut block = vec![1; 34]; // Q8_0: 32 weights of 1 times their scale,
     /// block[..2].copy_from_slice(&[0x00, 0x38]); // 0.5
     /// let x: Vec<f32> = (0..5 * 32).map(|i| (i % 32) as f32).collect(); // [M=5, K=32]

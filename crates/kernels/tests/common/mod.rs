@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use kernels::{Level, QuantKind, bf16, detected_level, set_level};
+use anicrafter_kernels::{Level, QuantKind, bf16, detected_level, set_level};
 
 static LEVEL: Mutex<()> = Mutex::new(());
 

@@ -76,12 +76,12 @@ impl Default for ReadOptions {
 ///
 /// # Examples
 /// ```no_run
-/// let reader = media::VideoReader::open("scene/bkgd_video.mp4")?;
+/// let reader = anicrafter_media::VideoReader::open("scene/bkgd_video.mp4")?;
 /// let seconds = reader.info().frame_rate.seconds_of(reader.info().frames.unwrap_or(0));
 /// for frame in reader {
 ///     let frame: image::RgbImage = frame?;
 /// }
-/// # Ok::<(), media::Error>(())
+/// # Ok::<(), anicrafter_media::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct VideoReader {

@@ -74,14 +74,14 @@ pub struct Written {
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("grey.mp4");
-/// use media::{FrameRate, VideoReader, VideoWriter, WriteOptions};
+/// use anicrafter_media::{FrameRate, VideoReader, VideoWriter, WriteOptions};
 /// let mut writer = VideoWriter::create(&path, WriteOptions::new(FrameRate::whole(25)))?;
 /// for grey in [40, 120, 200] {
 ///     writer.push(&image::RgbImage::from_pixel(64, 48, image::Rgb([grey; 3])))?;
 /// }
 /// assert_eq!(writer.finish()?.frames, 3);
 /// assert_eq!(VideoReader::open(&path)?.count(), 3);
-/// # Ok::<(), media::Error>(())
+/// # Ok::<(), anicrafter_media::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct VideoWriter {

@@ -8,8 +8,8 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use nn::conv3d::{Conv3d, ConvShape, Padding};
-//! use nn::Weights;
+//! use anicrafter_nn::conv3d::{Conv3d, ConvShape, Padding};
+//! use anicrafter_nn::Weights;
 //!
 //! # fn main() -> candle_core::Result<()> {
 //! // A temporal difference: y[t] = x[t + 1] - x[t].
