@@ -67,7 +67,7 @@ fn a_good_file_is_read_as_f32_and_f64_stored_and_deflated() {
     let pose = synthetic::pose(1.0, 2);
     let frame = anicrafter_smplx::Frame {
         rotations: anicrafter_smplx::Rotations::AxisAngle(&pose),
-        ..smplx::Frame::REST
+        ..anicrafter_smplx::Frame::REST
     };
     let expected = model.forward(&frame).unwrap();
     assert_eq!(stored.forward(&frame).unwrap(), expected);
