@@ -18,6 +18,15 @@ def stacked(params, prefix):
     return {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
 
 
+def shards(to, tensors, count=2):
+    """The tensors by name in `count` files of about the same size, each in a folder of its own."""
+    whole, parts, done = sum(t.numel() for t in tensors.values()), [{} for _ in range(count)], 0
+    for key in sorted(tensors):
+        parts[done * count // whole][key] = tensors[key]
+        done += tensors[key].numel()
+    return [(to / f"dit-{i}" / f"dit-{i:05}-of-{count:05}.safetensors", part) for i, part in enumerate(parts, 1)]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--state", required=True, help="folder with vae.pt and dit.pt")
@@ -41,9 +50,11 @@ def main():
     for name, tensors in files.items():
         for key, tensor in tensors.items():
             assert tensor.isfinite().all(), f"{name}: {key} isn't finite in f16"
-        path = to / f"{name}.safetensors"
-        save_file(tensors, path)
-        total += path.stat().st_size
+        # The transformer goes into two packages: the registry takes at most 10 MB each.
+        for path, part in shards(to, tensors) if name == "dit" else [(to / f"{name}.safetensors", tensors)]:
+            path.parent.mkdir(exist_ok=True)
+            save_file(part, path)
+            total += path.stat().st_size
     numbers = lambda t: [round(float(v), 6) for v in t]
     config = {
         "dit": DIT,

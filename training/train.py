@@ -268,11 +268,11 @@ def save_parts(params, folder, n=3):
 def load_parts(folder, device):
     """A state of `save_parts`, or exported weights."""
     folder = Path(folder)
-    if (folder / "dit.safetensors").is_file():
+    if shards := sorted(folder.glob("**/dit*.safetensors")):
         from safetensors.torch import load_file
 
-        prefixes = {"dit": "dit.", "anicrafter": "", "clip": ""}
-        files = {p + k: v for name, p in prefixes.items() for k, v in load_file(folder / f"{name}.safetensors").items()}
+        paths = [(path, "dit.") for path in shards] + [(folder / f"{name}.safetensors", "") for name in ("anicrafter", "clip")]
+        files = {prefix + k: v for path, prefix in paths for k, v in load_file(path).items()}
         files.pop("visual.log_scale", None), files.pop("log_scale", None)
         return {k.replace("visual.", "clip.", 1): v.float().to(device) for k, v in files.items()}
     parts = [torch.load(p, map_location=device) for p in sorted(folder.glob("dit?.pt"))]

@@ -11,6 +11,10 @@ const PREFIX: &str = "anicrafter-";
 /// Every crate of the workspace, by its short name, with the crates of the workspace that it may build on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("assets", &[]),
+    ("demo", &[]),
+    ("demo-weights", &["demo-weights-dit-1", "demo-weights-dit-2"]),
+    ("demo-weights-dit-1", &[]),
+    ("demo-weights-dit-2", &[]),
     ("person-models", &[]),
     ("tensorfile", &[]),
     ("kernels", &[]),

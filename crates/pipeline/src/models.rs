@@ -324,7 +324,7 @@ impl ModelSet {
             let seed = name.bytes().fold(0, |h: u64, b| h * 31 + u64::from(b));
             return Ok(self.untrained(manifest, seed, dtype));
         };
-        let source = Checkpoint::open_model(model, &[folder.join(format!("{name}.safetensors"))])?;
+        let source = Checkpoint::open_model(model, &small_files(folder, name))?;
         source.compare(manifest).strict()?;
         Ok(Weights::new(Arc::new(source), dtype, &self.device))
     }
@@ -350,6 +350,25 @@ fn from_value<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T> {
 
 fn to_value(config: &impl serde::Serialize) -> Result<Value> {
     serde_json::to_value(config).map_err(|e| Error::Settings(e.to_string()))
+}
+
+/// A small model's file in a folder of weights, or its shards, there or one folder below.
+#[must_use]
+pub fn small_files(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    };
+    let is_shard = |path: &PathBuf| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let rest = file.strip_prefix(name).and_then(|rest| rest.strip_suffix(".safetensors"));
+        rest.is_some_and(|rest| rest.starts_with('-') && rest.contains("-of-"))
+    };
+    let here = entries(folder);
+    let below = here.iter().filter(|path| path.is_dir()).flat_map(|path| entries(path));
+    let mut shards: Vec<PathBuf> = here.iter().cloned().chain(below).filter(is_shard).collect();
+    shards.sort_by_key(|path| path.file_name().map(std::ffi::OsStr::to_owned));
+    let whole = folder.join(format!("{name}.safetensors"));
+    if shards.is_empty() || whole.is_file() { vec![whole] } else { shards }
 }
 
 /// All seven shards through their index, or the one file.

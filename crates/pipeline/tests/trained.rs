@@ -70,8 +70,8 @@ fn predict(model: &WanModel, golden: &HashMap<String, Tensor>) -> Tensor {
 fn activations_of_8_bits_cost_little_beside_quantised_weights() {
     let golden = golden();
     let config: dit::Config = serde_json::from_value(models().dit_config().clone()).unwrap();
-    let file = root().join("assets/demo/weights/dit.safetensors");
-    let source = Arc::new(Checkpoint::open_model(Model::Dit, &[file]).unwrap());
+    let files = anicrafter_pipeline::models::small_files(&root().join("assets/demo/weights"), "dit");
+    let source = Arc::new(Checkpoint::open_model(Model::Dit, &files).unwrap());
     let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
     let relative = |a: &Tensor, b: &Tensor| norm(&(a - b).unwrap()) / norm(b);
     for (dtype, most) in [(GgmlDType::Q8_0, 0.005), (GgmlDType::Q4K, 0.005)] {

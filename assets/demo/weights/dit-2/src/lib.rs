@@ -1,0 +1,4 @@
+//! The second of two shards of the demo's small diffusion transformer; `anicrafter-demo-weights` puts them together.
+
+/// A safetensors file in f16.
+pub const SHARD: &[u8] = include_bytes!("../dit-00002-of-00002.safetensors");

@@ -1,0 +1,13 @@
+//! Writes the weights into a folder, or lists them: `cargo run -p anicrafter-demo-weights --example unpack -- [FOLDER]`.
+
+fn main() -> std::io::Result<()> {
+    let folder = std::env::args_os().nth(1).map(std::path::PathBuf::from);
+    for (name, bytes) in anicrafter_demo_weights::FILES {
+        println!("{:>10} bytes  {name}", bytes.len());
+        if let Some(folder) = &folder {
+            std::fs::create_dir_all(folder)?;
+            std::fs::write(folder.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}

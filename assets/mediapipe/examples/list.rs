@@ -1,0 +1,13 @@
+//! Lists the embedded models: `cargo run -p anicrafter-person-models --example list`.
+
+fn main() {
+    let models = [
+        ("pose detection", anicrafter_person_models::POSE_DETECTION),
+        ("pose landmarks", anicrafter_person_models::POSE_LANDMARK),
+        ("selfie segmentation", anicrafter_person_models::SELFIE_SEGMENTATION),
+        ("hand landmarks", anicrafter_person_models::HAND_LANDMARK),
+    ];
+    for (name, bytes) in models {
+        println!("{:>10} bytes  {name}", bytes.len());
+    }
+}
