@@ -1,6 +1,6 @@
 //! Timing beside other implementations.
 
-use crate::shell::{command, root, run as run_command};
+use crate::shell::{command, root, run as run_command, target};
 use anyhow::Result;
 use clap::ValueEnum;
 use std::ffi::OsString;
@@ -46,8 +46,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     run_command(Command::new(&python).args(["-m", "pip", "install", "--quiet", "torch", "numpy"]))?;
     run_command(command("build").args(["--release", "--package", "benches"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let program = target.join("release").join(format!("benches{}", std::env::consts::EXE_SUFFIX));
+    let program = target().join("release").join(format!("benches{}", std::env::consts::EXE_SUFFIX));
     let script = root().join("benches").join("against_pytorch").join("compare.py");
     run_command(Command::new(&python).arg(script).arg(program).args(rest))
 }

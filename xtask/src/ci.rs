@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: every check that a change must pass, cheap ones first.
 
 use crate::shell::{self, command};
-use crate::{deps, other_cpus, tidy};
+use crate::{deps, other_cpus, packed, tidy};
 use anyhow::{Context, Result};
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ pub(crate) struct Args {
     /// Leaves out what compiles everything once more in other ways: features, crates alone, documentation.
     #[arg(long)]
     skip_variants: bool,
-    /// Also builds every crate from its packed form, which compiles most dependencies once more.
+    /// Also builds every crate from its packed form alone, as publishing does, which compiles most dependencies once more.
     #[arg(long)]
     verify_packages: bool,
 }
@@ -46,19 +46,6 @@ fn clippy(args: &[&str]) -> Result<()> {
 fn documentation(args: &[&str]) -> Result<()> {
     let mut doc = command("doc");
     shell::run(doc.args(["--workspace", "--no-deps"]).args(args).env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-/// Makes every publishable crate's archive.
-fn packages(verify: bool) -> Result<()> {
-    let mut package = command("package");
-    package.args(["--workspace", "--allow-dirty", "--quiet"]);
-    for tool in deps::unpublished()? {
-        package.arg("--exclude").arg(tool);
-    }
-    if !verify {
-        package.arg("--no-verify");
-    }
-    shell::run(&mut package)
 }
 
 fn steps(args: &Args) -> Vec<Step<'_>> {
@@ -98,7 +85,8 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
     steps.push(("alone", Box::new(|| ALONE.iter().try_for_each(|args| clippy(args)))));
     steps.push(("documentation", Box::new(|| documentation(&[]))));
     steps.push(("documentation with features", Box::new(|| documentation(&["--features", FEATURES]))));
-    steps.push(("packages", Box::new(|| packages(args.verify_packages))));
+    steps.push(("packages", Box::new(|| packed::publish(args.verify_packages))));
+    steps.push(("packages from outside", Box::new(packed::use_from_outside)));
     steps
 }
 
@@ -111,6 +99,7 @@ const VARIANTS: &[&str] = &[
     "alone",
     "documentation",
     "documentation with features",
+    "packages from outside",
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {

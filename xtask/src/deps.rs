@@ -78,13 +78,32 @@ fn read_metadata() -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// The crates that say `publish = false`: tools and tests of the workspace itself.
-pub(crate) fn unpublished() -> Result<Vec<String>> {
+/// The packages that users take: all that don't say `publish = false`.
+pub(crate) fn published() -> Result<Vec<String>> {
     let metadata = read_metadata()?;
     let members = members(&metadata)?;
     let kept_here = |package: &Value| package["publish"].as_array().is_some_and(Vec::is_empty);
     let name = |package: &Value| package["name"].as_str().map(str::to_owned);
-    Ok(members.values().map(|(_, p)| *p).filter(|p| kept_here(p)).filter_map(name).collect())
+    Ok(members.values().map(|(_, p)| *p).filter(|p| !kept_here(p)).filter_map(name).collect())
+}
+
+/// The version that all packages share.
+pub(crate) fn version() -> Result<String> {
+    let manifest = manifest()?;
+    let version = manifest["workspace"]["package"]["version"].as_str();
+    Ok(version.context("workspace.package.version")?.to_owned())
+}
+
+/// What the workspace asks of a dependency, as it stands in a manifest.
+pub(crate) fn requirement(name: &str) -> Result<String> {
+    let manifest = manifest()?;
+    let found = manifest["workspace"]["dependencies"].get(name);
+    Ok(found.with_context(|| format!("workspace.dependencies.{name}"))?.to_string())
+}
+
+fn manifest() -> Result<toml::Value> {
+    let path = crate::shell::root().join("Cargo.toml");
+    Ok(toml::from_str(&std::fs::read_to_string(&path).with_context(|| path.display().to_string())?)?)
 }
 
 pub(crate) fn check() -> Result<()> {

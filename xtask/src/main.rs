@@ -6,6 +6,8 @@ mod ci;
 mod deps;
 mod eval_demo;
 mod other_cpus;
+mod packed;
+mod readme;
 mod shell;
 mod tidy;
 
@@ -41,6 +43,9 @@ enum Task {
     Ci(ci::Args),
     /// Tests the vector code on an old x86 CPU, on one with AVX2 and on 64-bit Arm, where QEMU's user mode is installed.
     OtherCpus,
+    /// Packs every published package, then uses the packed files as a stranger would: each README's example, the installed
+    /// command's demo.
+    Packed,
     /// Checks which crate may depend on which, and that heavy dependencies stay out of the light crates.
     Deps,
     /// Checks what no compiler checks: file headers, white space, where unsafe code, files and environment are touched.
@@ -82,6 +87,7 @@ fn main() -> Result<()> {
         Task::Bench(args) => bench::run(args),
         Task::Ci(args) => ci::run(&args),
         Task::OtherCpus => other_cpus::check(),
+        Task::Packed => packed::publish(false).and_then(|()| packed::use_from_outside()),
         Task::Deps => deps::check(),
         Task::Tidy => tidy::check(),
         Task::Parity { rest } => shell::cargo(["run", "--quiet", "--package", "parity", "--"], rest),

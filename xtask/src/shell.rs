@@ -11,11 +11,22 @@ pub(crate) fn root() -> PathBuf {
     here.parent().map_or(here.clone(), std::path::Path::to_path_buf)
 }
 
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A cargo command over whatever its arguments say.
+pub(crate) fn bare(subcommand: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.arg(subcommand);
+    command
+}
+
 /// A cargo command over this workspace. The caller's working directory is kept, so that relative paths mean what the
 /// caller meant.
 pub(crate) fn command(subcommand: &str) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.arg(subcommand);
+    let mut command = bare(subcommand);
     if subcommand == "fmt" {
         command.arg("--all").current_dir(root());
     } else {
