@@ -50,7 +50,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "anicrafter",
-        &["avatar-bake", "avatar-render", "bg-mask", "checkpoint", "dit", "media", "pipeline", "smplx"],
+        &[
+            "avatar-bake",
+            "avatar-render",
+            "bg-mask",
+            "checkpoint",
+            "demo",
+            "demo-weights",
+            "dit",
+            "media",
+            "pipeline",
+            "smplx",
+        ],
     ),
 ];
 

@@ -79,9 +79,8 @@ enum Task {
 fn main() -> Result<()> {
     match Args::parse().task {
         Task::RunDemo { rest } => {
-            let scene = shell::root().join("assets").join("demo").into_os_string();
-            let rest = [OsString::from("--scene"), scene].into_iter().chain(rest).collect();
-            shell::cargo(["run", "--release", "--package", "cli", "--bin", "anicrafter", "--", "demo"], rest)
+            let demo = ["run", "--release", "--package", "anicrafter", "--bin", "anicrafter", "--", "demo"];
+            shell::cargo(demo, rest)
         }
         Task::Test { rest } => shell::cargo(["test", "--workspace"], rest),
         Task::Bench(args) => bench::run(args),

@@ -2,19 +2,20 @@
 
 use crate::animate::{Page, run_job};
 use crate::progress::{Style, cancel_on_ctrl_c};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use avatar_render::RendererChoice;
 use pipeline::{Actor, Job, Preset};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Runs the whole job on the embedded default: video, panels and report.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The demo scene's folder: avatar.safetensors, motion.json, background.mp4, character.png, weights/.
-    #[arg(long, default_value = "assets/demo")]
-    scene: PathBuf,
+    /// Another scene's folder: avatar.safetensors, motion.json, background.mp4, character.png. The embedded scene where there
+    /// is none.
+    #[arg(long)]
+    scene: Option<PathBuf>,
     /// Where the results go.
-    #[arg(long, default_value = "out/demo")]
+    #[arg(short, long, default_value = "out/demo")]
     output: PathBuf,
     /// Frames of the demo.
     #[arg(long, default_value_t = 32)]
@@ -39,19 +40,27 @@ const SMALL: &str = "The diffusion weights are this project's own small ones, tr
                      avatar towards the scene's light and draw no shadow. The real weights (--preset anicrafter) are larger by a thousand times.";
 
 pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
-    if !args.scene.join("avatar.safetensors").is_file() {
-        bail!(
-            "{} isn't the demo scene: run it from the project's folder, through `cargo xtask run-demo`, or name the folder with --scene",
-            args.scene.display()
-        );
+    let scene = match &args.scene {
+        Some(folder) => folder.clone(),
+        None => {
+            let folder = args.output.join("scene");
+            unpack(anicrafter_demo::FILES, &folder)?;
+            unpack(anicrafter_demo_weights::FILES, &folder.join("weights"))?;
+            folder
+        }
+    };
+    for (name, _) in anicrafter_demo::FILES {
+        if !scene.join(name).is_file() {
+            bail!("{} isn't a demo scene: {name} is missing there", scene.display());
+        }
     }
     let mut job = Job::new(Preset::Demo);
     job.input.actors =
-        vec![Actor { avatar: args.scene.join("avatar.safetensors"), motion: args.scene.join("motion.json") }];
-    job.input.background = args.scene.join("background.mp4");
-    job.input.character = Some(args.scene.join("character.png"));
+        vec![Actor { avatar: scene.join("avatar.safetensors"), motion: scene.join("motion.json") }];
+    job.input.background = scene.join("background.mp4");
+    job.input.character = Some(scene.join("character.png"));
     job.input.end = Some(args.frames);
-    let weights = args.scene.join("weights");
+    let weights = scene.join("weights");
     job.models.demo = weights.join("config.json").is_file().then_some(weights);
     let note = if job.models.demo.is_some() { SMALL } else { UNTRAINED };
     job.sampling.seed = args.seed;
@@ -89,5 +98,18 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
         pipeline::beside(video, "panels").display(),
         video.with_extension("html").display()
     );
+    Ok(())
+}
+
+/// Embedded files as files in `folder`: what is there with the right contents is left alone, so that results made from it
+/// are still up to date.
+fn unpack(files: &[anicrafter_demo::File], folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        if std::fs::read(&path).ok().as_deref() != Some(*bytes) {
+            pipeline::work::write_atomically(&path, bytes)?;
+        }
+    }
     Ok(())
 }
