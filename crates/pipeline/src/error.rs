@@ -40,6 +40,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Tensors that can't be stored.
+    #[error("{}: these tensors can't be written: {why}", path.display())]
+    Tensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// An input is missing that the job needs.
     #[error("{stage}: {what}", stage = stage.name())]
     Missing {

@@ -6,6 +6,7 @@ use crate::detail::{DetailFrame, DetailTransfer};
 use crate::job::{FirstFrame, Job};
 use crate::progress::{Context, Event, Stage, peak_memory};
 use crate::report::StageRow;
+use crate::stages::DecodedWindow;
 use crate::windows::{Drift, Window, correct_colour, crossfade, drift, ramp};
 use crate::work::FrameFile;
 use crate::{Error, Result};
@@ -86,12 +87,13 @@ pub fn frame_rate(fps: f64) -> Result<FrameRate> {
 }
 
 /// How neighbouring windows differ where they overlap.
-pub(crate) fn measure_drift(decoded: &[(Window, PathBuf)], (w, h): (u32, u32)) -> Result<Vec<Drift>> {
+pub(crate) fn measure_drift(decoded: &[DecodedWindow], (w, h): (u32, u32)) -> Result<Vec<Drift>> {
     let mut all = Vec::new();
     for pair in decoded.windows(2) {
-        let [(old, old_path), (new, new_path)] = pair else { continue };
-        let mut older = FrameFile::open(&old_path.join("frames.rgb"), w, h)?;
-        let mut newer = FrameFile::open(&new_path.join("frames.rgb"), w, h)?;
+        let [old, new] = pair else { continue };
+        let mut older = FrameFile::open(&old.frames, w, h)?;
+        let mut newer = FrameFile::open(&new.frames, w, h)?;
+        let (old, new) = (old.window, new.window);
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for i in 0..new.overlap {
             // Decoded frame 0 is the reference picture's.
@@ -122,11 +124,10 @@ impl Joined {
     fn open(job: &Job, outcome: &Outcome) -> Result<Self> {
         let (w, h) = outcome.condition.dimensions();
         let mut windows = Vec::new();
-        for (window, folder) in &outcome.decoded {
-            let frames = FrameFile::open(&folder.join("frames.rgb"), w, h)?;
-            let detail =
-                job.output.detail_transfer.then(|| FrameFile::open(&folder.join("condition.rgb"), w, h));
-            windows.push((*window, frames, detail.transpose()?));
+        for decoded in &outcome.decoded {
+            let frames = FrameFile::open(&decoded.frames, w, h)?;
+            let condition = decoded.condition.as_ref().map(|path| FrameFile::open(path, w, h));
+            windows.push((decoded.window, frames, condition.transpose()?));
         }
         // Drift adds up: each window is corrected to the first.
         let mut sum = Drift { colour: [0.0; 3], difference: 0.0 };

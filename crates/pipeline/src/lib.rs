@@ -34,6 +34,7 @@ mod person;
 mod progress;
 mod replace;
 pub mod report;
+mod stages;
 pub mod windows;
 pub mod work;
 
@@ -50,3 +51,4 @@ pub use job::{
 pub use person::{Person, PersonOptions, find_person};
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};
 pub use replace::{Replace, Replaced, replace};
+pub use stages::DecodedWindow;

@@ -101,6 +101,13 @@ pub enum Event {
         /// The largest memory the process has held so far, in bytes; 0 where the system doesn't tell.
         peak_bytes: u64,
     },
+    /// A model is in memory.
+    Loaded {
+        /// Which one, in words.
+        model: &'static str,
+        /// Seconds it took.
+        seconds: f64,
+    },
     /// Something the user should know that doesn't stop the run.
     Warning {
         /// What.

@@ -3,10 +3,10 @@
 //! Three stages in the work folder, each under the fingerprint of what it depends on. What the caller brings (masks, a plate,
 //! a motion) is taken instead of being made.
 
-use crate::animate::run_stage;
 use crate::composite::open_body;
 use crate::progress::{Context, Stage};
 use crate::report::StageRow;
+use crate::stages::run_stage;
 use crate::work::{Fingerprint, WorkDir, read_json, write_atomically};
 use crate::{Error, Result};
 use bg_mask::{PlateBuilder, PlateOptions};

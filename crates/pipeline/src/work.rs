@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Changes when a stage's result changes for the same inputs.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A hash of everything that a result depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +158,17 @@ impl Slot {
     }
 }
 
+/// A file under a temporary name, readable by whom the user's files usually are and not by the user alone.
+fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
 /// Writes a file under a temporary name and renames it when it is whole and on disk.
 ///
 /// # Errors
@@ -165,7 +176,7 @@ impl Slot {
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |source| Error::Io { path: path.to_owned(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+    let mut file = temporary_in(folder).map_err(fail)?;
     file.write_all(bytes).map_err(fail)?;
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|e| fail(e.error))?;
@@ -183,7 +194,7 @@ pub fn copy_atomically(from: &Path, to: &Path) -> Result<()> {
     };
     let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut source = std::fs::File::open(from).map_err(fail(from))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail(to))?;
+    let mut file = temporary_in(folder).map_err(fail(to))?;
     std::io::copy(&mut source, &mut file).map_err(fail(to))?;
     file.as_file().sync_all().map_err(fail(to))?;
     file.persist(to).map_err(|e| fail(to)(e.error))?;
@@ -208,7 +219,9 @@ pub fn save_tensors(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<()> {
         .iter()
         .map(|(name, t)| Ok(((*name).to_owned(), t.to_device(&Device::Cpu)?.contiguous()?)))
         .collect::<Result<_>>()?;
-    let bytes = safetensors::serialize(&map, None).map_err(|e| Error::Settings(e.to_string()))?;
+    let damaged =
+        |e: safetensors::SafeTensorError| Error::Tensors { path: path.to_owned(), why: e.to_string() };
+    let bytes = safetensors::serialize(&map, None).map_err(damaged)?;
     write_atomically(path, &bytes)
 }
 

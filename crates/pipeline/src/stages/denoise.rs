@@ -1,0 +1,139 @@
+//! The diffusion transformer restores every window's latents.
+
+use super::{Done, Loaded, Run, flow, only_tensors};
+use crate::conditions::round;
+use crate::denoise::{Start, Step, Watch, denoise, initial_noise, is_resumable};
+use crate::progress::{Event, Stage};
+use crate::work::{Fingerprint, load_tensors, save_tensors, take};
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use dit::{Conditions, WanModel, pad_context};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// What all windows share.
+struct Shared {
+    model: WanModel,
+    positive: Tensor,
+    negative: Option<Tensor>,
+    clip_feature: Tensor,
+}
+
+impl Run<'_> {
+    /// Every window's clean `latents`.
+    pub(crate) fn denoise(&mut self, conditioned: &[Done], text: &Done, image: &Done) -> Result<Vec<Done>> {
+        let mut shared = Loaded::default();
+        let window = |(n, conditioned)| self.denoise_window(n, conditioned, text, image, &mut shared);
+        conditioned.iter().enumerate().map(window).collect()
+    }
+
+    fn denoise_window(
+        &mut self,
+        n: usize,
+        conditioned: &Done,
+        text: &Done,
+        image: &Done,
+        shared: &mut Loaded<Shared>,
+    ) -> Result<Done> {
+        let sampling = &self.job.sampling;
+        let key = Fingerprint::of(&(&conditioned.key, &text.key, &image.key, sampling))?;
+        self.stage(Stage::Denoise, n, sampling.steps, key, |run, part| {
+            let device = run.models.device();
+            let shared = shared.get(|| run.shared(text, image))?;
+            let file = conditioned.file();
+            let mut tensors = load_tensors(&file, device)?;
+            let (y, tokens) = (take(&mut tensors, "y", &file)?, take(&mut tensors, "tokens", &file)?);
+            let channels = run.models.vae_config().z_dim;
+            let (_, _, t, h, w) = y.dims5()?;
+            let start = match saved_latents(part, device)? {
+                Some(start) if is_resumable(sampling) => start,
+                _ => {
+                    // Every window has noise of its own.
+                    let seed = sampling.seed.wrapping_add((n as u64) << 20);
+                    Start { latents: initial_noise(seed, [1, channels, t, h, w], device)?, step: 0 }
+                }
+            };
+            let with = |context, add_condition| Conditions {
+                context,
+                clip_feature: Some(&shared.clip_feature),
+                y: Some(&y),
+                add_condition,
+            };
+            let positive = with(&shared.positive, Some(&tokens));
+            let negative = shared.negative.as_ref().map(|context| with(context, None));
+            let mut watch = DenoiseWatch { run, part, window: n };
+            let latents = denoise(&shared.model, &positive, negative.as_ref(), start, sampling, &mut watch)?;
+            save_tensors(&only_tensors(part), &[("latents", &latents)])
+        })
+    }
+
+    fn shared(&self, text: &Done, image: &Done) -> Result<Shared> {
+        let device = self.models.device();
+        let (text_file, image_file) = (text.file(), image.file());
+        let mut text = load_tensors(&text_file, device)?;
+        let mut context = |name| -> Result<Tensor> {
+            let rows = round(&take(&mut text, name, &text_file)?, self.rounding())?;
+            Ok(pad_context(&rows, self.models.context_rows())?)
+        };
+        let positive = context("positive")?;
+        let negative = (self.job.sampling.cfg_scale != 1.0).then(|| context("negative")).transpose()?;
+        let clip_feature = take(&mut load_tensors(&image_file, device)?, "clip_feature", &image_file)?;
+        let model = self.load("transformer", |models| models.transformer())?;
+        Ok(Shared { model, positive, negative, clip_feature })
+    }
+}
+
+/// The furthest latents that an interrupted loop left.
+fn saved_latents(part: &Path, device: &Device) -> Result<Option<Start>> {
+    let entries = std::fs::read_dir(part).map_err(|source| Error::Io { path: part.to_owned(), source })?;
+    let steps = entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse::<usize>().ok()
+    });
+    let Some(step) = steps.max() else { return Ok(None) };
+    let path = part.join(format!("step-{step}.safetensors"));
+    let latents = take(&mut load_tensors(&path, device)?, "latents", &path)?;
+    Ok(Some(Start { latents, step }))
+}
+
+/// Saves and shows how far a window is.
+struct DenoiseWatch<'a, 'b> {
+    run: &'a Run<'b>,
+    part: &'a Path,
+    window: usize,
+}
+
+impl Watch for DenoiseWatch<'_, '_> {
+    fn block(&mut self, step: usize, block: usize, of: usize) -> ControlFlow<()> {
+        let done = step as f64 + block as f64 / of.max(1) as f64;
+        flow(self.run.context.advance(Stage::Denoise, done, self.run.job.sampling.steps))
+    }
+
+    fn step(&mut self, step: &Step<'_>) -> Result<()> {
+        let (output, done) = (&self.run.job.output, step.index + 1);
+        let due = |every: usize| every > 0 && done.is_multiple_of(every);
+        if due(output.save_every)
+            && done < self.run.job.sampling.steps
+            && is_resumable(&self.run.job.sampling)
+        {
+            save_tensors(&self.part.join(format!("step-{done}.safetensors")), &[("latents", step.latents)])?;
+        }
+        if due(output.preview_every) && step.latents.dim(1)? == 16 {
+            let path = self.run.work.root().join(format!("preview-{:03}-{done:03}.png", self.window));
+            write_preview(step.latents, &path)?;
+            self.run.context.tell(&Event::Preview { step: done, path });
+        }
+        Ok(())
+    }
+}
+
+/// A rough picture of the middle frame, straight from the latents.
+fn write_preview(latents: &Tensor, path: &Path) -> Result<()> {
+    let rgb = vae::preview::rgb(latents)?;
+    let (_, _, t, h, w) = rgb.dims5()?;
+    let planes = rgb.narrow(2, t / 2, 1)?.flatten_all()?.to_vec1::<f32>()?;
+    let small = bg_mask::from_planes(&planes, w as u32, h as u32)?;
+    let large =
+        image::imageops::resize(&small, 8 * w as u32, 8 * h as u32, image::imageops::FilterType::Triangle);
+    Ok(media::write_picture(path, &large, media::PictureFormat::Png)?)
+}

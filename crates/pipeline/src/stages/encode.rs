@@ -1,0 +1,63 @@
+//! Prompt and reference frame become what the transformer attends to.
+
+use super::{Done, Run, only_tensors};
+use crate::Result;
+use crate::condition_files::ConditionFiles;
+use crate::conditions::round;
+use crate::progress::Stage;
+use crate::work::{Fingerprint, load_tensors, save_tensors, take};
+use candle_core::{Device, Tensor};
+
+impl Run<'_> {
+    /// The prompt's embeddings: `positive` and, with guidance, `negative`.
+    pub(crate) fn text(&mut self) -> Result<Done> {
+        let prompt = &self.job.prompt;
+        let with_negative = self.job.sampling.cfg_scale != 1.0;
+        let negative = with_negative.then_some(&prompt.negative);
+        let saved = prompt.embeddings.as_deref().map(Fingerprint::of_path).transpose()?;
+        let key = Fingerprint::of(&(&prompt.positive, negative, saved, self.model_key()?))?;
+        self.stage(Stage::Text, 0, 1 + usize::from(with_negative), key, |run, part| {
+            let file = only_tensors(part);
+            if let Some(saved) = &run.job.prompt.embeddings {
+                let mut tensors = load_tensors(saved, &Device::Cpu)?;
+                let positive = take(&mut tensors, "positive", saved)?;
+                let negative = with_negative.then(|| take(&mut tensors, "negative", saved)).transpose()?;
+                let mut list = vec![("positive", &positive)];
+                list.extend(negative.as_ref().map(|n| ("negative", n)));
+                return save_tensors(&file, &list);
+            }
+            let (tokenizer, encoder) = run.load("text encoder", |models| models.text())?;
+            let rows = run.models.context_rows();
+            let encode = |text: &str| -> Result<Tensor> {
+                let tokens = tokenizer.tokenize(text, rows)?;
+                if tokens.truncated {
+                    run.context.warn(format!(
+                        "the prompt is longer than {rows} tokens and was cut: {:.60}…",
+                        tokens.text
+                    ));
+                }
+                Ok(encoder.encode(&tokens.ids, rows)?)
+            };
+            let positive = encode(&run.job.prompt.positive)?;
+            run.context.advance(Stage::Text, 1.0, 1 + usize::from(with_negative))?;
+            let negative = negative.map(|text| encode(text)).transpose()?;
+            let mut list = vec![("positive", &positive)];
+            list.extend(negative.as_ref().map(|n| ("negative", n)));
+            save_tensors(&file, &list)
+        })
+    }
+
+    /// The reference frame's features: `clip_feature`.
+    pub(crate) fn image(&mut self, composite: &Fingerprint, condition: &ConditionFiles) -> Result<Done> {
+        let key = Fingerprint::of(&(composite, self.model_key()?))?;
+        let reference = condition.reference()?;
+        self.stage(Stage::Image, 0, 1, key, |run, part| {
+            let (w, h) = (reference.width() as usize, reference.height() as usize);
+            let planes = bg_mask::to_planes(&reference, bg_mask::Scaling::PreprocessImage);
+            let picture = Tensor::from_vec(planes, (1, 3, h, w), run.models.device())?;
+            let encoder = run.load("image encoder", |models| models.image())?;
+            let feature = round(&encoder.encode(&picture)?, run.rounding())?;
+            save_tensors(&only_tensors(part), &[("clip_feature", &feature)])
+        })
+    }
+}

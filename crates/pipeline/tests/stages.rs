@@ -1,0 +1,133 @@
+//! A job of three windows: each model is loaded once, and a run that was stopped ends with the bytes of one that wasn't.
+
+use anicrafter_pipeline::{
+    Actor, CancelToken, Context, Error, Event, Job, Preset, Stage, animate, write_video,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+fn demo(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo").join(name)
+}
+
+/// Nine frames in windows of five that overlap by one: 0–3, 3–6 and, moved back, 5–8.
+fn job(folder: &Path) -> Job {
+    let mut job = Job::new(Preset::Demo);
+    job.input.actors = vec![Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
+    job.input.background = demo("background.mp4");
+    job.input.character = Some(demo("character.png"));
+    job.input.end = Some(9);
+    (job.video.width, job.video.height, job.video.window, job.video.overlap) = (80, 48, 5, 1);
+    (job.sampling.steps, job.output.save_every) = (2, 1);
+    job.output.work = Some(folder.join("work"));
+    job.output.video = folder.join("out.mp4");
+    job
+}
+
+/// Runs the job; `stop` says at which event the caller asks it to end.
+fn run(job: &Job, stop: impl Fn(&Event) -> bool + Send + Sync) -> (Result<(), Error>, Vec<Event>) {
+    let (events, cancel) = (Mutex::new(Vec::new()), CancelToken::new());
+    let observer = |event: &Event| {
+        if stop(event) {
+            cancel.cancel();
+        }
+        events.lock().unwrap().push(event.clone());
+    };
+    let context = Context::new(&observer, &cancel);
+    let done = animate(job, "cpu".parse().unwrap(), context)
+        .and_then(|mut outcome| write_video(job, &mut outcome, context).map(drop));
+    (done, events.into_inner().unwrap())
+}
+
+fn loaded(events: &[Event]) -> Vec<&'static str> {
+    let models = events.iter().filter_map(|event| match event {
+        Event::Loaded { model, .. } => Some(*model),
+        _ => None,
+    });
+    models.collect()
+}
+
+/// Stages that had something to do, in order, with the number of windows.
+fn made(events: &[Event]) -> Vec<(Stage, usize)> {
+    let mut made: Vec<(Stage, usize)> = Vec::new();
+    for event in events {
+        if let Event::Finished { stage, cached: false, .. } = event {
+            match made.last_mut() {
+                Some((last, n)) if last == stage => *n += 1,
+                _ => made.push((*stage, 1)),
+            }
+        }
+    }
+    made
+}
+
+#[test]
+fn each_model_is_loaded_once_for_three_windows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut job = job(dir.path());
+    let (done, events) = run(&job, |_| false);
+    done.unwrap();
+    let all =
+        ["text encoder", "image encoder", "condition embedders", "VAE encoder", "transformer", "VAE decoder"];
+    assert_eq!(loaded(&events), all);
+    // The result of each window and, for detail transfer, its condition are decoded.
+    let stages = [
+        (Stage::Composite, 1),
+        (Stage::Text, 1),
+        (Stage::Image, 1),
+        (Stage::Condition, 3),
+        (Stage::Denoise, 3),
+        (Stage::Decode, 6),
+    ];
+    assert_eq!(made(&events), stages);
+
+    let (done, events) = run(&job, |_| false);
+    done.unwrap();
+    assert!(loaded(&events).is_empty() && made(&events).is_empty(), "everything was there");
+
+    job.sampling.seed += 1;
+    let (done, events) = run(&job, |_| false);
+    done.unwrap();
+    assert_eq!(loaded(&events), ["transformer", "VAE decoder"]);
+    assert_eq!(made(&events), [(Stage::Denoise, 3), (Stage::Decode, 3)]);
+}
+
+#[test]
+fn a_stopped_run_ends_with_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = job(&dir.path().join("whole"));
+    std::fs::create_dir_all(dir.path().join("whole")).unwrap();
+    run(&whole, |_| false).0.unwrap();
+    let expected = std::fs::read(&whole.output.video).unwrap();
+
+    let folder = dir.path().join("stopped");
+    std::fs::create_dir_all(&folder).unwrap();
+    let stopped = job(&folder);
+    let at = |stage: Stage, nth: usize| {
+        let seen = Mutex::new(0);
+        move |event: &Event| {
+            let of = match event {
+                Event::Advanced { stage, .. } | Event::Finished { stage, .. } => Some(*stage),
+                _ => None,
+            };
+            let mut seen = seen.lock().unwrap();
+            *seen += usize::from(of == Some(stage));
+            *seen == nth
+        }
+    };
+    for (stage, nth) in [
+        (Stage::Composite, 3),
+        (Stage::Text, 1),
+        (Stage::Condition, 6),
+        (Stage::Denoise, 1),
+        // In the second step of a window, after the first one's latents were saved.
+        (Stage::Denoise, 11),
+        (Stage::Decode, 4),
+    ] {
+        let (done, _) = run(&stopped, at(stage, nth));
+        assert!(matches!(done, Err(Error::Cancelled)), "{stage:?}");
+        assert!(!stopped.output.video.exists());
+    }
+    run(&stopped, |_| false).0.unwrap();
+    assert!(std::fs::read(&stopped.output.video).unwrap() == expected, "other bytes after six stops");
+}
