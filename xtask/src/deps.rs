@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mocap", &["person-models", "smplx", "tflite"]),
     ("avatar-render", &["smplx", "tensorfile"]),
     ("avatar-bake", &["avatar-render", "smplx"]),
+    ("evaluation", &["bg-mask", "media", "smplx"]),
     ("sampler", &[]),
     ("nn", &["kernels"]),
     ("tflite", &["kernels"]),
@@ -40,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "checkpoint",
             "dit",
             "encoders",
+            "evaluation",
             "media",
             "mocap",
             "nn",
@@ -58,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "demo",
             "demo-weights",
             "dit",
+            "evaluation",
             "media",
             "pipeline",
             "smplx",
@@ -80,6 +83,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("kernels", &["candle-core", "wgpu"]),
     ("tflite", &["candle-core", "wgpu"]),
     ("mocap", &["candle-core", "wgpu"]),
+    ("evaluation", &["candle-core", "wgpu"]),
 ];
 
 fn read_metadata() -> Result<Value> {

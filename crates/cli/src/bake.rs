@@ -188,7 +188,7 @@ fn read_mask(args: &Args, image: &DynamicImage) -> Result<Option<GrayImage>> {
 fn read_frame(path: &Path, index: usize) -> Result<MotionFrame> {
     let name = || path.display().to_string();
     // Frame rates don't matter for one picture.
-    let motion = pipeline::composite::read_motion(path, 15.0).with_context(name)?;
+    let motion = smplx::Motion::open(path, 15.0).with_context(name)?;
     match motion.frames.get(index) {
         Some(frame) => Ok(frame.clone()),
         None => bail!("{}: there is no frame {index}, it has {}", name(), motion.len()),

@@ -1,9 +1,8 @@
 //! `anicrafter body`.
 
 use anyhow::{Result, bail};
-use pipeline::composite::read_motion;
-use smplx::Frame;
 use smplx::export::{Axes, glb, obj, ply};
+use smplx::{Frame, Motion};
 use std::path::PathBuf;
 
 /// Exports the body.
@@ -28,7 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let body = pipeline::open_body(args.body.as_deref())?;
-    let motion = args.motion.as_ref().map(|path| read_motion(path, args.fps)).transpose()?;
+    let motion = args.motion.as_ref().map(|path| Motion::open(path, args.fps)).transpose()?;
     let vertices = || -> Result<Vec<[f32; 3]>> {
         let Some(motion) = &motion else { return Ok(body.forward(&Frame::REST)?.vertices) };
         let Some(frame) = motion.frames.get(args.frame) else {

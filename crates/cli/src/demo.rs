@@ -1,10 +1,10 @@
 //! `anicrafter demo`: the whole job on the embedded default.
 
-use crate::animate::{Page, run_job};
-use crate::progress::{Style, cancel_on_ctrl_c};
+use crate::animate::run_job;
+use crate::progress::Style;
 use anyhow::{Context, Result, bail};
 use avatar_render::RendererChoice;
-use pipeline::{Actor, Job, Preset};
+use pipeline::{Actor, Job, Preset, Session};
 use std::path::{Path, PathBuf};
 
 /// Runs the whole job on the embedded default: video, panels and report.
@@ -71,17 +71,17 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     job.output.work = Some(args.output.join("work"));
     job.output.panels = true;
     job.output.report = true;
-    let cancel = cancel_on_ctrl_c();
     if style != Style::Json && style != Style::None {
         eprintln!("{note}\n");
     }
-    let outcome = run_job(&job, args.renderer, style, &cancel, Page { note: Some(note), raw: None })?;
+    let session = Session::builder().renderer(args.renderer).note(note).build()?;
+    let finished = run_job(&session, &job, style)?;
     if style == Style::Json || style == Style::None {
         return Ok(());
     }
-    let total: f64 = outcome.stages.iter().map(|s| s.seconds).sum();
+    let total: f64 = finished.stages.iter().map(|s| s.seconds).sum();
     println!("\n{:<24}{:>10}{:>8}{:>12}", "stage", "seconds", "share", "peak MiB");
-    for stage in &outcome.stages {
+    for stage in &finished.stages {
         println!(
             "{:<24}{:>10.2}{:>7.0}%{:>12}",
             stage.name,

@@ -1,9 +1,8 @@
 //! `anicrafter eval`.
 
 use anyhow::{Context, Result};
-use image::GrayImage;
+use evaluation::{evaluate, to_table};
 use media::VideoReader;
-use pipeline::eval::{evaluate, to_table};
 use std::path::PathBuf;
 
 /// Compares two videos.
@@ -30,14 +29,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let open = |path: &PathBuf| -> Result<_> {
         let reader = VideoReader::open(path).with_context(|| path.display().to_string())?;
-        Ok(reader.map(|frame| Ok(frame?)))
+        Ok(reader.map(|frame| Ok::<_, pipeline::Error>(frame?)))
     };
     let masks = match &args.mask {
-        Some(path) => {
-            Some(open(path)?.map(|frame: pipeline::Result<image::RgbImage>| -> pipeline::Result<GrayImage> {
-                Ok(pipeline::gray(&frame?))
-            }))
-        }
+        Some(path) => Some(open(path)?.map(|frame| Ok(pipeline::gray(&frame?)))),
         None => None,
     };
     let result = evaluate(open(&args.a)?, open(&args.b)?, masks, args.seam, &args.boundaries)?;

@@ -9,6 +9,7 @@ mod composite;
 mod demo;
 mod eval;
 mod eval_replace;
+mod job;
 mod models;
 mod progress;
 mod replace;
@@ -57,6 +58,8 @@ enum Command {
     EvalReplace(eval_replace::Args),
     /// Bakes avatars from pictures, looks at them, converts them, turns them round.
     Avatar(avatar::Args),
+    /// Prints a job file with every setting, its meaning and its default.
+    Job(job::Args),
     /// Exports the body, at rest or in motion.
     Body(body::Args),
     /// Looks at weights: is an installation complete, and what would a job need?
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::EvalReplace(args) => eval_replace::run(&args, cli.progress),
         Command::Avatar(args) => avatar::run(&args),
+        Command::Job(args) => job::run(&args),
         Command::Body(args) => body::run(&args),
         Command::Models(args) => models::run(args),
         Command::Completions { shell } => {

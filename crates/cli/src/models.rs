@@ -1,13 +1,14 @@
 //! `anicrafter models`: is an installation complete, and what would a job need?
 
-use crate::settings::{ModelArgs, SamplingArgs, VideoArgs};
+use crate::settings::{SamplingArgs, VideoArgs, changes};
 use anyhow::{Result, bail};
+use avatar_render::RendererChoice;
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 use clap::Subcommand;
 use dit::plan::{Job as DitJob, Storage, plan};
 use pipeline::models::ModelSet;
-use pipeline::{Dtype, Job, Preset};
+use pipeline::{Dtype, Job, ModelChanges, OutputChanges, Preset};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -30,7 +31,7 @@ enum Command {
         #[command(flatten)]
         video: VideoArgs,
         #[command(flatten)]
-        models: ModelArgs,
+        models: ModelChanges,
         #[command(flatten)]
         sampling: SamplingArgs,
     },
@@ -47,11 +48,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Ok(())
         }
         Command::Plan { video, models, sampling } => {
-            let mut job = Job::new(models.preset.map_or(Preset::AniCrafter, Preset::from));
-            video.apply(&mut job);
-            models.apply(&mut job);
-            sampling.apply(&mut job);
-            print!("{}", plan_text(&job)?);
+            let preset = Some(models.preset.unwrap_or(Preset::AniCrafter));
+            let models = ModelChanges { preset, ..models };
+            let job = changes(video, models, sampling, OutputChanges::default()).into_job();
+            let session = crate::animate::session(RendererChoice::default()).build()?;
+            print!("{}", plan_text(&session.prepare(&job)?)?);
             Ok(())
         }
     }

@@ -39,6 +39,7 @@ fn every_subcommand_has_help() {
         "eval",
         "avatar",
         "body",
+        "job",
         "models",
         "completions",
     ] {
@@ -52,6 +53,19 @@ fn every_subcommand_has_help() {
 #[test]
 fn bad_arguments_say_what_to_do() {
     assert!(fails(&["animate"]).contains("background"));
+    assert!(fails(&["composite", "-o", "x.mp4"]).contains("--background"));
+    let nobody = fails(&["composite", "--background", "b.mp4", "-o", "x.mp4"]);
+    assert!(nobody.contains("input.actors") && nobody.contains("--avatar"), "{nobody}");
+    let inputs = ["--avatar", "a.ply", "--motion", "m", "--background", "b.mp4", "-o", "x.mp4"];
+    for (options, named) in [
+        (["--stride", "0"], "input.stride"),
+        (["--start=5", "--end=5"], "input.end"),
+        (["--fps=-1", "--end=4"], "video.fps"),
+        (["--size", "99999x64"], "video.width"),
+    ] {
+        let refused = fails(&[["composite"].as_slice(), &inputs, &options].concat());
+        assert!(refused.contains(named), "{options:?}: {refused}");
+    }
     assert!(fails(&["animate", "--size", "100"]).contains("WIDTHxHEIGHT"));
     assert!(fails(&["animate", "--from", "nowhere"]).contains("composite"));
     let refused = fails(&[
@@ -203,6 +217,47 @@ fn a_job_file_says_the_same_as_the_options() {
 }
 
 #[test]
+fn every_setting_is_explained_and_the_explanation_is_a_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = dir.path().join("job.toml");
+    for preset in ["demo", "anicrafter"] {
+        let text = succeeds(&["job", "--preset", preset]);
+        assert!(text.contains(&format!("preset = \"{preset}\"")) && text.contains("# [replace]"), "{text}");
+        std::fs::write(&job, &text).unwrap();
+        let plan = succeeds(&["models", "plan", "--preset", preset]);
+        let (avatar, motion) = ("avatar = \"a.ply\"", "motion = \"m\"");
+        let actors = format!("actors = [{{ {avatar}, {motion} }}]\nbackground = \"b.mp4\"");
+        let whole = text.replacen("actors = []", &actors, 1).replacen("background = \"\"", "", 1);
+        let whole =
+            whole.replacen("# wan =", "wan = \"w\"", 1).replacen("# anicrafter =", "anicrafter = \"a\"", 1);
+        std::fs::write(&job, whole).unwrap();
+        assert_eq!(succeeds(&["animate", "--job", &job.display().to_string(), "--dry-run"]), plan);
+    }
+}
+
+#[test]
+fn outputs_that_are_inputs_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("background.mp4");
+    std::fs::copy(scene().join("background.mp4"), &copy).unwrap();
+    let before = std::fs::read(&copy).unwrap();
+    let s = |name: &str| scene().join(name).display().to_string();
+    let (avatar, motion, background) =
+        (s("avatar.safetensors"), s("motion.json"), copy.display().to_string());
+    let detour = dir.path().join("./background.mp4").display().to_string();
+    let inputs = ["--avatar", &avatar, "--motion", &motion, "--background", &background];
+    for more in [["-o", &background].as_slice(), &["-o", &detour], &["-o", "x.mp4", "--mask", &background]] {
+        let refused = fails(&[["composite"].as_slice(), &inputs, more].concat());
+        assert!(refused.contains("input.background too"), "{refused}");
+    }
+    let refused = fails(&[["animate"].as_slice(), &inputs, &["-o", &background]].concat());
+    assert!(refused.contains("input.background too"), "{refused}");
+    let refused = fails(&["replace", "--video", &background, "--until", "plate", "-o", &background]);
+    assert!(refused.contains("replace.video too"), "{refused}");
+    assert_eq!(std::fs::read(&copy).unwrap(), before);
+}
+
+#[test]
 fn options_win_over_the_job_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
@@ -301,6 +356,19 @@ fn the_condition_video_alone() {
         "-o",
         &file("c.mp4"),
     ]);
+    let size = |path: &str| media::VideoReader::open(path).unwrap().info().size();
+    assert_eq!(size(&file("c.mp4")), size(&s("background.mp4")));
+    let (avatar, motion, street) = (s("avatar.safetensors"), s("motion.json"), s("background.mp4"));
+    let one = ["--avatar", &avatar, "--motion", &motion, "--background", &street, "--frame", "2"];
+    succeeds(&[["composite"].as_slice(), &one, &["-o", &file("two.png")]].concat());
+    let two = media::read_picture(file("two.png")).unwrap();
+    assert_eq!(two.dimensions(), size(&file("c.mp4")));
+    let (of_video, n) =
+        (media::VideoReader::open(file("c.mp4")).unwrap().nth(2).unwrap().unwrap(), two.len());
+    let off: u64 = two.iter().zip(of_video.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    assert!((off as f64) < 4.0 * n as f64, "the frame isn't the video's: {off}");
+    let wrong = fails(&[["composite"].as_slice(), &one, &["-o", &file("two.mp4")]].concat());
+    assert!(wrong.contains(".png"), "{wrong}");
     for name in ["c.mp4", "mesh.mp4", "mask.mp4"] {
         assert!(std::fs::metadata(file(name)).unwrap().len() > 1000, "{name}");
     }
@@ -345,6 +413,14 @@ fn a_person_is_replaced_in_a_raw_video() {
         assert!(log.lines().filter(|l| l.contains("from the work folder")).count() >= 1, "{log}");
     }
     assert_eq!(std::fs::read_dir(file("masks")).unwrap().count(), 12);
+    // The name decides the container.
+    let pictures = ["--until", "plate", "-o", &file("plates")];
+    let (log, ok) = replace(&pictures);
+    assert!(ok && std::fs::read_dir(file("plates")).unwrap().count() == 12, "{log}");
+    let (log, ok) = replace(&["--until", "motion", "-o", &file("m.npz")]);
+    assert!(ok && std::fs::read(file("m.npz")).unwrap().starts_with(b"PK"), "{log}");
+    let (log, ok) = replace(&["--until", "motion", "-o", &file("m.bvh")]);
+    assert!(!ok && log.contains(".npz") && !dir.path().join("m.bvh").exists(), "{log}");
     assert_eq!((size(&file("m.mp4")), size(&file("p.mp4"))), ((640, 384), (640, 384)));
     let (log, ok) = replace(&["--until", "motion", "--from", "motion", "-o", &file("again.json")]);
     let cached = |stage: &str| {

@@ -32,7 +32,7 @@ pub struct Outcome {
 /// # Errors
 /// The first thing that goes wrong in any stage, or [`Error::Cancelled`].
 pub fn animate(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Result<Outcome> {
-    job.validate()?;
+    job.validate_whole()?;
     for advice in job.advice() {
         context.warn(advice);
     }

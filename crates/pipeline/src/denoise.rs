@@ -4,71 +4,14 @@
 //! `model_fn_wan_video`): the positive branch carries the condition tokens, the negative one doesn't; guidance is
 //! `negative + cfg · (positive − negative)`; with a scale of exactly 1 the negative branch isn't run.
 
+pub use crate::job::{Sampling, SolverName, TeaCacheSettings};
+
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 use dit::{Branch, Conditions, Embedded, WanModel};
 use sampler::noise::Generator;
-use sampler::{Decision, FlowMatch, Solver, SolverKind, TeaCache, TeaCacheModel};
-use serde::{Deserialize, Serialize};
+use sampler::{Decision, Solver, SolverKind, TeaCache, TeaCacheModel};
 use std::ops::ControlFlow;
-
-/// How the loop runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sampling {
-    /// Number of steps.
-    pub steps: usize,
-    /// Guidance scale; 1 skips the negative branch.
-    pub cfg_scale: f64,
-    /// Timestep shift.
-    pub shift: f64,
-    /// Seed of the initial noise: the same noise as PyTorch's CPU generator makes.
-    pub seed: u64,
-    /// Solver.
-    pub solver: SolverName,
-    /// Step cache.
-    pub tea_cache: Option<TeaCacheSettings>,
-    /// Rounds the timestep to bf16 before the model sees it, as the reference's bf16 run does.
-    pub bf16_timestep: bool,
-    /// Keeps latents and predictions in bf16 from step to step, as the reference's bf16 run does.
-    pub bf16_latents: bool,
-}
-
-impl Sampling {
-    /// What the reference's script uses: 50 Euler steps, guidance 1.5, shift 5, seed 0, everything in bf16.
-    #[must_use]
-    pub fn reference() -> Self {
-        Self {
-            steps: 50,
-            cfg_scale: 1.5,
-            shift: 5.0,
-            seed: 0,
-            solver: SolverName::Euler,
-            tea_cache: None,
-            bf16_timestep: true,
-            bf16_latents: true,
-        }
-    }
-
-    /// The schedule.
-    ///
-    /// # Errors
-    /// When the number of steps or the shift is impossible.
-    pub fn schedule(&self) -> Result<FlowMatch> {
-        Ok(FlowMatch::new(self.steps, self.shift)?)
-    }
-}
-
-/// A solver by name, for job files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SolverName {
-    /// First-order steps: the reference.
-    Euler,
-    /// Second-order multistep.
-    UniPc,
-    /// Stochastic few-step rule for distilled weights.
-    Lcm,
-}
 
 impl From<SolverName> for SolverKind {
     fn from(name: SolverName) -> Self {
@@ -78,15 +21,6 @@ impl From<SolverName> for SolverKind {
             SolverName::Lcm => Self::Lcm,
         }
     }
-}
-
-/// The step cache's settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TeaCacheSettings {
-    /// Higher skips more steps (0.3 for I2V 720p).
-    pub threshold: f64,
-    /// The published name of the model the polynomial belongs to.
-    pub model: String,
 }
 
 impl TeaCacheSettings {

@@ -21,6 +21,16 @@ pub enum Error {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// An output that would overwrite what is read, or another output.
+    #[error("{output}: {} is {input} too: choose another name for the output", path.display())]
+    Overwrites {
+        /// The output's setting.
+        output: String,
+        /// Its path.
+        path: PathBuf,
+        /// The setting of what would be lost.
+        input: String,
+    },
     /// A job file that can't be understood.
     #[error("the job can't be read or written: {0}")]
     Settings(String),
@@ -92,6 +102,9 @@ pub enum Error {
     /// Masks or compositing.
     #[error(transparent)]
     Mask(#[from] bg_mask::Error),
+    /// A comparison, or the report.
+    #[error(transparent)]
+    Evaluation(#[from] evaluation::Error),
     /// Video in or out.
     #[error(transparent)]
     Media(#[from] media::Error),

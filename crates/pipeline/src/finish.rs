@@ -27,7 +27,7 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
     context.tell(&Event::Started { stage: Stage::Decode, window: 0, total });
     let rate = frame_rate(outcome.fps)?;
     let mut options = WriteOptions::new(rate);
-    options.audio = sound(&job.input.background, job.input.start, outcome.fps);
+    options.audio = sound(job.sound_from(), job.input.start, outcome.fps);
     let mut writer = VideoWriter::create(&job.output.video, options)?;
     let panels_path = job.output.panels.then(|| beside(&job.output.video, "panels"));
     let mut panels =

@@ -1,19 +1,39 @@
 //! A job: everything that a run is told, as data. It is written to and read from TOML or JSON.
+//!
+//! Each setting is defined once, in the section's file, by the macro `settings!`: value, default, the change that a file or
+//! the command line makes, and the description.
 
-use crate::denoise::Sampling;
+mod changes;
+pub(crate) mod check;
+pub(crate) mod explain;
+mod files;
+mod input;
+mod models;
+mod output;
+mod replace;
+mod sampling;
+mod settings;
+mod video;
+
+pub use changes::JobChanges;
+pub use input::{Actor, Input, InputChanges};
+pub use models::{Activations, Dtype, Lora, ModelChanges, Models, Preset};
+pub use output::{Output, OutputChanges, Until};
+pub use replace::{Replace, ReplaceChanges};
+pub use sampling::{
+    NEGATIVE_PROMPT, PROMPT, Prompt, PromptChanges, Sampling, SamplingChanges, SolverName, TeaCacheSettings,
+};
+pub use video::{Blend, FirstFrame, Fit, Video, VideoChanges};
+
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The reference's negative prompt.
-pub const NEGATIVE_PROMPT: &str = "细节模糊不清，字幕，作品，画作，画面，静止，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，杂乱的背景，三条腿，背景人很多，倒着走";
-
-/// The reference's prompt.
-pub const PROMPT: &str = "human in a scene";
-
 /// Everything a run is told.
+///
+/// What a file leaves out is as in its preset ([`JobChanges::into_job`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "JobChanges")]
 pub struct Job {
     /// What goes in.
     pub input: Input,
@@ -27,286 +47,9 @@ pub struct Job {
     pub sampling: Sampling,
     /// What comes out.
     pub output: Output,
-}
-
-/// What goes in.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Input {
-    /// Avatars, each with its own motion: the first one's camera counts.
-    pub actors: Vec<Actor>,
-    /// The background: a video or a folder of pictures.
-    pub background: PathBuf,
-    /// A picture of the character; where there is none, the avatar is rendered from the front.
-    pub character: Option<PathBuf>,
-    /// A mask for the character picture, white on the person; else its alpha channel is taken.
-    pub character_mask: Option<PathBuf>,
-    /// A ready render of the body on black, in place of ours.
-    pub mesh_video: Option<PathBuf>,
-    /// A body model in SMPL-X's format; the embedded body where there is none.
-    pub body: Option<PathBuf>,
-    /// Things that stay in front of the person: a matte video or folder, white in front.
-    pub occluders: Vec<PathBuf>,
-    /// First frame of motion and background.
-    pub start: usize,
-    /// Frame to stop before.
-    pub end: Option<usize>,
-    /// Takes every n-th frame.
-    pub stride: usize,
-}
-
-/// One avatar and its motion.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Actor {
-    /// `*_gaussian.pth`, `.ply` or `.safetensors`.
-    pub avatar: PathBuf,
-    /// A folder of AniCrafter's parameter files, an AMASS `.npz` or an own motion file.
-    pub motion: PathBuf,
-}
-
-/// How inputs of another shape are brought to the video's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fit {
-    /// Stretched, as the reference does.
-    Stretch,
-    /// Cut to the video's aspect ratio around the middle, then scaled.
-    Crop,
-    /// Scaled to fit, with black borders.
-    Pad,
-}
-
-/// What becomes of the model's first frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FirstFrame {
-    /// It stays.
-    Keep,
-    /// It goes.
-    Drop,
-}
-
-/// How the avatar is blended over the background.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Blend {
-    /// The reference's blend, which multiplies by alpha twice: what its weights were trained on.
-    Reference,
-    /// The correct "over".
-    Over,
-}
-
-/// What the video is like.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Video {
-    /// Width in pixels, a multiple of 16.
-    pub width: u32,
-    /// Height in pixels, a multiple of 16.
-    pub height: u32,
-    /// Frames of a window, of the form 4k + 1.
-    pub window: usize,
-    /// Frames that neighbouring windows share.
-    pub overlap: usize,
-    /// Frames a second of the result; the background's where it is absent.
-    pub fps: Option<f64>,
-    /// What to do with a background of another shape.
-    pub fit: Fit,
-    /// How the avatar is blended in.
-    pub blend: Blend,
-    /// The model's first frame shows the reference picture's content: kept, as the reference does (the background's last
-    /// frame is then lost), or dropped, so that every frame of the result belongs to one of the background.
-    pub first_frame: FirstFrame,
-    /// Takes the colour difference to the window before out of each window.
-    pub match_windows: bool,
-    /// Fits the avatar's colours to the background's light.
-    pub match_light: bool,
-    /// Draws a soft shadow where the feet touch the ground.
-    pub contact_shadow: bool,
-}
-
-impl Default for Video {
-    fn default() -> Self {
-        Self {
-            width: 1280,
-            height: 720,
-            window: 81,
-            overlap: 9,
-            fps: None,
-            fit: Fit::Stretch,
-            blend: Blend::Reference,
-            first_frame: FirstFrame::Keep,
-            match_windows: false,
-            match_light: false,
-            contact_shadow: false,
-        }
-    }
-}
-
-/// The numbers that weights are computed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// Single precision.
-    F32,
-    /// Half the memory, the reference's choice.
-    Bf16,
-    /// Blocks of the transformer in 8-bit blocks.
-    Q8,
-    /// Blocks of the transformer in 4-bit blocks.
-    Q4,
-}
-
-/// What the transformer's blocks multiply quantised weights by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activations {
-    /// Activations as they are, up to the compute type.
-    #[default]
-    Float,
-    /// Activations rounded to 8 bits, in integer arithmetic: faster on a CPU. Needs quantised weights.
-    Int8,
-}
-
-/// Which weights, where, and how they are held.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Models {
-    /// `demo` for the embedded small weights, or `anicrafter` for the real ones.
-    pub preset: Preset,
-    /// The folder with the real files of Wan2.1-I2V-14B-720P.
-    pub wan: Option<PathBuf>,
-    /// The folder with AniCrafter's own files.
-    pub anicrafter: Option<PathBuf>,
-    /// The folder of the demo preset's small weights; without one they are drawn at random.
-    pub demo: Option<PathBuf>,
-    /// Another file (or list of shards) for the transformer: safetensors or GGUF.
-    pub dit: Vec<PathBuf>,
-    /// Further LoRA files, merged in order.
-    pub lora: Vec<Lora>,
-    /// What the transformer computes in.
-    pub dtype: Dtype,
-    /// What its blocks multiply quantised weights by.
-    pub activations: Activations,
-    /// `cpu`, `cuda:0`, `metal` or `auto`.
-    pub device: String,
-    /// Memory for the transformer's weights in GiB; the rest is streamed from the file. Absent: all of them are held.
-    pub memory_gib: Option<f64>,
-    /// Works on tiles in the VAE, as the reference can: less memory, small differences.
-    pub tiled_vae: bool,
-}
-
-/// Which weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// The embedded small weights.
-    #[default]
-    Demo,
-    /// Wan2.1-I2V-14B-720P with AniCrafter's LoRA and embedders.
-    AniCrafter,
-}
-
-impl Default for Models {
-    fn default() -> Self {
-        Self {
-            preset: Preset::default(),
-            wan: None,
-            anicrafter: None,
-            demo: None,
-            dit: Vec::new(),
-            lora: Vec::new(),
-            dtype: Dtype::Bf16,
-            activations: Activations::default(),
-            device: "auto".to_owned(),
-            memory_gib: None,
-            tiled_vae: false,
-        }
-    }
-}
-
-/// A LoRA file and its strength.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lora {
-    /// The file.
-    pub path: PathBuf,
-    /// What its change is multiplied by.
-    pub strength: f64,
-}
-
-/// What the encoders are told.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Prompt {
-    /// What to show.
-    pub positive: String,
-    /// What to avoid; used where the guidance scale isn't 1.
-    pub negative: String,
-    /// Saved embeddings in place of the text encoder: a file that an earlier run wrote.
-    pub embeddings: Option<PathBuf>,
-}
-
-impl Default for Prompt {
-    fn default() -> Self {
-        Self { positive: PROMPT.to_owned(), negative: NEGATIVE_PROMPT.to_owned(), embeddings: None }
-    }
-}
-
-/// What comes out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Output {
-    /// The video.
-    pub video: PathBuf,
-    /// Where finished stages lie; next to the video where it is absent.
-    pub work: Option<PathBuf>,
-    /// Also writes the reference's panels: reference, body, condition, result.
-    pub panels: bool,
-    /// Puts the source background back outside the person.
-    pub background_lock: bool,
-    /// Adds what the VAE's round trip loses: condition + decoded result − decoded condition.
-    pub detail_transfer: bool,
-    /// Writes a self-contained report page.
-    pub report: bool,
-    /// Writes a preview picture every so many steps; 0 for none.
-    pub preview_every: usize,
-    /// Saves the latents every so many steps, so that an interrupted loop goes on from there; 0 for never.
-    pub save_every: usize,
-}
-
-impl Default for Output {
-    fn default() -> Self {
-        Self {
-            video: PathBuf::from("out.mp4"),
-            work: None,
-            panels: false,
-            background_lock: false,
-            detail_transfer: false,
-            report: false,
-            preview_every: 0,
-            save_every: 5,
-        }
-    }
-}
-
-impl Models {
-    /// Are there quantised weights, if activations of 8 bits are to be multiplied by them? A GGUF file's formats are looked
-    /// at when it is opened, the device when it is.
-    fn check_activations(&self) -> Result<()> {
-        let gguf = |path: &PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
-        let quantized = matches!(self.dtype, Dtype::Q8 | Dtype::Q4) || self.dit.iter().any(gguf);
-        if self.activations == Activations::Float || quantized && self.preset != Preset::Demo {
-            return Ok(());
-        }
-        let why = if self.preset == Preset::Demo {
-            "int8 needs quantised weights, and the demo preset's small ones aren't quantised"
-        } else {
-            "int8 needs quantised weights: take models.dtype (--dtype) q8 or q4, or a GGUF file as models.dit (--dit)"
-        };
-        Err(Error::Option { option: "models.activations", why: why.to_owned() })
-    }
+    /// The raw video in which somebody is replaced: what [`Job::input`] leaves out of motion and background is found there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replace: Option<Replace>,
 }
 
 impl Job {
@@ -314,8 +57,8 @@ impl Job {
     #[must_use]
     pub fn new(preset: Preset) -> Self {
         let models = Models { preset, ..Models::default() };
-        let (prompt, output) = (Prompt::default(), Output::default());
-        let input = Input { stride: 1, ..Input::default() };
+        let (input, prompt, output) = (Input::default(), Prompt::default(), Output::default());
+        let replace = None;
         match preset {
             Preset::AniCrafter => Self {
                 input,
@@ -324,6 +67,7 @@ impl Job {
                 prompt,
                 sampling: Sampling::reference(),
                 output,
+                replace,
             },
             Preset::Demo => Self {
                 input,
@@ -346,11 +90,25 @@ impl Job {
                     ..Sampling::reference()
                 },
                 output: Output { background_lock: true, detail_transfer: true, ..output },
+                replace,
             },
         }
     }
 
-    /// Reads a job file, TOML or JSON by its extension. Paths in it are relative to the file.
+    /// A job that ends with the condition video, as a video for people: as large as its background and blended correctly,
+    /// where the reference's weights were trained on a blend that isn't.
+    #[must_use]
+    pub fn condition_video() -> Self {
+        let job = Self::new(Preset::Demo);
+        Self {
+            video: Video { width: 0, height: 0, blend: Blend::Over, ..job.video },
+            output: Output { until: Some(Until::Composite), ..job.output },
+            ..job
+        }
+    }
+
+    /// Reads a job file, TOML or JSON by its extension: what it doesn't say is as in its preset. Paths in it are relative to
+    /// the file.
     ///
     /// # Errors
     /// When it can't be read or understood; a misspelt key is an error.
@@ -378,103 +136,17 @@ impl Job {
     /// # Errors
     /// When it can't be written.
     pub fn write(&self, path: &Path) -> Result<()> {
+        let mut job = self.clone();
+        if job.video.fps.is_none() {
+            // What isn't written would be read as the preset's.
+            job.video.fps = Self::new(job.models.preset).video.fps.and(Some(0.0));
+        }
         let text = if is_json(path) {
-            serde_json::to_string_pretty(self).map_err(|e| Error::Settings(e.to_string()))?
+            serde_json::to_string_pretty(&job).map_err(|e| Error::Settings(e.to_string()))?
         } else {
-            toml::to_string_pretty(self).map_err(|e| Error::Settings(e.to_string()))?
+            toml::to_string_pretty(&job).map_err(|e| Error::Settings(e.to_string()))?
         };
         crate::work::write_atomically(path, text.as_bytes())
-    }
-
-    /// Every path in the job.
-    pub fn for_each_path(&mut self, mut f: impl FnMut(&mut PathBuf)) {
-        for actor in &mut self.input.actors {
-            f(&mut actor.avatar);
-            f(&mut actor.motion);
-        }
-        f(&mut self.input.background);
-        let optional = [
-            &mut self.input.character,
-            &mut self.input.character_mask,
-            &mut self.input.mesh_video,
-            &mut self.input.body,
-            &mut self.models.wan,
-            &mut self.models.anicrafter,
-            &mut self.models.demo,
-            &mut self.prompt.embeddings,
-            &mut self.output.work,
-        ];
-        optional.into_iter().flatten().for_each(&mut f);
-        self.input.occluders.iter_mut().for_each(&mut f);
-        self.models.dit.iter_mut().for_each(&mut f);
-        self.models.lora.iter_mut().for_each(|lora| f(&mut lora.path));
-        f(&mut self.output.video);
-    }
-
-    /// Checks everything that can be checked without opening a file.
-    ///
-    /// # Errors
-    /// [`Error::Option`] for the first setting that can't be honoured.
-    pub fn validate(&self) -> Result<()> {
-        let refuse = |option, why: String| Err(Error::Option { option, why });
-        let video = &self.video;
-        for (option, size) in [("video.width", video.width), ("video.height", video.height)] {
-            if size == 0 || !size.is_multiple_of(16) {
-                return refuse(
-                    option,
-                    format!(
-                        "must be a multiple of 16, got {size}; the nearest is {}",
-                        (size.max(8) + 8) / 16 * 16
-                    ),
-                );
-            }
-        }
-        if video.window % 4 != 1 {
-            let up = crate::windows::round_up(video.window);
-            return refuse(
-                "video.window",
-                format!("must be 4k + 1 frames, got {}; the next is {up}", video.window),
-            );
-        }
-        if video.window < 5 {
-            return refuse("video.window", format!("must be at least 5 frames, got {}", video.window));
-        }
-        if video.overlap + 1 >= video.window {
-            let most = video.window - 2;
-            return refuse(
-                "video.overlap",
-                format!("must be at most {most} for windows of {}, got {}", video.window, video.overlap),
-            );
-        }
-        if video.fps.is_some_and(|fps| !(fps.is_finite() && fps > 0.0)) {
-            return refuse("video.fps", "must be a positive number".to_owned());
-        }
-        if self.input.stride == 0 {
-            return refuse("input.stride", "must be at least 1".to_owned());
-        }
-        if self.input.end.is_some_and(|end| end <= self.input.start) {
-            return refuse("input.end", format!("must lie after the start at {}", self.input.start));
-        }
-        if self.input.actors.is_empty() {
-            return refuse("input.actors", "at least one avatar with a motion is needed".to_owned());
-        }
-        if self.sampling.steps == 0 {
-            return refuse("sampling.steps", "must be at least 1".to_owned());
-        }
-        if self.models.preset == Preset::AniCrafter
-            && (self.models.wan.is_none() || self.models.anicrafter.is_none())
-        {
-            return refuse(
-                "models.wan",
-                "the real weights are needed: name the folder of Wan2.1-I2V-14B-720P (models.wan, --wan) and that of AniCrafter (models.anicrafter, --anicrafter)"
-                    .to_owned(),
-            );
-        }
-        self.models.check_activations()?;
-        if self.models.memory_gib.is_some_and(|gib| !(gib.is_finite() && gib > 0.0)) {
-            return refuse("models.memory_gib", "must be a positive number".to_owned());
-        }
-        self.sampling.schedule().map(|_| ())
     }
 
     /// Settings that are legal but rarely wanted, in plain words.
@@ -489,6 +161,18 @@ impl Job {
             ));
         }
         advice
+    }
+
+    /// Frames a second of the result for a background of `background` frames a second.
+    #[must_use]
+    pub fn fps(&self, background: f64) -> f64 {
+        self.video.fps.filter(|fps| *fps > 0.0).unwrap_or(background / self.input.stride.max(1) as f64)
+    }
+
+    /// The video whose sound goes with the result: the raw one, or the background.
+    #[must_use]
+    pub fn sound_from(&self) -> &Path {
+        self.replace.as_ref().map_or(&self.input.background, |replace| &replace.video)
     }
 
     /// The folder for finished stages.
@@ -525,6 +209,47 @@ mod tests {
             assert_eq!(read.input.background, dir.path().join("b.mp4"));
             assert_eq!((read.sampling, read.video), (original.sampling, original.video));
         }
+    }
+
+    #[test]
+    fn what_a_file_leaves_out_is_as_in_its_preset() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j.toml");
+        std::fs::write(&path, "[models]\npreset = \"anicrafter\"\n[sampling]\nsteps = 8\n").unwrap();
+        let mut expected = Job::new(Preset::AniCrafter);
+        expected.sampling.steps = 8;
+        expected.output.video = dir.path().join("out.mp4");
+        assert_eq!(Job::read(&path).unwrap(), expected);
+        std::fs::write(&path, "[replace]\nvideo = \"raw.mp4\"\nperson = 2\n").unwrap();
+        let replace = Job::read(&path).unwrap().replace.unwrap();
+        assert_eq!((replace.video, replace.person), (dir.path().join("raw.mp4"), 2));
+        // The background's own rate isn't the preset's.
+        let mut own_rate = Job::new(Preset::AniCrafter);
+        own_rate.video.fps = None;
+        own_rate.write(&path).unwrap();
+        assert_eq!(Job::read(&path).unwrap().fps(24.0), 24.0);
+    }
+
+    #[test]
+    fn how_far_a_job_goes_decides_what_it_needs() {
+        let mut found = Job::new(Preset::Demo);
+        found.output.until = Some(Until::Plate);
+        assert!(matches!(found.validate(), Err(Error::Option { option: "output.until", .. })));
+        found.replace = Some(Replace { video: "raw.mp4".into(), ..Replace::default() });
+        assert!(found.validate().is_ok());
+        found.output.until = Some(Until::Composite);
+        assert!(matches!(found.validate(), Err(Error::Option { option: "input.actors", .. })));
+        found.input.actors.push(Actor { avatar: "a.ply".into(), motion: PathBuf::new() });
+        assert!(found.validate().is_ok());
+        found.input.actors.push(Actor { avatar: "b.ply".into(), motion: PathBuf::new() });
+        found.video.blend = Blend::Over;
+        assert!(matches!(found.validate(), Err(Error::Option { option: "input.actors", .. })));
+        found.output.until = Some(Until::Motion);
+        found.output.video = "m.bvh".into();
+        assert!(matches!(found.validate(), Err(Error::Option { option: "output.video", .. })));
+        let mut over = job();
+        over.output.video = "b.mp4".into();
+        assert!(matches!(over.validate(), Err(Error::Overwrites { .. })));
     }
 
     #[test]

@@ -1,39 +1,41 @@
 //! AniCrafter as a library: an avatar, a motion and a background video in, a video of the character in that scene out.
 //!
-//! A [`Job`] says everything a run is told. [`animate`] runs it stage by stage into a work folder, [`write_video`] joins
-//! the decoded windows and encodes the result. Each stage can be used alone: [`composite::Compositor`] makes the
-//! condition frames, [`conditions::Clip`] the tensors, [`denoise::denoise`] is the loop over any [`dit::WanModel`],
-//! [`eval::evaluate`] compares videos. [`replace`] comes before all that: a raw video becomes masks, motion and plate.
+//! A [`Job`] says everything that one video wants, a [`Session`] runs it: stage by stage into a work folder, to the video and
+//! its report, or only as far as the job says. Each stage can be used alone: [`replace`] turns a raw video into masks, motion
+//! and plate, [`composite::Compositor`] makes the condition frames, [`conditions::Clip`] the tensors, [`denoise::denoise`] is
+//! the loop over any [`dit::WanModel`].
 //!
 //! ```no_run
-//! use anicrafter_pipeline::{Actor, CancelToken, Context, Event, Job, Preset, animate, write_video};
+//! use anicrafter_pipeline::{Actor, CancelToken, Context, Event, Job, Preset, Session};
 //!
 //! let mut job = Job::new(Preset::Demo);
 //! job.input.actors.push(Actor { avatar: "avatar.safetensors".into(), motion: "motion.json".into() });
 //! job.input.background = "street.mp4".into();
-//! let observer = |event: &Event| eprintln!("{event:?}");
-//! let cancel = CancelToken::new();
-//! let context = Context::new(&observer, &cancel);
-//! let mut outcome = animate(&job, "cpu".parse()?, context)?;
-//! write_video(&job, &mut outcome, context)?;
+//! let (observer, cancel) = (|event: &Event| eprintln!("{event:?}"), CancelToken::new());
+//! let session = Session::builder().device("cpu").build()?;
+//! session.run(&job, Context::new(&observer, &cancel))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod animate;
+mod character;
 pub mod composite;
 mod condition_files;
 pub mod conditions;
 pub mod denoise;
 mod detail;
 mod error;
-pub mod eval;
 mod finish;
 mod job;
 pub mod models;
+pub mod outputs;
 mod person;
 mod progress;
 mod replace;
 pub mod report;
+mod run;
+mod scene;
+mod session;
 mod stages;
 pub mod windows;
 pub mod work;
@@ -45,10 +47,16 @@ pub use detail::{DetailFrame, DetailTransfer, EdgeRing, Place};
 pub use error::{Error, Result};
 pub use finish::{beside, frame_rate, sound, write_video};
 pub use job::{
-    Activations, Actor, Blend, Dtype, FirstFrame, Fit, Input, Job, Lora, Models, NEGATIVE_PROMPT, Output,
-    PROMPT, Preset, Prompt, Video,
+    Activations, Actor, Blend, Dtype, FirstFrame, Fit, Input, InputChanges, Job, JobChanges, Lora,
+    ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Preset, Prompt, PromptChanges,
+    Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, TeaCacheSettings, Until, Video,
+    VideoChanges,
 };
 pub use person::{Person, PersonOptions, find_person};
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};
-pub use replace::{Replace, Replaced, replace};
+pub use replace::{Replaced, replace};
+pub use report::StageRow;
+pub use run::{ConditionVideo, Finished};
+pub use scene::Scene;
+pub use session::{Session, SessionBuilder};
 pub use stages::DecodedWindow;

@@ -1,10 +1,11 @@
 //! The demo's avatar in the demo's street, as one picture: mask and pose are found.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use anicrafter_pipeline::composite::{Compositor, read_motion};
+use anicrafter_pipeline::composite::Compositor;
 use anicrafter_pipeline::{Actor, Blend, Error, Job, PersonOptions, Preset, find_person, open_body};
 use avatar_render::RendererChoice;
 use image::{GrayImage, Luma, RgbImage};
+use smplx::Motion;
 use std::path::{Path, PathBuf};
 
 fn demo(name: &str) -> PathBuf {
@@ -44,7 +45,7 @@ fn mask_and_pose_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("pose.json");
     std::fs::write(&path, person.frame.to_json()).unwrap();
-    let motion = read_motion(&path, 16.0).unwrap();
+    let motion = Motion::open(&path, 16.0).unwrap();
     assert_eq!((motion.len(), motion.frames[0].translation), (1, person.frame.translation));
 }
 

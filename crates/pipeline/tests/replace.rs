@@ -2,14 +2,15 @@
 //! it is measured against the truth. The same person, put elsewhere, leaves, returns, has company, stands in other shots.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use anicrafter_pipeline::composite::{Compositor, read_motion};
-use anicrafter_pipeline::eval::replaced::measure;
+use anicrafter_pipeline::composite::Compositor;
 use anicrafter_pipeline::{
-    Actor, Blend, CancelToken, Context, Error, Event, Job, Preset, Quiet, Replace, Replaced, Stage, replace,
+    Actor, Blend, CancelToken, Context, Error, Event, Job, Preset, Quiet, Replace, Replaced, Scene, Stage,
+    replace,
 };
 use avatar_render::RendererChoice;
 use image::{GrayImage, Rgb, RgbImage};
 use media::{FrameRate, VideoReader, VideoWriter, WriteOptions};
+use smplx::Motion;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -44,9 +45,17 @@ fn make(folder: &Path) -> (PathBuf, PathBuf) {
     }
     write(&raw, blends.into_iter());
     write(&scene.join("bkgd_video.mp4"), plates.into_iter());
-    let motion = read_motion(&motion, 16.0).unwrap().trimmed(0..FRAMES).unwrap();
+    let motion = Motion::open(motion, 16.0).unwrap().trimmed(0..FRAMES).unwrap();
     motion.write_json_folder(scene.join("smplx_params")).unwrap();
     (raw, scene)
+}
+
+/// A job that finds everything in a raw video.
+fn job(settings: &Replace, work: &Path) -> Job {
+    let mut job = Job::new(Preset::Demo);
+    job.replace = Some(settings.clone());
+    job.output.work = Some(work.to_owned());
+    job
 }
 
 #[test]
@@ -54,7 +63,7 @@ fn a_rendered_person_is_found_taken_out_and_followed() {
     let dir = tempfile::tempdir().unwrap();
     let (raw, scene) = make(dir.path());
     let settings = Replace { video: raw, ..Replace::default() };
-    let work = dir.path().join("work");
+    let job = job(&settings, &dir.path().join("work"));
 
     // Stopped in the middle of a stage, then gone on with.
     for stage in [Stage::Masks, Stage::Motion, Stage::Plate] {
@@ -64,13 +73,13 @@ fn a_rendered_person_is_found_taken_out_and_followed() {
                 cancel.cancel();
             }
         };
-        let stopped = replace(&settings, &work, Stage::Plate, Context::new(&stop, &cancel));
+        let stopped = replace(&job, Stage::Plate, Context::new(&stop, &cancel));
         assert!(matches!(stopped, Err(Error::Cancelled)), "{stage:?}");
     }
     let cancel = CancelToken::new();
-    let made = replace(&settings, &work, Stage::Plate, Context::new(&Quiet, &cancel)).unwrap();
-    let [masks, motion, plate] = [made.masks, made.motion, made.plate].map(Option::unwrap);
-    let m = measure(&settings, &masks, &motion, &plate, &scene).unwrap();
+    let made = replace(&job, Stage::Plate, Context::new(&Quiet, &cancel)).unwrap();
+    let m = made.measure(&job, &Scene::new(scene)).unwrap();
+    let [motion, plate] = [made.motion, made.plate].map(Option::unwrap);
     println!("{m:#?}");
     assert_eq!(m.frames, FRAMES);
     assert!(m.mask_recall > 0.995 && m.mask_iou > 0.75, "recall {}, IoU {}", m.mask_recall, m.mask_iou);
@@ -88,11 +97,14 @@ fn a_rendered_person_is_found_taken_out_and_followed() {
         }
     };
     let context = Context::new(&listen, &cancel);
-    replace(&settings, &work, Stage::Plate, context).unwrap();
+    replace(&job, Stage::Plate, context).unwrap();
     assert_eq!(*heard.lock().unwrap(), [(Stage::Masks, true), (Stage::Motion, true), (Stage::Plate, true)]);
     heard.lock().unwrap().clear();
-    let brought = Replace { plate: Some(plate.clone()), motion: Some(motion.clone()), ..settings.clone() };
-    let made = replace(&brought, &work, Stage::Plate, context).unwrap();
+    let mut brought = job.clone();
+    brought.input.background.clone_from(&plate);
+    brought.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: motion.clone() });
+    let made = replace(&brought, Stage::Plate, context).unwrap();
+    assert_eq!(made.fill(&job).input.background, plate);
     assert_eq!((made.plate, made.motion), (Some(plate), Some(motion)));
     assert!(heard.lock().unwrap().is_empty());
 }
@@ -105,10 +117,11 @@ fn videos_without_anybody_and_odd_settings_are_refused() {
     write(&path, (0..3).map(shade));
     let cancel = CancelToken::new();
     let context = Context::new(&Quiet, &cancel);
-    let run = |settings: &Replace| replace(settings, &dir.path().join("w"), Stage::Plate, context);
+    let run = |job: &Job| replace(job, Stage::Plate, context);
+    let job = |settings: Replace| job(&settings, &dir.path().join("w"));
     let settings = Replace { video: path, ..Replace::default() };
-    assert!(matches!(run(&settings), Err(Error::Person(mocap::Error::Nobody { frames: 3 }))));
-    let refused = |settings: Replace| match run(&settings) {
+    assert!(matches!(run(&job(settings.clone())), Err(Error::Person(mocap::Error::Nobody { frames: 3 }))));
+    let refused = |settings: Replace| match run(&job(settings)) {
         Err(Error::Option { option, .. }) => option,
         other => panic!("{other:?}"),
     };
@@ -124,7 +137,8 @@ fn videos_without_anybody_and_odd_settings_are_refused() {
             GrayImage::from_fn(96, 160, |x, y| image::Luma([if x / 20 == 2 && y > 60 { 255 } else { 0 }]));
         mask.save(masks.join(format!("{n:02}.png"))).unwrap();
     }
-    let brought = Replace { mask: Some(masks.clone()), motion: Some(demo("motion.json")), ..settings };
+    let mut brought = job(Replace { mask: Some(masks.clone()), ..settings });
+    brought.input.actors.push(Actor { avatar: PathBuf::new(), motion: demo("motion.json") });
     let plate = run(&brought).unwrap().plate.unwrap();
     assert_eq!(VideoReader::open(&plate).unwrap().count(), 3);
     std::fs::remove_file(masks.join("02.png")).unwrap();
@@ -170,7 +184,8 @@ fn run(frames: &[RgbImage], person: usize, until: Stage) -> (Replaced, Vec<Strin
     };
     let cancel = CancelToken::new();
     let settings = Replace { video, person, ..Replace::default() };
-    let made = replace(&settings, &dir.path().join("w"), until, Context::new(&listen, &cancel)).unwrap();
+    let job = job(&settings, &dir.path().join("w"));
+    let made = replace(&job, until, Context::new(&listen, &cancel)).unwrap();
     (made, warnings.into_inner().unwrap(), dir)
 }
 
@@ -280,9 +295,9 @@ fn upright_videos_of_odd_size() {
     }
     let cancel = CancelToken::new();
     let settings = Replace { video: folder, ..Replace::default() };
-    let made =
-        replace(&settings, &dir.path().join("w"), Stage::Plate, Context::new(&Quiet, &cancel)).unwrap();
-    let motion = read_motion(&made.motion.unwrap(), 30.0).unwrap();
+    let job = job(&settings, &dir.path().join("w"));
+    let made = replace(&job, Stage::Plate, Context::new(&Quiet, &cancel)).unwrap();
+    let motion = Motion::open(made.motion.unwrap(), 30.0).unwrap();
     assert_eq!((motion.len(), motion.frames[0].camera.unwrap().size_px), (5, [213, 383]));
     let plates = frames_of(&made.plate.unwrap());
     assert_eq!((plates.len(), plates[0].dimensions()), (5, (212, 382)));

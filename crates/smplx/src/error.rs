@@ -15,6 +15,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file that isn't what it should be.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Self>,
+    },
     /// The bytes aren't a readable `.npz`.
     #[error("not a readable npz archive")]
     Npz(#[source] tensorfile::Error),

@@ -2,6 +2,7 @@
 
 mod amass;
 mod json;
+mod open;
 mod resample;
 
 use crate::camera::Camera;

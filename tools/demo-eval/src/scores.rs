@@ -1,8 +1,8 @@
 //! PSNR and SSIM by region, and flicker.
 
 use crate::clip::Clip;
+use evaluation::ssim_map;
 use image::RgbImage;
-use pipeline::eval::ssim_map;
 use serde::Serialize;
 
 /// Pixels that the person's region reaches beyond the body.

@@ -1,14 +1,14 @@
 //! Avatar, motion and background become the condition video.
 
 use super::Run;
-use crate::composite::{Compositor, gray, gray_to_rgb};
+use crate::character;
+use crate::composite::{Compositor, gray_to_rgb};
 use crate::condition_files::{ConditionFiles, Meta};
 use crate::job::{Job, Video};
 use crate::progress::{Context, Event, Stage};
 use crate::work::{Fingerprint, write_atomically};
 use crate::{Error, Result};
 use avatar_render::RendererChoice;
-use image::RgbImage;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ impl Run<'_> {
 fn write_condition(job: &Job, mut compositor: Compositor, part: &Path, context: Context<'_>) -> Result<()> {
     let (w, h) = (job.video.width, job.video.height);
     let reference = match &job.input.character {
-        Some(path) => character(path, job.input.character_mask.as_deref(), w, h)?,
+        Some(path) => character::reference(path, &job.input, (w, h), context)?,
         None => {
             context.warn("no character picture: the reference frame is the avatar seen from the front");
             compositor.portrait(w, h)?
@@ -77,23 +77,4 @@ fn write_condition(job: &Job, mut compositor: Compositor, part: &Path, context: 
         Meta { frames: done, width: w, height: h, fps: compositor.fps(), renderer: compositor.renderer() };
     let json = serde_json::to_vec_pretty(&meta).map_err(|e| Error::Settings(e.to_string()))?;
     write_atomically(&part.join("meta.json"), &json)
-}
-
-fn character(path: &Path, mask: Option<&Path>, w: u32, h: u32) -> Result<RgbImage> {
-    let (picture, mask) = match mask {
-        Some(mask) => (media::read_picture(path)?, gray(&media::read_picture(mask)?)),
-        None => {
-            let decoded = image::open(path)
-                .map_err(|e| Error::Damaged { path: path.to_owned(), why: e.to_string() })?;
-            if !decoded.color().has_alpha() {
-                let what = format!(
-                    "{} has no alpha channel: name a mask with character_mask (--character-mask)",
-                    path.display()
-                );
-                return Err(Error::Missing { stage: Stage::Composite, what });
-            }
-            bg_mask::split_alpha(&decoded.to_rgba8())
-        }
-    };
-    Ok(bg_mask::reference_frame(&picture, &mask, w, h)?)
 }

@@ -1,6 +1,6 @@
 //! Scores of a whole video.
 
-use super::frame::{FrameScore, Region, luma, regions, score_frame};
+use crate::frame::{FrameScore, Region, luma, regions, score_frame};
 use crate::{Error, Result};
 use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
@@ -44,13 +44,22 @@ pub struct Evaluation {
 /// `masks` has one mask a frame, or is empty. `seam` is the half width of the edge band in pixels. `boundaries` are the
 /// frames at which a new window starts.
 ///
+/// Frames come with the caller's own error, [`Error`] or one that takes it in.
+///
 /// # Errors
 /// When the videos or masks differ in size or number, or a frame can't be read.
-pub fn evaluate<A, B, M>(a: A, b: B, masks: Option<M>, seam: u32, boundaries: &[usize]) -> Result<Evaluation>
+pub fn evaluate<A, B, M, E>(
+    a: A,
+    b: B,
+    masks: Option<M>,
+    seam: u32,
+    boundaries: &[usize],
+) -> Result<Evaluation, E>
 where
-    A: IntoIterator<Item = Result<RgbImage>>,
-    B: IntoIterator<Item = Result<RgbImage>>,
-    M: IntoIterator<Item = Result<GrayImage>>,
+    A: IntoIterator<Item = Result<RgbImage, E>>,
+    B: IntoIterator<Item = Result<RgbImage, E>>,
+    M: IntoIterator<Item = Result<GrayImage, E>>,
+    E: From<Error>,
 {
     let (mut a, mut b) = (a.into_iter(), b.into_iter());
     let mut masks = masks.map(IntoIterator::into_iter);
@@ -65,11 +74,11 @@ where
             (None, None) => break,
             (one, _) => {
                 let (a, b) = if one.is_some() { ("more", "no more") } else { ("no more", "more") };
-                return Err(Error::Mismatch {
+                return Err(E::from(Error::Mismatch {
                     what: "numbers of frames",
                     a: format!("{a} than {frames}"),
                     b: format!("{b} than {frames}"),
-                });
+                }));
             }
         };
         same_size("frame sizes", fa.dimensions(), fb.dimensions())?;
@@ -80,7 +89,7 @@ where
                     a: format!("frame {frames}"),
                     b: "no mask".to_owned(),
                 };
-                let mask = masks.next().ok_or_else(missing)??;
+                let mask = masks.next().ok_or_else(|| E::from(missing()))??;
                 same_size("frame and mask sizes", fa.dimensions(), mask.dimensions())?;
                 regions(&mask, seam)
             }
@@ -103,7 +112,8 @@ where
         frames += 1;
     }
     if frames == 0 {
-        return Err(Error::Mismatch { what: "numbers of frames", a: "0".to_owned(), b: "0".to_owned() });
+        let none = || "0".to_owned();
+        return Err(E::from(Error::Mismatch { what: "numbers of frames", a: none(), b: none() }));
     }
     let total = sums[0].pixels as f64;
     let regions = Region::ALL

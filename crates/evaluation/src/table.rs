@@ -1,6 +1,6 @@
 //! An evaluation as text.
 
-use super::Evaluation;
+use crate::Evaluation;
 use std::fmt::Write;
 
 /// The evaluation as an aligned table.

@@ -1,13 +1,12 @@
 //! One self-contained page about a run: the result, four panels in sync, a before/after slider, the stage table, the
 //! metrics and the settings. It needs no network and no other file.
 
-mod raw;
+mod raw_video;
 
-pub use raw::RawSection;
+pub use raw_video::{RawSection, RawVideo};
 
-use crate::eval::{Evaluation, Region};
-use crate::work::write_atomically;
 use crate::{Error, Result};
+use crate::{Evaluation, Region};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -60,14 +59,6 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 impl Report {
-    /// Writes the page.
-    ///
-    /// # Errors
-    /// When a video can't be read or the page can't be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        write_atomically(path, self.to_html()?.as_bytes())
-    }
-
     /// The page's text.
     ///
     /// # Errors

@@ -1,12 +1,10 @@
 //! The report's section about a raw video: what masks, motion and background look like in a few of its frames.
 
-use crate::composite::{open_body, read_motion};
-use crate::replace::{Replace, Replaced, figures};
-use crate::report::StageRow;
-use crate::{Error, Result};
+use super::StageRow;
+use crate::Result;
 use image::{ImageFormat, Rgb, RgbImage, imageops};
 use media::VideoReader;
-use smplx::{BodyModel, MotionFrame, Rotations};
+use smplx::{BodyModel, Motion, MotionFrame, Rotations};
 use std::path::Path;
 
 /// Frames of a strip.
@@ -29,43 +27,59 @@ pub struct RawSection {
     pub stages: Vec<StageRow>,
 }
 
+/// A raw video and what was made of it.
+#[derive(Clone, Debug)]
+pub struct RawVideo<'a> {
+    /// The video, or a folder of pictures.
+    pub video: &'a Path,
+    /// Masks of the person, and the level, 0 to 255, from which on a pixel is the person's.
+    pub masks: Option<(&'a Path, u8)>,
+    /// The person's motion.
+    pub motion: Option<&'a Motion>,
+    /// The background without the person.
+    pub plate: Option<&'a Path>,
+    /// The body that moves.
+    pub body: &'a BodyModel,
+    /// What else there is to say: name and value.
+    pub figures: Vec<(String, String)>,
+    /// Time and memory of the stages.
+    pub stages: Vec<StageRow>,
+}
+
 impl RawSection {
-    /// Draws what the stages made of a video.
+    /// Draws what was made of a video.
     ///
     /// # Errors
     /// When a file can't be read.
-    pub fn new(settings: &Replace, made: &Replaced) -> Result<Self> {
-        let frames = picked(&settings.video, None)?;
+    pub fn new(raw: RawVideo<'_>) -> Result<Self> {
+        let frames = picked(raw.video, None)?;
         let numbers: Vec<usize> = frames.iter().map(|f| f.0).collect();
         let frames: Vec<RgbImage> = frames.into_iter().map(|f| f.1).collect();
         let listed = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let mut section = Self { figures: figures(made)?, stages: made.stages.clone(), ..Self::default() };
+        let mut section = Self { figures: raw.figures, stages: raw.stages, ..Self::default() };
         let mut add = |what: &str, pictures: Vec<RgbImage>| -> Result<()> {
             section.strips.push((format!("{what}; frames {listed}"), strip(&pictures)?));
             Ok(())
         };
         add("the raw video", frames.clone())?;
-        if let Some(path) = &made.masks {
+        if let Some((path, level)) = raw.masks {
             let masks = picked(path, Some(&numbers))?;
-            let level = settings.mask_level();
             let tinted = frames.iter().zip(&masks).map(|(f, m)| tinted(f, &m.1, level)).collect();
             add("who is taken out", tinted)?;
         }
-        if let Some(path) = &made.motion {
-            let body = open_body(settings.body.as_deref())?;
-            let motion = read_motion(path, 30.0)?;
+        if let Some(motion) = raw.motion {
             let drawn: Result<Vec<RgbImage>> = numbers
                 .iter()
                 .zip(&frames)
                 .filter_map(|(n, picture)| Some((motion.frames.get(*n)?, picture.clone())))
                 .map(|(frame, mut picture)| {
-                    draw_body(&body, frame, &mut picture)?;
+                    draw_body(raw.body, frame, &mut picture)?;
                     Ok(picture)
                 })
                 .collect();
             add("the motion", drawn?)?;
         }
-        if let Some(path) = &made.plate {
+        if let Some(path) = raw.plate {
             add("the background", picked(path, Some(&numbers))?.into_iter().map(|f| f.1).collect())?;
         }
         Ok(section)
@@ -169,6 +183,6 @@ fn strip(pictures: &[RgbImage]) -> Result<Vec<u8>> {
         x += i64::from(picture.width() + SPACE);
     }
     let mut bytes = std::io::Cursor::new(Vec::new());
-    all.write_to(&mut bytes, ImageFormat::Jpeg).map_err(|e| Error::Settings(e.to_string()))?;
+    all.write_to(&mut bytes, ImageFormat::Jpeg)?;
     Ok(bytes.into_inner())
 }

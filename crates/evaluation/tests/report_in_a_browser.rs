@@ -4,7 +4,7 @@
 //! that it was skipped; `ANICRAFTER_REQUIRE_BROWSER=1` makes that a failure.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use anicrafter_pipeline::report::{Report, StageRow};
+use anicrafter_evaluation::report::{Report, StageRow};
 use image::{Rgb, RgbImage};
 use media::{FrameRate, VideoWriter, WriteOptions};
 use serde_json::Value;

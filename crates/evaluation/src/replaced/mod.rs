@@ -4,16 +4,43 @@
 //! There are no true masks in such a folder: the person is taken to be where the raw video differs from the scene's
 //! background, the largest piece of it without holes.
 
-use super::frame::luma;
-use crate::composite::{open_body, read_motion};
-use crate::replace::Replace;
+mod motion;
+
+use crate::frame::luma;
 use crate::{Error, Result};
 use bg_mask::FrameMap;
 use image::{GrayImage, Luma, RgbImage};
 use media::VideoReader;
 use serde::Serialize;
-use smplx::{BodyModel, Motion, N_JOINTS, PosedJoints, Rotations};
+use smplx::{BodyModel, Motion};
+use std::fmt::Write;
 use std::path::Path;
+
+/// What was made of a raw video.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'a> {
+    /// The raw video.
+    pub video: &'a Path,
+    /// Masks of the person: a video or a folder of pictures.
+    pub masks: &'a Path,
+    /// From which level on, 0 to 255, a mask's pixel was taken out.
+    pub level: u8,
+    /// Pixels by which masks were grown.
+    pub grow_px: f32,
+    /// The motion.
+    pub motion: &'a Path,
+    /// The background without the person.
+    pub plate: &'a Path,
+}
+
+/// What another tool made of the same video.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The background without the person.
+    pub plate: &'a Path,
+    /// The motion.
+    pub motion: &'a Path,
+}
 
 /// The figures.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -44,29 +71,46 @@ pub struct Measured {
     pub root_deg: f64,
 }
 
-/// Joints that are compared: spine, neck and head, collars to wrists.
-const UPPER: [usize; 14] = [3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 0];
 /// A pixel differs where the mean difference over a small square is above this.
 const DIFFERENT: f32 = 26.0;
 
-/// Compares what was made of a video with a scene folder.
+/// Compares what was made of a video with what another tool made of it; joints are those of `body`.
 ///
 /// # Errors
 /// When a file can't be read or lengths differ.
-pub fn measure(
-    settings: &Replace,
-    masks: &Path,
-    motion: &Path,
-    plate: &Path,
-    scene: &Path,
-) -> Result<Measured> {
+pub fn measure(made: &Made<'_>, scene: &Scene<'_>, body: &BodyModel) -> Result<Measured> {
     let mut measured = Measured::default();
-    pictures(settings, masks, plate, &scene.join("bkgd_video.mp4"), &mut measured)?;
-    let body = open_body(settings.body.as_deref())?;
-    let ours = read_motion(motion, 30.0)?;
-    let theirs = read_motion(&scene.join("smplx_params"), ours.fps)?;
-    motions(&body, &ours, &theirs, &mut measured)?;
+    pictures(made, scene.plate, &mut measured)?;
+    let ours = Motion::open(made.motion, ANY_FPS)?;
+    let theirs = Motion::open(scene.motion, ANY_FPS)?;
+    motion::compare(body, &ours, &theirs, &mut measured)?;
     Ok(measured)
+}
+
+/// Motions are compared frame by frame: their rate is of no consequence.
+const ANY_FPS: f32 = 30.0;
+
+impl Measured {
+    /// The figures as an aligned table: ours beside those of the scene.
+    #[must_use]
+    pub fn to_table(&self) -> String {
+        let mut text = String::new();
+        let mut line = |what: &str, ours: String, other: String| {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "{what:<22} {ours:>9} {other:>9}");
+        };
+        line("", "ours".to_owned(), "scene".to_owned());
+        line("mask recall", format!("{:.4}", self.mask_recall), String::new());
+        line("mask IoU", format!("{:.3}", self.mask_iou), String::new());
+        line("plate PSNR (dB)", format!("{:.2}", self.plate_psnr), String::new());
+        line("plate flicker", format!("{:.2}", self.flicker), format!("{:.2}", self.scene_flicker));
+        line("plate sharpness", format!("{:.2}", self.sharpness), format!("{:.2}", self.scene_sharpness));
+        line("motion 2D (px)", format!("{:.1}", self.motion_px), String::new());
+        line("motion 3D (mm)", format!("{:.1}", self.motion_mm), String::new());
+        line("joint rotation (deg)", format!("{:.1}", self.rotation_deg), String::new());
+        line("root rotation (deg)", format!("{:.1}", self.root_deg), String::new());
+        text
+    }
 }
 
 /// One frame of each video, kept for what changes over time.
@@ -91,16 +135,10 @@ struct Sums {
     edges: [f64; 2],
 }
 
-fn pictures(
-    settings: &Replace,
-    masks: &Path,
-    plate: &Path,
-    scene: &Path,
-    measured: &mut Measured,
-) -> Result<()> {
+fn pictures(made: &Made<'_>, scene_plate: &Path, measured: &mut Measured) -> Result<()> {
     let open = |path: &Path| -> Result<_> { Ok(VideoReader::open(path)?.prefetch(2)) };
-    let raws = open(&settings.video)?;
-    let (mut masks, mut ours, mut theirs) = (open(masks)?, open(plate)?, open(scene)?);
+    let raws = open(made.video)?;
+    let (mut masks, mut ours, mut theirs) = (open(made.masks)?, open(made.plate)?, open(scene_plate)?);
     let mut sums = Sums::default();
     let mut before: Option<Moment> = None;
     for (n, raw) in raws.enumerate() {
@@ -122,8 +160,8 @@ fn pictures(
             Ok(frame)
         };
         let (matte, ours, theirs) = (next(&mut masks)?, next(&mut ours)?, next(&mut theirs)?);
-        let mask = at_least(&matte, settings.mask_level());
-        let hole = bg_mask::dilate(&mask, settings.grow_px_at(size))?;
+        let mask = at_least(&matte, made.level);
+        let hole = bg_mask::dilate(&mask, made.grow_px)?;
         let person = differing(&raw, &theirs);
         add_masks(&mut sums, &person, &hole, &at_least(&matte, 128));
         for ((inside, a), b) in hole.pixels().zip(ours.pixels()).zip(theirs.pixels()) {
@@ -256,57 +294,6 @@ fn add_changes(sums: &mut Sums, before: &Moment, now: &Moment) -> Result<()> {
     Ok(())
 }
 
-fn motions(body: &BodyModel, ours: &Motion, theirs: &Motion, measured: &mut Measured) -> Result<()> {
-    if ours.len() != theirs.len() {
-        return Err(Error::Mismatch {
-            what: "lengths of the motions",
-            a: format!("{} frames", ours.len()),
-            b: format!("{} frames", theirs.len()),
-        });
-    }
-    let (mut px, mut mm, mut angle, mut root, mut n, mut frames) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
-    for (a, b) in ours.frames.iter().zip(&theirs.frames) {
-        let pose = |frame: &smplx::MotionFrame| -> Result<([[f32; 3]; N_JOINTS], PosedJoints)> {
-            let full = frame.pose.full();
-            let rotations = Rotations::AxisAngle(&full);
-            let translation = frame.translation;
-            let posed = body.joints(&smplx::Frame { rotations, translation, ..smplx::Frame::REST })?;
-            Ok((full, posed))
-        };
-        let ((pose_a, at_a), (pose_b, at_b)) = (pose(a)?, pose(b)?);
-        let (Some(camera_a), Some(camera_b)) = (a.camera, b.camera) else {
-            let what = "both motions need a camera in every frame".to_owned();
-            return Err(Error::Missing { stage: crate::Stage::Motion, what });
-        };
-        let between = |i: usize| {
-            let (p, q) = (smplx::rotation::rodrigues(pose_a[i]), smplx::rotation::rodrigues(pose_b[i]));
-            let trace: f32 = (0..3).map(|r| (0..3).map(|c| p[r][c] * q[r][c]).sum::<f32>()).sum();
-            f64::from(((trace - 1.0) / 2.0).clamp(-1.0, 1.0).acos().to_degrees())
-        };
-        root += between(0);
-        frames += 1.0;
-        for &j in &UPPER {
-            let (p, q) = (at_a.positions[j], at_b.positions[j]);
-            let (Some(u), Some(v)) = (camera_a.project(p), camera_b.resized(camera_a.size_px).project(q))
-            else {
-                continue;
-            };
-            px += f64::from((u[0] - v[0]).hypot(u[1] - v[1]));
-            let relative = |k: usize| (p[k] - at_a.positions[0][k]) - (q[k] - at_b.positions[0][k]);
-            mm += f64::from((0..3).map(|k| relative(k).powi(2)).sum::<f32>().sqrt()) * 1000.0;
-            if j != 0 {
-                angle += between(j) * UPPER.len() as f64 / (UPPER.len() - 1) as f64;
-            }
-            n += 1.0;
-        }
-    }
-    measured.motion_px = px / n;
-    measured.motion_mm = mm / n;
-    measured.rotation_deg = angle / n;
-    measured.root_deg = root / frames;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,26 +311,5 @@ mod tests {
         assert_eq!((found.get_pixel(40, 30)[0], found.get_pixel(10, 10)[0]), (255, 0));
         let area = found.iter().filter(|b| **b > 0).count();
         assert!((400..800).contains(&area), "{area}");
-    }
-
-    #[test]
-    fn equal_motions_have_no_error() {
-        let body = open_body(None).unwrap();
-        let camera =
-            smplx::Camera { focal_px: [500.0; 2], principal_px: [320.0, 180.0], size_px: [640, 360] };
-        let frame = smplx::MotionFrame {
-            translation: [0.0, 0.0, 4.0],
-            camera: Some(camera),
-            ..smplx::MotionFrame::default()
-        };
-        let motion = Motion::new(20.0, vec![frame.clone(); 3]).unwrap();
-        let mut measured = Measured::default();
-        motions(&body, &motion, &motion, &mut measured).unwrap();
-        assert!(measured.motion_px == 0.0 && measured.motion_mm == 0.0 && measured.rotation_deg < 0.1);
-        let mut moved = motion.clone();
-        moved.frames.iter_mut().for_each(|f| f.translation[0] += 0.4);
-        motions(&body, &moved, &motion, &mut measured).unwrap();
-        assert!((measured.motion_px - 50.0).abs() < 5.0 && measured.motion_mm < 1e-3, "{measured:?}");
-        assert!(motions(&body, &Motion::new(20.0, vec![frame]).unwrap(), &motion, &mut measured).is_err());
     }
 }

@@ -1,0 +1,134 @@
+//! Which weights, where, and how they are held.
+
+use super::settings::settings;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+settings! {
+    /// Which weights, where, and how they are held.
+    #[heading = "Models"]
+    pub struct Models, changed by ModelChanges {
+        /// The embedded small weights, or the real ones.
+        #[arg(long)]
+        preset: Preset [Preset] = Preset::Demo,
+        /// The folder with the real files of Wan2.1-I2V-14B-720P.
+        #[arg(long)]
+        wan: Option<PathBuf> [PathBuf] = None,
+        /// The folder with AniCrafter's own files.
+        #[arg(long)]
+        anicrafter: Option<PathBuf> [PathBuf] = None,
+        /// Another folder of small weights for the demo preset.
+        #[arg(long = "demo-weights")]
+        demo: Option<PathBuf> [PathBuf] = None,
+        /// Another file (or list of shards) for the transformer: safetensors or GGUF.
+        #[arg(long)]
+        dit: Vec<PathBuf> [Vec<PathBuf>] = Vec::new(),
+        /// Further LoRA files, merged in order: FILE or FILE=STRENGTH on the command line, once for each.
+        #[arg(long)]
+        lora: Vec<Lora> [Vec<Lora>] = Vec::new(),
+        /// What the transformer's weights are held in.
+        #[arg(long)]
+        dtype: Dtype [Dtype] = Dtype::Bf16,
+        /// What the transformer's quantised weights (dtype q8 or q4, or a GGUF file) are multiplied by.
+        #[arg(long)]
+        activations: Activations [Activations] = Activations::Float,
+        /// `cpu`, `cuda:N`, `metal` or `auto`.
+        #[arg(long)]
+        device: String [String] = "auto".to_owned(),
+        /// Memory for the transformer's weights in GiB; the rest is streamed from the files. Absent: all of them are held.
+        #[arg(long = "memory")]
+        memory_gib: Option<f64> [f64] = None,
+        /// Works on tiles in the VAE, as the reference can: less memory, small differences.
+        #[arg(long = "tiled", num_args = 0..=1, default_missing_value = "true")]
+        tiled_vae: bool [bool] = false,
+    }
+}
+
+/// Which weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum), value(rename_all = "lower"))]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// The embedded small weights.
+    #[default]
+    Demo,
+    /// Wan2.1-I2V-14B-720P with AniCrafter's LoRA and embedders.
+    AniCrafter,
+}
+
+/// The numbers that weights are computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// Single precision.
+    F32,
+    /// Half the memory, the reference's choice.
+    Bf16,
+    /// Blocks of the transformer in 8-bit blocks.
+    Q8,
+    /// Blocks of the transformer in 4-bit blocks.
+    Q4,
+}
+
+/// What the transformer's blocks multiply quantised weights by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Activations {
+    /// Activations as they are, up to the compute type.
+    #[default]
+    Float,
+    /// Activations rounded to 8 bits, in integer arithmetic: faster on a CPU. Needs quantised weights.
+    Int8,
+}
+
+/// A LoRA file and its strength.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lora {
+    /// The file.
+    pub path: PathBuf,
+    /// What its change is multiplied by.
+    #[serde(default = "whole")]
+    pub strength: f64,
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+impl FromStr for Lora {
+    type Err = String;
+
+    /// `FILE` or `FILE=STRENGTH`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.rsplit_once('=') {
+            Some((path, strength)) => {
+                let strength = strength.parse().map_err(|_| format!("{strength:?} isn't a strength"))?;
+                Ok(Self { path: path.into(), strength })
+            }
+            None => Ok(Self { path: text.into(), strength: whole() }),
+        }
+    }
+}
+
+impl Models {
+    /// Are there quantised weights, if activations of 8 bits are to be multiplied by them? A GGUF file's formats are looked
+    /// at when it is opened, the device when it is.
+    pub(super) fn check_activations(&self) -> Result<()> {
+        let gguf = |path: &PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
+        let quantized = matches!(self.dtype, Dtype::Q8 | Dtype::Q4) || self.dit.iter().any(gguf);
+        if self.activations == Activations::Float || quantized && self.preset != Preset::Demo {
+            return Ok(());
+        }
+        let why = if self.preset == Preset::Demo {
+            "int8 needs quantised weights, and the demo preset's small ones aren't quantised"
+        } else {
+            "int8 needs quantised weights: take models.dtype (--dtype) q8 or q4, or a GGUF file as models.dit (--dit)"
+        };
+        Err(Error::Option { option: "models.activations", why: why.to_owned() })
+    }
+}

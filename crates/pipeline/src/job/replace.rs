@@ -1,0 +1,68 @@
+//! Who is replaced in which raw video.
+
+use super::settings::settings;
+use crate::{Error, Result};
+use std::path::PathBuf;
+
+settings! {
+    /// A raw video in which somebody is replaced. What `input` leaves out of background and motion is found in it.
+    #[heading = "Person"]
+    pub struct Replace, changed by ReplaceChanges {
+        /// The raw video, or a folder of pictures.
+        #[arg(long)]
+        video: PathBuf [PathBuf] = PathBuf::new(),
+        /// Which person where several are in view, from 1: the largest first.
+        #[arg(long)]
+        person: usize [usize] = 1,
+        /// Masks made elsewhere, white on the person: a video or a folder of pictures.
+        #[arg(long)]
+        mask: Option<PathBuf> [PathBuf] = None,
+        /// Focal length of the raw video in pixels; 60° across the width where it is absent.
+        #[arg(long = "focal")]
+        focal_px: Option<f32> [f32] = None,
+        /// How likely a pixel must be the person's to be taken out, 0..1.
+        #[arg(long = "mask-threshold")]
+        threshold: f32 [f32] = 0.25,
+        /// Pixels by which the mask is grown before the background is filled in; a 55th of the longer side where it is absent.
+        #[arg(long = "mask-grow")]
+        grow_px: Option<f32> [f32] = None,
+        /// Also takes out the shadow: how far it reaches to each side of the feet, as part of the person's height.
+        #[arg(long)]
+        shadow: f32 [f32] = 0.0,
+    }
+}
+
+impl Replace {
+    /// From which byte on a mask's pixel is the person's: ours are probabilities; those brought along are white or black.
+    pub(crate) fn mask_level(&self) -> u8 {
+        if self.mask.is_some() { 128 } else { (self.threshold * 255.0).round() as u8 }
+    }
+
+    /// Pixels by which the mask of a picture of that size is grown.
+    pub(crate) fn grow_px_at(&self, (width, height): (u32, u32)) -> f32 {
+        self.grow_px.unwrap_or_else(|| (width.max(height) as f32 / 55.0).max(4.0))
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let refuse = |option, why: &str| Err(Error::Option { option, why: why.to_owned() });
+        if self.video.as_os_str().is_empty() {
+            return refuse("replace.video", "a raw video is needed: give --video FILE");
+        }
+        if self.person == 0 {
+            return refuse("replace.person", "people are counted from 1");
+        }
+        if !(0.01..=0.99).contains(&self.threshold) {
+            return refuse("replace.threshold", "must lie between 0.01 and 0.99");
+        }
+        if self.grow_px.is_some_and(|g| !(0.0..=500.0).contains(&g)) {
+            return refuse("replace.grow_px", "must lie between 0 and 500 pixels");
+        }
+        if !(0.0..=1.0).contains(&self.shadow) {
+            return refuse("replace.shadow", "must lie between 0 and 1");
+        }
+        if self.focal_px.is_some_and(|f| !(f.is_finite() && f > 0.0)) {
+            return refuse("replace.focal_px", "must be a positive number of pixels");
+        }
+        Ok(())
+    }
+}

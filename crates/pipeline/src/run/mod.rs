@@ -1,0 +1,121 @@
+//! One job from its files to what it writes, however far it goes.
+
+mod condition_video;
+mod export;
+
+use crate::animate::{Outcome, animate};
+use crate::finish::write_video;
+use crate::job::{Job, Until};
+use crate::progress::{Context, Event, Stage};
+use crate::replace::{Replaced, replace};
+use crate::report::{self, Extras, StageRow};
+use crate::work::FrameFile;
+use crate::{Error, Result, frame_rate};
+use avatar_render::RendererChoice;
+use media::{VideoWriter, WriteOptions};
+use std::path::{Path, PathBuf};
+
+pub use condition_video::ConditionVideo;
+
+/// What a job made and measured.
+#[derive(Clone, Debug, Default)]
+pub struct Finished {
+    /// The files that were written, the job's output first.
+    pub written: Vec<PathBuf>,
+    /// Time and memory by stage.
+    pub stages: Vec<StageRow>,
+    /// What was found in the raw video, where there was one.
+    pub replaced: Option<Replaced>,
+    /// The condition video, where the job ended with it.
+    pub condition: Option<ConditionVideo>,
+    /// The whole run, where nothing ended it before.
+    pub outcome: Option<Outcome>,
+}
+
+/// Runs a job. `note` is what a report's reader must know.
+pub(crate) fn run(
+    job: &Job,
+    renderer: RendererChoice,
+    note: Option<&str>,
+    context: Context<'_>,
+) -> Result<Finished> {
+    job.validate()?;
+    for (_, path) in job.outputs() {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+        }
+    }
+    let found_until = match job.output.until {
+        Some(Until::Masks) => Stage::Masks,
+        Some(Until::Motion) => Stage::Motion,
+        Some(Until::Plate | Until::Composite) | None => Stage::Plate,
+    };
+    let replaced = job.replace.as_ref().map(|_| replace(job, found_until, context)).transpose()?;
+    let filled = replaced.as_ref().map_or_else(|| job.clone(), |found| found.fill(job));
+    let mut finished = Finished::default();
+    if let Some(found) = &replaced {
+        finished.stages.clone_from(&found.stages);
+    }
+    match job.output.until {
+        Some(Until::Masks) => export::masks(job, &replaced)?,
+        Some(Until::Motion) => export::motion(job, &replaced)?,
+        Some(Until::Plate) => export::plate(job, &replaced)?,
+        Some(Until::Composite) => {
+            let made = condition_video::write(&filled, renderer, context)?;
+            finished.stages.push(made.stage.clone());
+            finished.condition = Some(made);
+        }
+        None => {
+            let outcome = to_video(&filled, renderer, context)?;
+            finished.stages.extend(outcome.stages.iter().cloned());
+            if job.output.report {
+                let path = job.output.video.with_extension("html");
+                report::write(&filled, &outcome, &Extras { note, raw: replaced.as_ref() }, &path)?;
+            }
+            finished.outcome = Some(outcome);
+        }
+    }
+    finished.written =
+        job.outputs().into_iter().filter(|(name, _)| *name != "output.work").map(|o| o.1).collect();
+    // The video and its panels were told when they were finished.
+    let told = if job.output.until.is_none() { 1 + usize::from(job.output.panels) } else { 0 };
+    for path in &finished.written[told..] {
+        context.tell(&Event::Wrote { path: path.clone() });
+    }
+    finished.replaced = replaced;
+    Ok(finished)
+}
+
+/// The whole way, to the video and what is written beside it.
+fn to_video(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Result<Outcome> {
+    let mut outcome = animate(job, renderer, context)?;
+    for (i, drift) in outcome.drift.iter().enumerate() {
+        let [r, g, b] = drift.colour;
+        context.warn(format!(
+            "window {} → {}: colour shift R {r:+.2} G {g:+.2} B {b:+.2}, mean difference {:.2} of 255",
+            i + 1,
+            i + 2,
+            drift.difference
+        ));
+    }
+    write_video(job, &mut outcome, context)?;
+    let beside =
+        [(&job.output.mesh, outcome.condition.mesh()?), (&job.output.mask, outcome.condition.mask()?)];
+    for (path, frames) in beside {
+        if let Some(path) = path {
+            write_frames(frames, outcome.fps, path)?;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Frames of the work folder as a video.
+pub(crate) fn write_frames(mut frames: FrameFile, fps: f64, path: &Path) -> Result<()> {
+    let mut writer = VideoWriter::create(path, WriteOptions::new(frame_rate(fps)?))?;
+    for i in 0..frames.len() {
+        writer.push(&frames.frame(i)?)?;
+    }
+    writer.finish()?;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! What a program holds for as long as it works with AniCrafter.
+
+use crate::composite::Compositor;
+use crate::job::{Job, Preset};
+use crate::progress::{CancelToken, Context, Quiet, Stage};
+use crate::replace::replace;
+use crate::run::{Finished, run};
+use crate::work::{Fingerprint, WorkDir};
+use crate::{Error, Result};
+use avatar_render::RendererChoice;
+use image::RgbImage;
+use std::path::PathBuf;
+
+/// What a program holds for as long as it works with AniCrafter; a [`Job`] is what one video wants.
+///
+/// A session fills in what a job leaves open: device, memory, small weights, work folder. It runs a job as far as the job says,
+/// from a raw video or from ready files, to a condition video or to the whole result with its report.
+///
+/// ```no_run
+/// use anicrafter_pipeline::{Actor, CancelToken, Context, Event, Job, Preset, Session};
+///
+/// let session = Session::builder().memory_gib(8.0).work_root("work").build()?;
+/// let mut job = Job::new(Preset::Demo);
+/// job.input.actors.push(Actor { avatar: "avatar.safetensors".into(), motion: "motion.json".into() });
+/// job.input.background = "street.mp4".into();
+/// session.preview(&job, 0)?.save("first.png")?;
+/// let (observer, cancel) = (|event: &Event| eprintln!("{event:?}"), CancelToken::new());
+/// let finished = session.run(&job, Context::new(&observer, &cancel))?;
+/// println!("{:?}", finished.written);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    settings: SessionBuilder,
+    threads: Option<rayon::ThreadPool>,
+}
+
+/// What a session is to be like.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct SessionBuilder {
+    device: Option<String>,
+    memory_gib: Option<f64>,
+    threads: Option<usize>,
+    work_root: Option<PathBuf>,
+    demo_weights: Option<PathBuf>,
+    renderer: RendererChoice,
+    note: Option<String>,
+}
+
+impl SessionBuilder {
+    /// Where models run for jobs that say `auto`: `cpu`, `cuda:N` or `metal`.
+    pub fn device(mut self, device: impl Into<String>) -> Self {
+        self.device = Some(device.into());
+        self
+    }
+
+    /// Memory for a transformer's weights in GiB, for jobs that don't say.
+    pub fn memory_gib(mut self, gib: f64) -> Self {
+        self.memory_gib = Some(gib);
+        self
+    }
+
+    /// Threads that work; those of rayon's global pool where it isn't given.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// The folder for the work folders of jobs that name none; beside each video where it isn't given.
+    pub fn work_root(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.work_root = Some(folder.into());
+        self
+    }
+
+    /// The folder of small weights for jobs of the demo preset that name none.
+    pub fn demo_weights(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.demo_weights = Some(folder.into());
+        self
+    }
+
+    /// What renders avatars.
+    pub fn renderer(mut self, renderer: RendererChoice) -> Self {
+        self.renderer = renderer;
+        self
+    }
+
+    /// What the readers of reports must know.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+
+    /// The session.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when memory isn't positive, the device is unknown or not there, or threads can't be started.
+    pub fn build(self) -> Result<Session> {
+        let refuse = |option, why: String| Error::Option { option, why };
+        if self.memory_gib.is_some_and(|gib| !(gib.is_finite() && gib > 0.0)) {
+            return Err(refuse("memory", "must be a positive number of GiB".to_owned()));
+        }
+        if let Some(device) = &self.device {
+            crate::models::open_device(device)?;
+        }
+        let pool = |threads: usize| {
+            if threads == 0 {
+                return Err(refuse("threads", "must be at least 1".to_owned()));
+            }
+            let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            built.map_err(|e| refuse("threads", e.to_string()))
+        };
+        let threads = self.threads.map(pool).transpose()?;
+        Ok(Session { settings: self, threads })
+    }
+}
+
+impl Session {
+    /// A session of choice.
+    pub fn builder() -> SessionBuilder {
+        SessionBuilder::default()
+    }
+
+    /// The job as it is run: with what this session says where the job says nothing.
+    ///
+    /// # Errors
+    /// When the work folder's name can't be made.
+    pub fn prepare(&self, job: &Job) -> Result<Job> {
+        let mut job = job.clone();
+        let own = &self.settings;
+        if let (true, Some(device)) = (job.models.device == "auto", &own.device) {
+            job.models.device.clone_from(device);
+        }
+        job.models.memory_gib = job.models.memory_gib.or(own.memory_gib);
+        if job.models.preset == Preset::Demo && job.models.demo.is_none() {
+            job.models.demo.clone_from(&own.demo_weights);
+        }
+        if let (None, Some(root)) = (&job.output.work, &own.work_root) {
+            // Videos of one name in different folders don't share a work folder.
+            let video = &job.output.video;
+            let place =
+                std::path::absolute(video).map_err(|source| Error::Io { path: video.clone(), source })?;
+            let stem = video.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            job.output.work = Some(root.join(format!("{stem}-{}", Fingerprint::of(&place)?.as_str())));
+        }
+        Ok(job)
+    }
+
+    /// Runs a job as far as it goes; what is finished in its work folder isn't done again.
+    ///
+    /// # Errors
+    /// The first thing that goes wrong in any stage, or [`Error::Cancelled`].
+    pub fn run(&self, job: &Job, context: Context<'_>) -> Result<Finished> {
+        let job = self.prepare(job)?;
+        let own = &self.settings;
+        self.at_work(|| run(&job, own.renderer, own.note.as_deref(), context))
+    }
+
+    /// The condition video's frame `frame`, counted from 0, made by the code that makes the video. Where the job has a raw
+    /// video, masks, motion and background are found in it first, or taken from the work folder.
+    ///
+    /// # Errors
+    /// When a file can't be read, there is no such frame, or rendering fails.
+    pub fn preview(&self, job: &Job, frame: usize) -> Result<RgbImage> {
+        let job = self.prepare(job)?;
+        self.at_work(|| {
+            let cancel = CancelToken::new();
+            let found = match &job.replace {
+                Some(_) => replace(&job, Stage::Plate, Context::new(&Quiet, &cancel))?.fill(&job),
+                None => job.clone(),
+            };
+            let mut compositor = Compositor::open(&found, self.settings.renderer)?;
+            let total = compositor.len();
+            if frame >= total {
+                let what = format!("frame {frame} was asked for, the video has {total}, counted from 0");
+                return Err(Error::Missing { stage: Stage::Composite, what });
+            }
+            if job.video.match_light {
+                // The light follows the frames before.
+                for _ in 0..frame {
+                    compositor.next_blend()?;
+                }
+            } else {
+                compositor.skip(frame);
+            }
+            compositor.next_blend()?.ok_or(Error::Internal("a frame that isn't there"))
+        })
+    }
+
+    /// Throws away what a job's work folder has of a stage and the later ones.
+    ///
+    /// # Errors
+    /// When a folder can't be removed.
+    pub fn forget_from(&self, job: &Job, stage: Stage) -> Result<()> {
+        WorkDir::open(self.prepare(job)?.work_dir())?.forget_from(stage)
+    }
+
+    /// In the session's own threads, where it has some.
+    fn at_work<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.threads {
+            Some(threads) => threads.install(work),
+            None => work(),
+        }
+    }
+}
