@@ -1,4 +1,5 @@
 //! A job of three windows: each model is loaded once, and a run that was stopped ends with the bytes of one that wasn't.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use anicrafter_pipeline::{
     Actor, CancelToken, Context, Error, Event, Job, Preset, Stage, animate, write_video,
