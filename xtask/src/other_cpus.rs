@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The crates with code for particular instruction sets.
-const CRATES: [&str; 3] = ["anicrafter-kernels", "anicrafter-avatar-render", "anicrafter-smplx"];
+const CRATES: [&str; 4] =
+    ["anicrafter-simd", "anicrafter-kernels", "anicrafter-avatar-render", "anicrafter-smplx"];
 /// Debian's cross compiler and its C library.
 const ARM_LINKER: &str = "aarch64-linux-gnu-gcc";
 const ARM_LIBRARIES: &str = "/usr/aarch64-linux-gnu";

@@ -2,7 +2,7 @@
 //! the rasterizers against slowing down; with `--features gpu` the wgpu ones too.
 
 use anicrafter_avatar_render::{
-    CpuIsa, Frame, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer, synthetic,
+    Frame, Level, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer, synthetic,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -10,10 +10,10 @@ fn raster(c: &mut Criterion) {
     let gaussians = synthetic::avatar(40_000, 2.5, 1);
     let camera = synthetic::camera(1360, 768, 1178.0).expect("a valid camera");
     let options = SplatOptions::default();
-    for isa in CpuIsa::available() {
-        let mut renderer = SplatRenderer::with_isa(isa).expect("an available instruction set");
+    for level in Level::supported() {
+        let mut renderer = SplatRenderer::with_level(level).expect("an available instruction set");
         let mut frame = Frame::new();
-        c.bench_function(&format!("splat/cpu/{isa:?}/40k_1360x768"), |b| {
+        c.bench_function(&format!("splat/cpu/{level:?}/40k_1360x768"), |b| {
             b.iter(|| renderer.render(&gaussians, &camera, &options, &mut frame));
         });
     }

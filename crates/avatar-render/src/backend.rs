@@ -80,7 +80,7 @@ impl Renderer {
     #[must_use]
     pub fn name(&self) -> String {
         match &self.backend {
-            Backend::Cpu(cpu) => format!("CPU ({:?})", cpu.0.isa()),
+            Backend::Cpu(cpu) => format!("CPU ({:?})", cpu.0.level()),
             #[cfg(feature = "gpu")]
             Backend::Gpu(gpu) => gpu.context.name(),
         }

@@ -52,4 +52,5 @@ pub use error::{Error, Result};
 pub use frame::{Frame, PixelRect};
 pub use gaussians::{Colors, Gaussians};
 pub use mesh::{Mesh, MeshFrame, MeshOptions, MeshRenderer};
-pub use splat::{CpuIsa, SplatOptions, SplatRenderer};
+pub use simd::Level;
+pub use splat::{SplatOptions, SplatRenderer};

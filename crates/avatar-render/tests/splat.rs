@@ -2,9 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use anicrafter_avatar_render::synthetic::{self, Random};
-use anicrafter_avatar_render::{
-    Camera, Colors, CpuIsa, Frame, Gaussians, SplatOptions, SplatRenderer, splat,
-};
+use anicrafter_avatar_render::{Camera, Colors, Frame, Gaussians, Level, SplatOptions, SplatRenderer, splat};
 
 /// Away from decisions that rounding may flip: a few roundings of sums of up to a hundred terms.
 const INSIDE: f32 = 2e-4;
@@ -73,11 +71,11 @@ fn compare(what: &str, g: &Gaussians, camera: &Camera, options: &SplatOptions) {
 
 fn compare_within(what: &str, g: &Gaussians, camera: &Camera, options: &SplatOptions, tolerance: Tolerance) {
     let expected = splat::reference::render(g, camera, options).unwrap();
-    for isa in CpuIsa::available() {
-        let mut renderer = SplatRenderer::with_isa(isa).unwrap();
+    for level in Level::supported() {
+        let mut renderer = SplatRenderer::with_level(level).unwrap();
         let mut frame = Frame::new();
         renderer.render(g, camera, options, &mut frame).unwrap();
-        assert_close(&format!("{what}, {isa:?}"), &frame, &expected, tolerance);
+        assert_close(&format!("{what}, {level:?}"), &frame, &expected, tolerance);
     }
 }
 

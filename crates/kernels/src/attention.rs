@@ -5,7 +5,7 @@ mod blocked;
 use crate::Precision;
 use crate::gemm::Mat;
 use crate::gemm::product::{Bf16Pairs, F32};
-use crate::level::{Level, level};
+use simd::{Level, level};
 
 /// A strided view of `[L, N, K]` queries, keys or values.
 #[derive(Clone, Copy, Debug)]
@@ -136,8 +136,8 @@ pub fn attention(q: Heads<'_>, k: Heads<'_>, v: Heads<'_>, options: &Attention<'
 #[cfg(test)]
 mod tests {
     use super::{Attention, Heads, blocked};
-    use crate::Level;
     use crate::gemm::product::{Bf16Pairs, F32};
+    use simd::Level;
 
     /// The path of bf16 products against that of `f32` products, at every level: odd numbers of keys, odd head dims.
     #[test]
@@ -150,7 +150,7 @@ mod tests {
             let (q, k, v) = (data(q_len, 0), data(k_len, 5), data(k_len, 77));
             let views = [&q, &k, &v].map(|x| Heads::new(x, heads, dim));
             let options = Attention::new(dim);
-            for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
+            for level in Level::supported() {
                 let (mut single, mut pairs) = (vec![0.0; q.len()], vec![f32::NAN; q.len()]);
                 blocked::run(level, F32, views, &options, &mut single);
                 blocked::run(level, Bf16Pairs, views, &options, &mut pairs);

@@ -2,9 +2,9 @@
 
 use half::bf16;
 use rayon::prelude::*;
+use simd::{Kernel, Simd, dispatch, level};
 
-use crate::level::level;
-use crate::simd::{Kernel, PANEL, Simd, dispatch, math};
+use crate::tile::PANEL;
 
 /// Elements that one task handles: large enough to hide the scheduler, small enough for the cache.
 const CHUNK: usize = 16 * 1024;
@@ -49,9 +49,9 @@ impl Activation {
     pub(crate) fn run<S: Simd>(self, s: S, x: &mut [f32]) {
         match self {
             Self::None => {}
-            Self::GeluTanh => map!(s, x, v => math::gelu_tanh(s, v)),
-            Self::GeluErf => map!(s, x, v => math::gelu_erf(s, v)),
-            Self::Silu => map!(s, x, v => math::silu(s, v)),
+            Self::GeluTanh => map!(s, x, v => simd::math::gelu_tanh(s, v)),
+            Self::GeluErf => map!(s, x, v => simd::math::gelu_erf(s, v)),
+            Self::Silu => map!(s, x, v => simd::math::silu(s, v)),
         }
     }
 
@@ -72,10 +72,9 @@ struct Activate<'a> {
     factor: Option<&'a [f32]>,
 }
 
-impl Kernel for Activate<'_> {
-    type Out = ();
+impl<S: Simd> Kernel<S> for Activate<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run(self, s: S) {
         self.activation.run(s, self.x);
         if let Some(factor) = self.factor {
             self.x.iter_mut().zip(factor).for_each(|(x, f)| *x *= f);
@@ -156,10 +155,9 @@ pub fn softmax_rows(x: &mut [f32], d: usize) {
 
 struct SoftmaxRow<'a>(&'a mut [f32]);
 
-impl Kernel for SoftmaxRow<'_> {
-    type Out = ();
+impl<S: Simd> Kernel<S> for SoftmaxRow<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run(self, s: S) {
         let row = self.0;
         let mut max = s.splat(f32::NEG_INFINITY);
         let vectors = row.chunks_exact(S::LANES);
@@ -173,7 +171,7 @@ impl Kernel for SoftmaxRow<'_> {
             return;
         }
         let minus = s.splat(-max);
-        map!(s, row, v => math::exp(s, s.add(v, minus)));
+        map!(s, row, v => simd::math::exp(s, s.add(v, minus)));
         let inv = 1.0 / row.iter().sum::<f32>();
         row.iter_mut().for_each(|v| *v *= inv);
     }

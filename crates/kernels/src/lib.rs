@@ -22,13 +22,12 @@ mod attention;
 pub mod conv;
 mod elementwise;
 mod gemm;
-mod level;
 mod norm;
+mod precision;
 mod quant;
 mod rope;
 mod scratch;
 mod shared;
-mod simd;
 mod tile;
 
 pub use attention::{Attention, Heads, attention};
@@ -37,9 +36,10 @@ pub use elementwise::{
     softmax_rows,
 };
 pub use gemm::{Gate, Linear, Mat, PackedBf16, PackedF32, Weight, matmul, matmul_batched};
-pub use level::{Level, Precision, UnsupportedLevel, detected_level, level, set_level};
 pub use norm::{Modulation, layer_norm, modulated_layer_norm, rms_norm};
+pub use precision::Precision;
 pub use quant::QuantKind;
 pub use rope::{rms_norm_rope, rope};
 
 pub use half::bf16;
+pub use simd::{Level, UnsupportedLevel, detected_level, level, set_level};

@@ -1,9 +1,7 @@
 //! Norms over the last dimension, with the modulation of a diffusion transformer in the same pass.
 
 use rayon::prelude::*;
-
-use crate::level::level;
-use crate::simd::{Kernel, Simd, dispatch};
+use simd::{Kernel, Simd, dispatch, level};
 
 /// A scale or shift of a normalised `[L, D]` tensor.
 #[derive(Clone, Copy, Debug)]
@@ -101,11 +99,9 @@ struct Rows<'a> {
     out: &'a mut [f32],
 }
 
-impl Kernel for Rows<'_> {
-    type Out = ();
-
+impl<S: Simd> Kernel<S> for Rows<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run(self, s: S) {
         let d = self.d;
         for (i, (x, out)) in self.x.chunks_exact(d).zip(self.out.chunks_exact_mut(d)).enumerate() {
             match self.norm {

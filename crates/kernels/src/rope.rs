@@ -1,10 +1,9 @@
 //! Rotary position embedding of interleaved pairs, alone or right after the RMS norm of queries and keys.
 
 use rayon::prelude::*;
+use simd::{Kernel, Simd, dispatch, level};
 
-use crate::level::level;
 use crate::norm::inv_rms;
-use crate::simd::{Kernel, Simd, dispatch};
 
 /// Rotates each pair `(x[2i], x[2i+1])` of every head by the token's angle `i`, in place.
 ///
@@ -55,11 +54,9 @@ fn run(x: &mut [f32], width: usize, rows: Rows<'_>) {
         });
 }
 
-impl Kernel for Row<'_> {
-    type Out = ();
-
+impl<S: Simd> Kernel<S> for Row<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run(self, s: S) {
         let Rows { head_dim, norm, cos, sin } = self.rows;
         if let Some((weight, eps)) = norm {
             let inv = inv_rms(s, self.x, eps);

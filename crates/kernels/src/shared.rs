@@ -1,23 +1,30 @@
 //! An output slice that parallel tasks write in disjoint pieces.
-#![expect(unsafe_code, reason = "tasks of one call write disjoint column ranges of the same rows")]
+#![expect(unsafe_code, reason = "tasks of one call write disjoint ranges of the same slice")]
 
 use std::marker::PhantomData;
 
 /// A mutable slice whose pieces are handed out to tasks.
-#[derive(Clone, Copy)]
-pub(crate) struct SharedOut<'a> {
-    start: *mut f32,
+pub(crate) struct SharedOut<'a, T = f32> {
+    start: *mut T,
     len: usize,
-    slice: PhantomData<&'a mut [f32]>,
+    slice: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it is a `&mut [f32]` by another name; `piece` asks its callers for disjointness.
-unsafe impl Send for SharedOut<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for SharedOut<'_> {}
+impl<T> Clone for SharedOut<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
 
-impl<'a> SharedOut<'a> {
-    pub(crate) fn new(out: &'a mut [f32]) -> Self {
+impl<T> Copy for SharedOut<'_, T> {}
+
+// SAFETY: it is a `&mut [T]` by another name; `piece` asks its callers for disjointness.
+unsafe impl<T: Send> Send for SharedOut<'_, T> {}
+// SAFETY: the same: what threads reach through it are pieces of their own.
+unsafe impl<T: Send> Sync for SharedOut<'_, T> {}
+
+impl<'a, T> SharedOut<'a, T> {
+    pub(crate) fn new(out: &'a mut [T]) -> Self {
         Self { start: out.as_mut_ptr(), len: out.len(), slice: PhantomData }
     }
 
@@ -29,7 +36,7 @@ impl<'a> SharedOut<'a> {
     /// # Safety
     /// No other piece with an element in common is alive.
     #[inline(always)]
-    pub(crate) unsafe fn piece(&self, at: usize, len: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn piece(&self, at: usize, len: usize) -> &'a mut [T] {
         assert!(at <= self.len && len <= self.len - at, "the piece reaches beyond the output");
         // SAFETY: in bounds of a slice that is borrowed mutably for `'a` (checked above), disjoint by this function's
         // contract.

@@ -6,8 +6,8 @@
 //! arithmetic (`2 × 486 × 3 × V` floating-point operations a frame: 30.5 MFLOP). Joints that are at rest in all frames, eyes
 //! and hands mostly, cost neither: their columns of the table are passed over.
 
+use crate::blocks::{Panel, PanelTerm, Term, add_few, add_many, skin_few, skin_many};
 use crate::error::{Error, Result};
-use crate::kernel_blocks::{Panel, PanelTerm, Simd, Term, add_few, add_many, skin_few, skin_many};
 use crate::kinematics::{PosedJoints, Rotations, pose_joints};
 use crate::lanes::{Block, LANES, Lane, n_blocks};
 use crate::model::BodyModel;
@@ -15,6 +15,7 @@ use crate::rotation::{IDENTITY, Mat3};
 use crate::skeleton::N_JOINTS;
 use crate::weights::VertexWeight;
 use rayon::prelude::*;
+use simd::{Level, level};
 use std::ops::Range;
 
 /// One frame's parameters.
@@ -147,7 +148,7 @@ impl BodyModel {
     /// [`Error::TooMany`] for more coefficients than components.
     pub fn shaped(&self, betas: &[f32], expression: &[f32]) -> Result<Vec<[f32; 3]>> {
         self.check_counts(betas, expression)?;
-        let simd = Simd::detect();
+        let level = level();
         let betas: Vec<[f32; 1]> = trimmed(betas).iter().map(|c| [*c]).collect();
         let expression: Vec<[f32; 1]> = trimmed(expression).iter().map(|c| [*c]).collect();
         let mut blocks = self.template.clone();
@@ -156,7 +157,7 @@ impl BodyModel {
                 Term { directions: self.shape.of_block(at), coefficients: &betas },
                 Term { directions: self.expression.of_block(at), coefficients: &expression },
             ];
-            add_few(simd, &terms, std::array::from_mut(block));
+            add_few(level, &terms, std::array::from_mut(block));
         });
         Ok(bytemuck::cast_slice(&blocks)[..self.n_vertices].to_vec())
     }
@@ -222,7 +223,7 @@ impl BodyModel {
 
     /// Computes the vertices of up to [`FRAMES_AT_A_TIME`] frames.
     fn run(&self, prepared: &Prepared<'_>, vertices: &mut [[f32; 3]]) {
-        let simd = Simd::detect();
+        let level = level();
         let many = (prepared.n_many > 0).then(|| ManyFrames::new(prepared, prepared.n_many));
         let few: Vec<FewFrames> = prepared.few();
         let tile = BLOCKS_IN_TILE * LANES;
@@ -245,11 +246,11 @@ impl BodyModel {
                 let weights: [&[VertexWeight]; LANES] =
                     std::array::from_fn(|i| if i < n { self.weights.get(at * LANES + i) } else { &[] });
                 if let Some(many) = &many {
-                    many.block(self, simd, at, &weights[..n], &mut offsets);
+                    many.block(self, level, at, &weights[..n], &mut offsets);
                     many.write(&offsets, &mut out[..prepared.n_many], part.clone());
                 }
                 for few in &few {
-                    few.block(self, simd, at, &weights[..n], &mut out, part.clone());
+                    few.block(self, level, at, &weights[..n], &mut out, part.clone());
                 }
             }
         });
@@ -366,7 +367,7 @@ impl FewFrames {
     fn block(
         &self,
         model: &BodyModel,
-        simd: Simd,
+        level: Level,
         at: usize,
         weights: &[&[VertexWeight]],
         out: &mut [&mut [[f32; 3]]],
@@ -374,7 +375,7 @@ impl FewFrames {
     ) {
         fn offsets<const NF: usize>(
             model: &BodyModel,
-            simd: Simd,
+            level: Level,
             at: usize,
             [betas, expression, features]: &[Vec<[f32; NF]>; 3],
             pose_runs: &[Range<usize>],
@@ -382,24 +383,24 @@ impl FewFrames {
             let mut offsets = [model.template[at]; NF];
             let shape = Term { directions: model.shape.of_block(at), coefficients: betas };
             let expression = Term { directions: model.expression.of_block(at), coefficients: expression };
-            add_few(simd, &[shape, expression], &mut offsets);
+            add_few(level, &[shape, expression], &mut offsets);
             let pose = model.pose.of_block(at);
             for run in pose_runs {
                 let (directions, coefficients) = (&pose[run.clone()], &features[run.clone()]);
-                add_few(simd, &[Term { directions, coefficients }], &mut offsets);
+                add_few(level, &[Term { directions, coefficients }], &mut offsets);
             }
             offsets
         }
         let mut skin = |offsets: &[Block]| {
             for (i, offsets) in offsets.iter().enumerate() {
                 let out = &mut out[self.first + i][part.clone()];
-                skin_few(simd, weights, &self.joints[i], self.translations[i], offsets, out);
+                skin_few(level, weights, &self.joints[i], self.translations[i], offsets, out);
             }
         };
         match &self.coefficients {
-            Interleaved::One(c) => skin(&offsets(model, simd, at, c, &self.pose_runs)),
-            Interleaved::Two(c) => skin(&offsets(model, simd, at, c, &self.pose_runs)),
-            Interleaved::Four(c) => skin(&offsets(model, simd, at, c, &self.pose_runs)),
+            Interleaved::One(c) => skin(&offsets(model, level, at, c, &self.pose_runs)),
+            Interleaved::Two(c) => skin(&offsets(model, level, at, c, &self.pose_runs)),
+            Interleaved::Four(c) => skin(&offsets(model, level, at, c, &self.pose_runs)),
         }
     }
 }
@@ -458,7 +459,7 @@ impl ManyFrames {
     fn block(
         &self,
         model: &BodyModel,
-        simd: Simd,
+        level: Level,
         at: usize,
         weights: &[&[VertexWeight]],
         offsets: &mut Vec<Lane>,
@@ -475,7 +476,7 @@ impl ManyFrames {
                 Term { directions: shape, coefficients: betas },
                 Term { directions: expression, coefficients: expressions },
             ];
-            add_few(simd, &terms, &mut base);
+            add_few(level, &terms, &mut base);
         }
         offsets.clear();
         let rows: &[f32] = bytemuck::cast_slice(&base);
@@ -483,13 +484,13 @@ impl ManyFrames {
         if let ShapeTerm::Own([betas, expressions]) = &self.shape {
             let shape = PanelTerm { directions: shape, panel: betas };
             let expression = PanelTerm { directions: expression, panel: expressions };
-            add_many(simd, n, &[shape, expression], offsets);
+            add_many(level, n, &[shape, expression], offsets);
         }
         for term in pose {
-            add_many(simd, n, &[term], offsets);
+            add_many(level, n, &[term], offsets);
         }
         let panel = Panel { n_lanes: self.n_lanes, joints: &self.joints, translations: &self.translations };
-        skin_many(simd, weights, &panel, offsets);
+        skin_many(level, weights, &panel, offsets);
     }
 
     /// Copies a block's rows to the frames' vertices.

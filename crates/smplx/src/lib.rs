@@ -39,19 +39,18 @@
 //! `cargo bench -p anicrafter-smplx` (`smplx_forward/1`, `smplx_forward/81`, `skin_points/40000`).
 
 mod affine;
+mod blocks;
 pub mod camera;
 mod error;
 pub mod export;
 mod forward;
-mod kernel_blocks;
-mod kernel_lanes;
-mod kernel_points;
 mod kinematics;
 mod landmarks;
 mod lanes;
 mod load;
 mod model;
 mod motion;
+mod point_loop;
 mod points;
 mod pose;
 pub mod rotation;

@@ -1,10 +1,10 @@
 //! A band of tiles, 16 rows of the image: bins its Gaussians into tiles, composites them, writes the pixels.
 
-use super::lanes::CpuIsa;
 use super::project::{Projected, floor};
 use super::tile::{self, TilePixels};
 use crate::PixelRect;
 use crate::constants::TILE;
+use simd::Level;
 
 /// Scratch and results of one band, kept from frame to frame.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(super) struct Band {
 
 /// What all bands of a frame share.
 pub(super) struct Job<'a> {
-    pub(super) isa: CpuIsa,
+    pub(super) level: Level,
     pub(super) splats: &'a [Projected],
     pub(super) width: usize,
     pub(super) background: [f32; 3],
@@ -66,7 +66,7 @@ impl Band {
             }
             let size = [rect.x1 - x0, height];
             let input = tile::Input { splats: &self.near, list, origin: [x0, y0], size, count: job.count };
-            tile::composite(job.isa, &input, &mut self.pixels);
+            tile::composite(job.level, &input, &mut self.pixels);
             write(job, &self.pixels, rect, &mut rows, &mut self.contributors);
             self.covered = self.covered.union(rect);
         }

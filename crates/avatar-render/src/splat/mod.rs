@@ -5,14 +5,12 @@
 //! path is compared with it.
 
 mod band;
-mod lanes;
 mod project;
 pub mod reference;
 mod renderer;
 mod sort;
 mod tile;
 
-pub use lanes::CpuIsa;
 pub use project::{Projected, TileRect, project};
 pub use renderer::SplatRenderer;
 

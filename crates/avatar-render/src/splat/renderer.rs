@@ -1,19 +1,20 @@
 //! The fast CPU path: stages in order, buffers kept from frame to frame.
 
+use super::SplatOptions;
 use super::band::{Band, Job, Rows};
 use super::project::{Projected, floor, project};
 use super::sort::{Keyed, sort_by_key};
-use super::{CpuIsa, SplatOptions};
 use crate::constants::TILE;
 use crate::{Camera, Frame, Gaussians, PixelRect, Result};
 use rayon::prelude::*;
+use simd::{Level, level};
 
 /// Splats Gaussians on the CPU. Keep it from frame to frame: its buffers are reused.
 ///
 /// The picture depends on neither the number of threads nor what was rendered before.
 #[derive(Debug)]
 pub struct SplatRenderer {
-    isa: CpuIsa,
+    level: Level,
     splats: Vec<Projected>,
     /// The visible ones of `splats`, nearest first: later stages walk through them in order, and caches like that.
     sorted: Vec<Projected>,
@@ -34,27 +35,27 @@ impl Default for SplatRenderer {
 const PROJECT_CHUNK: usize = 512;
 
 impl SplatRenderer {
-    /// A renderer with the fastest instruction set of this machine.
+    /// A renderer with the instruction set in use: the fastest of this machine, unless [`simd::set_level`] chose another.
     #[must_use]
     pub fn new() -> Self {
-        Self::build(CpuIsa::best())
+        Self::build(level())
     }
 
     /// A renderer with a chosen instruction set; `None` where this machine doesn't have it.
     #[must_use]
-    pub fn with_isa(isa: CpuIsa) -> Option<Self> {
-        isa.is_available().then(|| Self::build(isa))
+    pub fn with_level(level: Level) -> Option<Self> {
+        level.is_supported().then(|| Self::build(level))
     }
 
-    fn build(isa: CpuIsa) -> Self {
+    fn build(level: Level) -> Self {
         let (splats, sorted, rows) = (Vec::new(), Vec::new(), Vec::new());
-        Self { isa, splats, sorted, rows, order: Vec::new(), spare: Vec::new(), bands: Vec::new() }
+        Self { level, splats, sorted, rows, order: Vec::new(), spare: Vec::new(), bands: Vec::new() }
     }
 
     /// The instruction set in use.
     #[must_use]
-    pub fn isa(&self) -> CpuIsa {
-        self.isa
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// The Gaussians of the last frame on the image, in their own order.
@@ -84,7 +85,7 @@ impl SplatRenderer {
         let (width, height) = (camera.width(), camera.height());
         let stale = frame.prepare(width, height, options.background);
         let job = Job {
-            isa: self.isa,
+            level: self.level,
             splats: &self.sorted,
             width,
             background: options.background,

@@ -17,14 +17,14 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use simd::{Kernel, Level, dispatch};
 
 use super::{Attention, Heads};
 use crate::gemm::product::Product;
 use crate::gemm::source::Source;
-use crate::level::Level;
 use crate::scratch::Scratch;
 use crate::shared::SharedOut;
-use crate::simd::{Kernel, PANEL, Simd, Tile, dispatch, math};
+use crate::tile::{PANEL, Tile, Tiles};
 
 /// Keys of a block: a multiple of every level's strip. Scores and weights of a panel stay in the first-level cache,
 /// packed keys and values of the block in the second.
@@ -75,11 +75,9 @@ struct Task<'a, P: Product> {
     out: SharedOut<'a>,
 }
 
-impl<P: Product> Kernel for Task<'_, P> {
-    type Out = ();
-
+impl<S: Tiles, P: Product> Kernel<S> for Task<'_, P> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run(self, s: S) {
         let Self { product, q, k, v, head, .. } = self;
         let dim = q.dim;
         let (mr, np) = (S::ATTN_MR, S::ATTN_NP);
@@ -198,7 +196,7 @@ impl<P: Product> Kernel for Task<'_, P> {
 impl<P: Product> Task<'_, P> {
     /// Transposes the bias of a panel's queries and a block's keys into `[keys, 16]`, times log2 e.
     #[inline(always)]
-    fn fill_bias<S: Simd>(&self, s: S, panel: usize, key0: usize, keys: usize, dst: &mut [f32]) {
+    fn fill_bias<S: Tiles>(&self, s: S, panel: usize, key0: usize, keys: usize, dst: &mut [f32]) {
         let Some(bias) = self.options.bias else { return };
         let (q_len, k_len) = (self.q.len, self.k.len);
         let head = if bias.len() == q_len * k_len { 0 } else { self.head };
@@ -235,7 +233,7 @@ struct Softmax<'a> {
 impl Softmax<'_> {
     /// The step with panels of `VP` vectors.
     #[inline(always)]
-    fn run<S: Simd, P: Product, const VP: usize>(
+    fn run<S: Tiles, P: Product, const VP: usize>(
         self,
         s: S,
         product: P,
@@ -299,7 +297,7 @@ impl Softmax<'_> {
         let mut sums: [S::V; VP] = load(s, sum);
         let mut correction = [zero; VP];
         for v in 0..VP {
-            correction[v] = math::exp2_below_one(s, s.add(old[v], minus[v]));
+            correction[v] = simd::math::exp2_below_one(s, s.add(old[v], minus[v]));
             sums[v] = s.fma(sums[v], correction[v], total[v]);
         }
         store(s, &sums, sum);
@@ -318,7 +316,7 @@ impl Softmax<'_> {
 
 /// Softmax weights of a row of scores, not yet divided by their sum; adds them to `total`.
 #[inline(always)]
-fn weights<S: Simd, const VP: usize>(
+fn weights<S: Tiles, const VP: usize>(
     s: S,
     row: &[f32],
     factor: S::V,
@@ -327,7 +325,7 @@ fn weights<S: Simd, const VP: usize>(
 ) -> [S::V; VP] {
     let mut p: [S::V; VP] = load(s, row);
     for v in 0..VP {
-        p[v] = math::exp2_below_one(s, s.fma(p[v], factor, minus[v]));
+        p[v] = simd::math::exp2_below_one(s, s.fma(p[v], factor, minus[v]));
         total[v] = s.add(total[v], p[v]);
     }
     p
@@ -335,7 +333,7 @@ fn weights<S: Simd, const VP: usize>(
 
 /// The vectors of a panel's row.
 #[inline(always)]
-fn load<S: Simd, const VP: usize>(s: S, row: &[f32]) -> [S::V; VP] {
+fn load<S: Tiles, const VP: usize>(s: S, row: &[f32]) -> [S::V; VP] {
     let row = &row[..PANEL];
     let mut vectors = [s.splat(0.0); VP];
     for (v, vector) in vectors.iter_mut().enumerate() {
@@ -345,7 +343,7 @@ fn load<S: Simd, const VP: usize>(s: S, row: &[f32]) -> [S::V; VP] {
 }
 
 #[inline(always)]
-fn store<S: Simd, const VP: usize>(s: S, vectors: &[S::V; VP], row: &mut [f32]) {
+fn store<S: Tiles, const VP: usize>(s: S, vectors: &[S::V; VP], row: &mut [f32]) {
     let row = &mut row[..PANEL];
     for (v, vector) in vectors.iter().enumerate() {
         s.store(*vector, &mut row[v * S::LANES..]);

@@ -17,17 +17,18 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use simd::{Kernel, Level, dispatch, level};
 
 use super::epilogue::Epilogue;
 use super::int8::{FiveBits, Int8, Nibbles, Signed};
 use super::product::{Bf16Pairs, F32, Product};
 use super::source::Source;
 use super::{Mat, skinny};
+use crate::Precision;
 use crate::QuantKind;
-use crate::level::{Level, Precision, level};
 use crate::scratch::Scratch;
 use crate::shared::SharedOut;
-use crate::simd::{Kernel, PANEL, Simd, Tile, dispatch};
+use crate::tile::{PANEL, Tile, Tiles};
 
 /// Rows of the left side that are multiplied by all panels of a task in turn: 256 KiB, half a second-level cache.
 const ROWS_IN_L2: usize = 256;
@@ -75,10 +76,9 @@ pub(super) fn product(
 /// `(rows of a strip, panels of a tile)` of a level.
 struct TileShape;
 
-impl Kernel for TileShape {
-    type Out = (usize, usize);
+impl<S: Tiles> Kernel<S, (usize, usize)> for TileShape {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> (usize, usize) {
+    fn run(self, _: S) -> (usize, usize) {
         (S::MR, S::NP)
     }
 }
@@ -134,11 +134,9 @@ struct PackStrip<'a, P: Product> {
     dst: &'a mut [P::T],
 }
 
-impl<P: Product> Kernel for PackStrip<'_, P> {
-    type Out = ();
-
+impl<S: Tiles, P: Product> Kernel<S> for PackStrip<'_, P> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run(self, s: S) {
         let Self { product, a, row0, mr, k0, kc, dst } = self;
         product.pack_a(s, a, row0, mr, k0, kc, dst);
     }
@@ -212,11 +210,9 @@ impl<P: Product> Call<'_, P> {
     }
 }
 
-impl<P: Product> Kernel for Task<'_, P> {
-    type Out = ();
-
+impl<S: Tiles, P: Product> Kernel<S> for Task<'_, P> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run(self, s: S) {
         let Call { product, b, mr, np, k, n, .. } = *self.call;
         let call = self.call;
         let cols = self.panels.len() * PANEL;

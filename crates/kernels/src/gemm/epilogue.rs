@@ -2,7 +2,7 @@
 
 use super::Gate;
 use crate::Activation;
-use crate::simd::Simd;
+use simd::Simd;
 
 /// What becomes of the product.
 #[derive(Clone, Copy, Debug)]

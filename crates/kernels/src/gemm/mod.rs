@@ -294,7 +294,7 @@ mod tests {
                 Source::Strided(Mat::new(&wide, n, k).t()),
             ];
             let epilogue = Epilogue { bias: None, activation: Activation::None, combine: Combine::Store };
-            for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
+            for level in Level::supported() {
                 for source in sources {
                     let mut out = vec![f32::NAN; m * n];
                     driver::blocked(level, Bf16Pairs, Mat::new(&a, m, k), source, n, &epilogue, &mut out);

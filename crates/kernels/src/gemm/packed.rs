@@ -2,12 +2,12 @@
 
 use half::bf16;
 use rayon::prelude::*;
+use simd::{Kernel, dispatch, level};
 
 use super::product::{Bf16Pairs, F32, Product};
 use super::source::Source;
-use crate::level::level;
 use crate::scratch::Lined;
-use crate::simd::{Kernel, PANEL, Simd, dispatch};
+use crate::tile::{PANEL, Tiles};
 
 /// An `f32` weight `[N, K]` in the order that the kernels read: panels `[K, 16]` of 16 outputs.
 #[derive(Clone)]
@@ -34,10 +34,9 @@ struct PackPanel<'a, P: Product> {
     dst: &'a mut [P::T],
 }
 
-impl<P: Product> Kernel for PackPanel<'_, P> {
-    type Out = ();
+impl<S: Tiles, P: Product> Kernel<S> for PackPanel<'_, P> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run(self, s: S) {
         self.product.fill(s, &self.source, self.panel, 0, self.k, self.dst);
     }
 }

@@ -3,7 +3,7 @@
 use super::Mat;
 use super::source::Source;
 use crate::scratch::Element;
-use crate::simd::{Simd, Tile};
+use crate::tile::{Tile, Tiles};
 
 /// How factors are multiplied. A *unit* is what one step of a tile consumes: one step of K, or a pair of them.
 pub(crate) trait Product: Copy + Send + Sync + 'static {
@@ -21,7 +21,7 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
 
     fn direct<'a>(self, source: &Source<'a>, panel: usize, unit0: usize) -> Option<(&'a [Self::T], usize)>;
 
-    fn fill<S: Simd>(
+    fn fill<S: Tiles>(
         self,
         s: S,
         source: &Source<'_>,
@@ -32,7 +32,7 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     );
 
     /// Packs rows `row0..row0 + mr` and steps `k0..k0 + kc` of `a` into `[units, mr]`; rows beyond the last are 0.
-    fn pack_a<S: Simd>(
+    fn pack_a<S: Tiles>(
         self,
         s: S,
         a: &Mat<'_>,
@@ -51,9 +51,9 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     fn as_f32(units: &mut [Self::T]) -> Option<&mut [f32]>;
 
     /// Makes the units of one panel that hold two steps, where a unit is two.
-    fn store_pair<S: Simd>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [Self::T]);
+    fn store_pair<S: Tiles>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [Self::T]);
 
-    fn tile<S: Simd>(self, s: S, tile: Tile<'_, Self::T>, c: &mut [f32]);
+    fn tile<S: Tiles>(self, s: S, tile: Tile<'_, Self::T>, c: &mut [f32]);
 }
 
 /// `f32` factors.
@@ -92,12 +92,12 @@ impl Product for F32 {
     }
 
     #[inline(always)]
-    fn fill<S: Simd>(self, s: S, source: &Source<'_>, panel: usize, k0: usize, kc: usize, dst: &mut [f32]) {
+    fn fill<S: Tiles>(self, s: S, source: &Source<'_>, panel: usize, k0: usize, kc: usize, dst: &mut [f32]) {
         source.fill_f32(s, panel, k0, kc, dst);
     }
 
     #[inline(always)]
-    fn pack_a<S: Simd>(
+    fn pack_a<S: Tiles>(
         self,
         s: S,
         a: &Mat<'_>,
@@ -141,12 +141,12 @@ impl Product for F32 {
     }
 
     #[inline(always)]
-    fn store_pair<S: Simd>(self, _: S, _: &[f32], _: &[f32], _: &mut [f32]) {
+    fn store_pair<S: Tiles>(self, _: S, _: &[f32], _: &[f32], _: &mut [f32]) {
         unreachable!("a unit is one step");
     }
 
     #[inline(always)]
-    fn tile<S: Simd>(self, s: S, tile: Tile<'_, f32>, c: &mut [f32]) {
+    fn tile<S: Tiles>(self, s: S, tile: Tile<'_, f32>, c: &mut [f32]) {
         s.tile(tile, c);
     }
 }
@@ -161,12 +161,12 @@ impl Product for Bf16Pairs {
     }
 
     #[inline(always)]
-    fn fill<S: Simd>(self, s: S, source: &Source<'_>, panel: usize, k0: usize, kc: usize, dst: &mut [u32]) {
+    fn fill<S: Tiles>(self, s: S, source: &Source<'_>, panel: usize, k0: usize, kc: usize, dst: &mut [u32]) {
         source.fill_pairs(s, panel, k0, kc, dst);
     }
 
     #[inline(always)]
-    fn pack_a<S: Simd>(
+    fn pack_a<S: Tiles>(
         self,
         _: S,
         a: &Mat<'_>,
@@ -225,12 +225,12 @@ impl Product for Bf16Pairs {
     }
 
     #[inline(always)]
-    fn store_pair<S: Simd>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [u32]) {
+    fn store_pair<S: Tiles>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [u32]) {
         s.pack_pairs(even, odd, dst);
     }
 
     #[inline(always)]
-    fn tile<S: Simd>(self, s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
+    fn tile<S: Tiles>(self, s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
         s.tile_bf16(tile, c);
     }
 }

@@ -3,15 +3,14 @@
 
 use half::bf16;
 use rayon::prelude::*;
+use simd::{Kernel, Level, Simd, dispatch};
 
 use super::Mat;
 use super::epilogue::Epilogue;
 use super::source::Source;
 use crate::QuantKind;
-use crate::level::Level;
 use crate::scratch::Scratch;
 use crate::shared::SharedOut;
-use crate::simd::{Kernel, Simd, dispatch};
 
 /// Columns of a task.
 const COLS: usize = 64;
@@ -53,11 +52,9 @@ pub(super) fn product(
     true
 }
 
-impl Kernel for Columns<'_> {
-    type Out = ();
-
+impl<S: Simd> Kernel<S> for Columns<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run(self, s: S) {
         if let Source::Quantized { kind, bytes, k, .. } = *self.b {
             self.quantized(s, kind, bytes, k);
             return;
@@ -105,7 +102,7 @@ impl Columns<'_> {
 const SUMS: usize = 4;
 
 macro_rules! dot {
-    ($name:ident, $t:ty, $load:ident, $widen:expr) => {
+    ($name:ident, $t:ty, $load:expr, $widen:expr) => {
         #[inline(always)]
         pub(super) fn $name<S: Simd>(s: S, x: &[f32], w: &[$t]) -> f32 {
             let mut sums = [s.splat(0.0); SUMS];
@@ -113,7 +110,7 @@ macro_rules! dot {
             let whole = x.len() / step * step;
             for (x, w) in x[..whole].chunks_exact(step).zip(w[..whole].chunks_exact(step)) {
                 for i in 0..SUMS {
-                    sums[i] = s.fma(s.load(&x[i * S::LANES..]), s.$load(&w[i * S::LANES..]), sums[i]);
+                    sums[i] = s.fma(s.load(&x[i * S::LANES..]), $load(s, &w[i * S::LANES..]), sums[i]);
                 }
             }
             let [a, b, c, d] = sums;
@@ -122,5 +119,10 @@ macro_rules! dot {
         }
     };
 }
-dot!(dot, f32, load, std::convert::identity::<f32>);
+dot!(dot, f32, S::load, std::convert::identity::<f32>);
 dot!(dot_bf16, bf16, load_bf16, crate::elementwise::widen);
+
+#[inline(always)]
+fn load_bf16<S: Simd>(s: S, w: &[bf16]) -> S::V {
+    s.load_bf16(bytemuck::cast_slice(w))
+}

@@ -6,8 +6,7 @@ use super::Mat;
 use crate::QuantKind;
 use crate::elementwise::widen;
 use crate::scratch::Scratch;
-use crate::simd::portable::pair;
-use crate::simd::{PANEL, Simd};
+use crate::tile::{PANEL, Tiles, pair};
 
 /// The right-hand side `[K, N]` of a product.
 #[derive(Clone, Copy)]
@@ -52,7 +51,7 @@ impl<'a> Source<'a> {
 
     /// Fills `dst` `[kc, 16]` with steps `k0..k0 + kc` of a panel; columns beyond N are 0.
     #[inline(always)]
-    pub(super) fn fill_f32<S: Simd>(&self, s: S, panel: usize, k0: usize, kc: usize, dst: &mut [f32]) {
+    pub(super) fn fill_f32<S: Tiles>(&self, s: S, panel: usize, k0: usize, kc: usize, dst: &mut [f32]) {
         let col0 = panel * PANEL;
         match *self {
             Self::Rows { w, n, k } if col0 + PANEL <= n => {
@@ -132,7 +131,7 @@ impl<'a> Source<'a> {
 
     /// Fills `dst` `[kc/2, 16]` with bf16 pairs of steps `k0..k0 + kc`; `k0` is even; a last odd step is paired with 0.
     #[inline(always)]
-    pub(super) fn fill_pairs<S: Simd>(&self, s: S, panel: usize, k0: usize, kc: usize, dst: &mut [u32]) {
+    pub(super) fn fill_pairs<S: Tiles>(&self, s: S, panel: usize, k0: usize, kc: usize, dst: &mut [u32]) {
         let col0 = panel * PANEL;
         if let Self::RowsBf16 { w, n, k } = *self {
             if let Some(words) = words(w, k)
@@ -184,7 +183,7 @@ fn words(w: &[bf16], k: usize) -> Option<&[u32]> {
 
 /// `[pairs, 16]` words into `[2 · pairs, 16]` values.
 #[inline(always)]
-fn widen_pairs<S: Simd>(s: S, pairs: &[u32], dst: &mut [f32]) {
+fn widen_pairs<S: Tiles>(s: S, pairs: &[u32], dst: &mut [f32]) {
     for (pairs, dst) in pairs.chunks_exact(PANEL).zip(dst.chunks_exact_mut(2 * PANEL)) {
         for at in (0..PANEL).step_by(S::LANES) {
             let (even, odd) = s.split_pairs(&pairs[at..]);

@@ -128,25 +128,25 @@ fn every_instruction_set_gives_the_same() {
         .map(|i| Lane(synthetic::numbers(16, 0.5, 1 << 20 | i as u64).try_into().unwrap()))
         .collect();
     let weights: Vec<_> = (0..LANES).map(|i| model.weights.get(block * LANES + i)).collect();
-    let run = |simd: Simd| {
+    let run = |level: Level| {
         let mut few = [model.template[block]; 2];
         let directions = model.pose.of_block(block);
-        add_few(simd, &[Term { directions, coefficients: &coefficients }], &mut few);
+        add_few(level, &[Term { directions, coefficients: &coefficients }], &mut few);
         let mut skinned = [[0.0; 3]; LANES];
-        skin_few(simd, &weights, &joints[..N_JOINTS], [1.0, 2.0, 3.0], &few[1], &mut skinned);
+        skin_few(level, &weights, &joints[..N_JOINTS], [1.0, 2.0, 3.0], &few[1], &mut skinned);
         let mut many = vec![Lane([0.25; LANES]); 48 * n_lanes];
-        add_many(simd, n_lanes, &[PanelTerm { directions, panel: &panel }], &mut many);
+        add_many(level, n_lanes, &[PanelTerm { directions, panel: &panel }], &mut many);
         let lanes = Panel { n_lanes, joints: &joints, translations: &panel[..3 * n_lanes] };
-        skin_many(simd, &weights, &lanes, &mut many);
+        skin_many(level, &weights, &lanes, &mut many);
         let mut all: Vec<f32> = bytemuck::cast_slice(&few).to_vec();
         all.extend(skinned.as_flattened());
         all.extend::<&[f32]>(bytemuck::cast_slice(&many));
         all
     };
-    let baseline = run(Simd::Baseline);
-    for simd in Simd::all() {
-        let worst = run(simd).iter().zip(&baseline).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 2e-5, "{simd:?}: {worst}");
+    let baseline = run(Level::Portable);
+    for level in Level::supported() {
+        let worst = run(level).iter().zip(&baseline).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 2e-5, "{level:?}: {worst}");
     }
 }
 

@@ -4,10 +4,9 @@ use super::PointBinding;
 use crate::affine::{AFFINE_IDENTITY, Affine, invert_rigid, linear, transform_point};
 use crate::error::{Error, Result};
 use crate::forward::Frame;
-use crate::kernel_blocks::Simd;
-use crate::kernel_points::{Piece, PointTables, skin_points};
 use crate::kinematics::{Rotations, pose_joints};
 use crate::model::{BodyModel, check_finite};
+use crate::point_loop::{Piece, PointTables, skin_points};
 use crate::rotation::{Mat3, Quat, apply, matrix_from_axis_angle};
 use crate::skeleton::{LEFT_HIP, N_JOINTS, RIGHT_HIP};
 use crate::weights::SparseWeights;
@@ -225,12 +224,12 @@ impl PointSkin {
             joints: &joints.transforms,
             translation: frame.translation,
         };
-        let simd = Simd::detect();
+        let level = simd::level();
         let means = posed.means.par_chunks_mut(POINTS_AT_A_TIME);
         let rotations = posed.rotations.par_chunks_mut(POINTS_AT_A_TIME);
         let rigid = posed.rigid.par_chunks_mut(POINTS_AT_A_TIME);
         means.zip(rotations).zip(rigid).enumerate().for_each(|(i, ((means, rotations), rigid))| {
-            skin_points(simd, &tables, Piece { first: i * POINTS_AT_A_TIME, means, rotations, rigid });
+            skin_points(level, &tables, Piece { first: i * POINTS_AT_A_TIME, means, rotations, rigid });
         });
         Ok(())
     }

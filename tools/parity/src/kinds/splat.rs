@@ -1,7 +1,7 @@
 //! `splat`: Gaussians on the image, with every instruction set that this machine has.
 
 use anyhow::{Context, Result, ensure};
-use avatar_render::{Camera, Colors, CpuIsa, Frame, Gaussians, SplatOptions, SplatRenderer, splat};
+use avatar_render::{Camera, Colors, Frame, Gaussians, Level, SplatOptions, SplatRenderer, splat};
 use serde_json::Value;
 use testkit::{Case, Checker, Outliers};
 
@@ -15,8 +15,8 @@ pub fn run(case: &Case, checker: &mut Checker<'_>) -> Result<()> {
         let (width, height) = (scene.camera.width(), scene.camera.height());
         let frame = splat::reference::render(&scene.gaussians, &scene.camera, &scene.options)?;
         compare_frame(checker, name, &frame);
-        for isa in CpuIsa::available() {
-            let mut renderer = SplatRenderer::with_isa(isa).context("an instruction set went away")?;
+        for level in Level::supported() {
+            let mut renderer = SplatRenderer::with_level(level).context("an instruction set went away")?;
             let mut frame = Frame::new();
             renderer.render(&scene.gaussians, &scene.camera, &scene.options, &mut frame)?;
             ensure!((frame.width(), frame.height()) == (width, height), "the frame has another size");

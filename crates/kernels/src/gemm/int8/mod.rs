@@ -21,7 +21,7 @@ use super::Mat;
 use super::product::Product;
 use super::source::Source;
 use crate::scratch::Scratch;
-use crate::simd::{PANEL, Simd, Tile};
+use crate::tile::{PANEL, Tile, Tiles};
 
 /// Steps of K that share an activation's scale.
 pub(crate) const GROUP: usize = 32;
@@ -90,7 +90,7 @@ impl<L: Layout> Product for Int8<L> {
     }
 
     #[inline(always)]
-    fn fill<S: Simd>(self, s: S, source: &Source<'_>, panel: usize, k0: usize, kc: usize, dst: &mut [u32]) {
+    fn fill<S: Tiles>(self, s: S, source: &Source<'_>, panel: usize, k0: usize, kc: usize, dst: &mut [u32]) {
         let Source::Quantized { kind, bytes, n, k } = *source else {
             unreachable!("only quantised weights are multiplied in 8 bits")
         };
@@ -121,7 +121,7 @@ impl<L: Layout> Product for Int8<L> {
     }
 
     #[inline(always)]
-    fn pack_a<S: Simd>(
+    fn pack_a<S: Tiles>(
         self,
         _: S,
         a: &Mat<'_>,
@@ -145,12 +145,12 @@ impl<L: Layout> Product for Int8<L> {
     }
 
     #[inline(always)]
-    fn store_pair<S: Simd>(self, _: S, _: &[f32], _: &[f32], _: &mut [u32]) {
+    fn store_pair<S: Tiles>(self, _: S, _: &[f32], _: &[f32], _: &mut [u32]) {
         unreachable!("of attention, whose factors are f32 or bf16");
     }
 
     #[inline(always)]
-    fn tile<S: Simd>(self, s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
+    fn tile<S: Tiles>(self, s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
         s.tile_int8::<L>(tile, c);
     }
 }

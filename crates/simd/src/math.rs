@@ -1,6 +1,6 @@
 //! Functions of vectors: exponentials and what is built on them.
 
-use super::Simd;
+use crate::Simd;
 
 /// Adding this to a small number leaves its nearest integer in the low mantissa bits: `1.5 · 2^23`.
 const ROUND: f32 = 12_582_912.0;
@@ -9,7 +9,7 @@ const EXP2_MIN: f32 = -127.0;
 
 /// `2^x` for `x ≤ 0`, within 2 ulp; 0 below −126.5.
 #[inline(always)]
-pub(crate) fn exp2_below_one<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn exp2_below_one<S: Simd>(s: S, x: S::V) -> S::V {
     // At −127 the power's bits are 0.
     let clamped = s.max(s.splat(EXP2_MIN), x);
     let shifted = s.add(clamped, s.splat(ROUND));
@@ -25,7 +25,7 @@ pub(crate) fn exp2_below_one<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `e^x`, within 3 ulp for |x| ≤ 1, relative error `|x| · 6e-8` beyond; 0 below −87.3.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     let clamped = s.min(s.splat(88.02), s.max(s.splat(-87.33), x));
     let n = s.sub(s.fma(clamped, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND)), s.splat(ROUND));
     // ln 2 in two parts, the first exact in few bits (Cephes).
@@ -36,7 +36,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
         p = s.fma(p, r, s.splat(c));
     }
     let power = s.shl23(s.add(n, s.splat(ROUND + 127.0)));
-    s.zero_if_lt(x, s.splat(-87.33), s.mul(p, power))
+    s.keep(s.not_lt(x, s.splat(-87.33)), s.mul(p, power))
 }
 
 /// `x / (1 + e^(−y))`.
@@ -48,13 +48,13 @@ fn times_sigmoid<S: Simd>(s: S, x: S::V, y: S::V) -> S::V {
 
 /// `x · sigmoid(x)`.
 #[inline(always)]
-pub(crate) fn silu<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn silu<S: Simd>(s: S, x: S::V) -> S::V {
     times_sigmoid(s, x, x)
 }
 
 /// GELU with the tanh approximation, by `(1 + tanh y) / 2 = sigmoid(2y)`.
 #[inline(always)]
-pub(crate) fn gelu_tanh<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn gelu_tanh<S: Simd>(s: S, x: S::V) -> S::V {
     // 2 · sqrt(2 / π) and that times 0.044715.
     let cubic = s.mul(s.mul(x, x), x);
     let y = s.fma(cubic, s.splat(0.071_354_814), s.mul(x, s.splat(1.595_769_2)));
@@ -63,7 +63,7 @@ pub(crate) fn gelu_tanh<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// Exact GELU: erf by Abramowitz and Stegun 7.1.26 (absolute error below 1.5e-7).
 #[inline(always)]
-pub(crate) fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn gelu_erf<S: Simd>(s: S, x: S::V) -> S::V {
     let z = s.mul(x, s.splat(std::f32::consts::FRAC_1_SQRT_2));
     let abs = s.max(z, s.sub(s.splat(0.0), z));
     let t = s.div(s.splat(1.0), s.fma(abs, s.splat(0.327_591_1), s.splat(1.0)));

@@ -1,56 +1,19 @@
-//! Integer products of every level, and the tile made of them.
+//! The tile of integer products.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-#[cfg(target_arch = "aarch64")]
-mod neon;
-mod portable;
-
-use super::{PANEL, Simd, Tile};
+use super::{PANEL, Tile, Tiles};
 use crate::gemm::int8::{GROUP, Layout};
-
-/// Vectors of 32-bit words that hold integer factors and sums.
-pub(crate) trait Integers: Copy {
-    /// A vector of `f32`.
-    type F: Copy;
-    /// As many words.
-    type I: Copy;
-    /// Sums in the making, in whatever form is cheap to add to.
-    type Sums: Copy;
-
-    fn zero_sums(self) -> Self::Sums;
-    fn load_words(self, src: &[u32]) -> Self::I;
-    fn splat_word(self, x: u32) -> Self::I;
-    /// `sums + Σ` of the two products of signed 16-bit factors in each word.
-    fn add_pairs(self, sums: Self::Sums, a: Self::I, b: Self::I) -> Self::Sums;
-    /// `sums + Σ` of the four products of signed 8-bit factors `a` and unsigned ones `b` of at most 31.
-    fn add_fours(self, sums: Self::Sums, a: Self::I, b: Self::I) -> Self::Sums;
-    /// What [`Integers::add_pairs`] summed.
-    fn pair_sums(self, sums: Self::Sums) -> Self::I;
-    /// What [`Integers::add_fours`] summed.
-    fn four_sums(self, sums: Self::Sums) -> Self::I;
-    fn add_words(self, a: Self::I, b: Self::I) -> Self::I;
-    fn to_f32(self, x: Self::I) -> Self::F;
-
-    /// The sums of a group for a strip of `MR` rows and a panel, where the level does that better than the compiler; `false`,
-    /// and nothing done, elsewhere.
-    #[inline(always)]
-    fn group_sums<L: Layout, const MR: usize, const NP: usize, const VP: usize>(
-        self,
-        _a: &[u32],
-        _b: &[u32],
-        _sums: &mut [[[Self::I; VP]; NP]; MR],
-    ) -> bool {
-        false
-    }
-}
 
 /// Multiplies a packed strip of `MR` rows by `NP` packed panels of [`PANEL`] columns, `VP` vectors each, `VG` of them at a
 /// time; see [`crate::gemm::int8`].
 #[inline(always)]
-pub(crate) fn tile<S: Simd, L: Layout, const MR: usize, const NP: usize, const VP: usize, const VG: usize>(
+pub(crate) fn tile<
+    S: Tiles,
+    L: Layout,
+    const MR: usize,
+    const NP: usize,
+    const VP: usize,
+    const VG: usize,
+>(
     s: S,
     tile: Tile<'_, u32>,
     c: &mut [f32],
@@ -110,7 +73,7 @@ fn each<T, const MR: usize, const NP: usize, const VP: usize>(
 
 /// Sums of products of one group, vectors `v0..v0 + VG` of each panel.
 #[inline(always)]
-fn group_sums<S: Simd, L: Layout, const MR: usize, const NP: usize, const VG: usize>(
+fn group_sums<S: Tiles, L: Layout, const MR: usize, const NP: usize, const VG: usize>(
     s: S,
     a: &[u32],
     b: [&[u32]; NP],

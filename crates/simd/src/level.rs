@@ -1,8 +1,10 @@
-//! Which instruction set the kernels use: detected once, lowered on request.
+//! Which instruction set is used: detected once, lowered on request.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// An instruction set that kernels exist for, from the slowest to the fastest of its architecture.
+use crate::Simd;
+
+/// An instruction set, from the slowest to the fastest of its architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -11,7 +13,7 @@ pub enum Level {
     Portable = 0,
     /// 128-bit vectors of 64-bit Arm.
     Neon = 1,
-    /// 256-bit vectors with fused multiply-add.
+    /// 256-bit vectors with fused multiply-add (`avx2`, `fma`, `bmi1`).
     Avx2 = 2,
     /// 512-bit vectors (`avx512f`, `bw`, `dq`, `vl`).
     Avx512 = 3,
@@ -29,45 +31,21 @@ impl Level {
         match self {
             Self::Portable => true,
             #[cfg(target_arch = "aarch64")]
-            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            Self::Neon => crate::Neon::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => {
-                std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-            }
+            Self::Avx2 => crate::Avx2::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => {
-                Self::Avx2.is_supported()
-                    && std::arch::is_x86_feature_detected!("avx512f")
-                    && std::arch::is_x86_feature_detected!("avx512bw")
-                    && std::arch::is_x86_feature_detected!("avx512dq")
-                    && std::arch::is_x86_feature_detected!("avx512vl")
-            }
+            Self::Avx512 => crate::Avx512::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => {
-                Self::Avx512.is_supported()
-                    && std::arch::is_x86_feature_detected!("avx512bf16")
-                    && std::arch::is_x86_feature_detected!("avx512vnni")
-            }
-            #[cfg(not(all(target_arch = "x86_64", target_arch = "aarch64")))]
-            #[allow(unreachable_patterns, reason = "which levels are left over depends on the architecture")]
+            Self::Avx512Bf16 => crate::Avx512Bf16::detect().is_some(),
             _ => false,
         }
     }
-}
 
-/// How exact the products of a kernel are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// Factors are used as `f32`.
-    F32,
-    /// Factors may be rounded to bf16 where the CPU multiplies bf16 faster ([`Level::Avx512Bf16`]); sums stay `f32`.
-    /// Elsewhere the same as [`Precision::F32`].
-    #[default]
-    Bf16,
-    /// Products by quantised weights are integers: activations are rounded to 8 bits, each row in groups of 32 with a scale
-    /// of their own ([`crate::Linear::precision`] says more). Never the default. Other weights and Q6_K, which would gain nothing, keep
-    /// their own precision, attention is computed in `f32`.
-    Int8,
+    /// The levels that this CPU can run, slowest first.
+    pub fn supported() -> impl DoubleEndedIterator<Item = Self> {
+        Self::ALL.into_iter().filter(|level| level.is_supported())
+    }
 }
 
 /// A level that this CPU can't run was asked for.
@@ -94,10 +72,10 @@ static CURRENT: AtomicU8 = AtomicU8::new(UNKNOWN);
 /// The best level this CPU supports.
 #[must_use]
 pub fn detected_level() -> Level {
-    Level::ALL.into_iter().rev().find(|level| level.is_supported()).unwrap_or(Level::Portable)
+    Level::supported().next_back().unwrap_or(Level::Portable)
 }
 
-/// The level in use: the best one, unless [`set_level`] chose another.
+/// The level in use in this process: the best one, unless [`set_level`] chose another.
 #[must_use]
 #[inline]
 pub fn level() -> Level {
@@ -118,8 +96,7 @@ fn from_u8(value: u8) -> Level {
     Level::ALL.into_iter().find(|&level| level as u8 == value).unwrap_or(Level::Portable)
 }
 
-/// Makes every kernel of this process use `level`, for tests and comparisons. Weights that are already packed stay
-/// usable at any level.
+/// Makes [`level`] return another one, for tests and comparisons: for all code of the process that asks there.
 ///
 /// # Errors
 /// [`UnsupportedLevel`] if this CPU can't run it; nothing changes then.

@@ -1,163 +1,23 @@
-//! AVX2 with fused multiply-add.
-#![expect(unsafe_code, reason = "x86 intrinsics; an `Avx2` value proves that the CPU has them")]
+//! AVX2: the widest tile in assembly, packing by transposed 8×8 blocks.
+#![expect(
+    unsafe_code,
+    reason = "assembly, and calls of functions compiled for AVX2; an `Avx2` value proves that the CPU has it"
+)]
 #![allow(clippy::wildcard_imports, reason = "dozens of intrinsics whose names say where they are from")]
 
 use std::arch::x86_64::*;
 
-use half::bf16;
+use simd::{Avx2, Integers, Simd};
 
-use super::{Kernel, PANEL, Simd, impl_tile, impl_tile_int8};
+use super::int8_avx2::{fours_6x2, pairs_6x2};
+use super::{PANEL, Tiles, impl_tile, impl_tile_int8};
+use crate::gemm::int8::Layout;
 
-/// Proof that the CPU has AVX2 and FMA: made by [`Avx2::checked`] alone.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
-
-impl Avx2 {
-    /// The token.
-    ///
-    /// # Panics
-    /// If the CPU lacks AVX2 or FMA.
-    #[inline]
-    pub(crate) fn checked() -> Self {
-        assert!(
-            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            "the CPU has no AVX2 with FMA"
-        );
-        Self(())
-    }
-
-    #[inline]
-    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Out {
-        #[target_feature(enable = "avx2,fma")]
-        fn inner<K: Kernel>(s: Avx2, kernel: K) -> K::Out {
-            kernel.run(s)
-        }
-        // SAFETY: `checked` saw the features.
-        unsafe { inner(self, kernel) }
-    }
-}
-
-/// Calls intrinsics.
-macro_rules! avx2 {
-    ($e:expr) => {
-        // SAFETY: a value of `Avx2` exists, so the CPU has AVX2 and FMA (`Avx2::checked`); memory operands are slices
-        // whose length the caller of this macro has just checked.
-        unsafe { $e }
-    };
-}
-
-impl Simd for Avx2 {
-    type V = __m256;
-    const LANES: usize = 8;
+impl Tiles for Avx2 {
     const MR: usize = 6;
     const NP: usize = 1;
     const ATTN_MR: usize = 6;
     const ATTN_NP: usize = 1;
-
-    #[inline(always)]
-    fn splat(self, x: f32) -> __m256 {
-        avx2!(_mm256_set1_ps(x))
-    }
-    #[inline(always)]
-    fn load(self, src: &[f32]) -> __m256 {
-        let src = &src[..8];
-        avx2!(_mm256_loadu_ps(src.as_ptr()))
-    }
-    #[inline(always)]
-    fn store(self, v: __m256, dst: &mut [f32]) {
-        let dst = &mut dst[..8];
-        avx2!(_mm256_storeu_ps(dst.as_mut_ptr(), v));
-    }
-    #[inline(always)]
-    fn load_bf16(self, src: &[bf16]) -> __m256 {
-        let src = &src[..8];
-        avx2!(_mm256_castsi256_ps(_mm256_slli_epi32(
-            _mm256_cvtepu16_epi32(_mm_loadu_si128(src.as_ptr().cast())),
-            16
-        )))
-    }
-    #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        avx2!(_mm256_add_ps(a, b))
-    }
-    #[inline(always)]
-    fn sub(self, a: __m256, b: __m256) -> __m256 {
-        avx2!(_mm256_sub_ps(a, b))
-    }
-    #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        avx2!(_mm256_mul_ps(a, b))
-    }
-    #[inline(always)]
-    fn div(self, a: __m256, b: __m256) -> __m256 {
-        avx2!(_mm256_div_ps(a, b))
-    }
-    #[inline(always)]
-    fn max(self, a: __m256, b: __m256) -> __m256 {
-        avx2!(_mm256_max_ps(a, b))
-    }
-    #[inline(always)]
-    fn min(self, a: __m256, b: __m256) -> __m256 {
-        avx2!(_mm256_min_ps(a, b))
-    }
-    #[inline(always)]
-    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        avx2!(_mm256_fmadd_ps(a, b, c))
-    }
-    #[inline(always)]
-    fn zero_if_lt(self, x: __m256, limit: __m256, v: __m256) -> __m256 {
-        avx2!(_mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, limit), v))
-    }
-    #[inline(always)]
-    fn shl23(self, v: __m256) -> __m256 {
-        avx2!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v))))
-    }
-    #[inline(always)]
-    fn copysign(self, a: __m256, b: __m256) -> __m256 {
-        avx2!({
-            let sign = _mm256_set1_ps(-0.0);
-            _mm256_or_ps(_mm256_andnot_ps(sign, a), _mm256_and_ps(sign, b))
-        })
-    }
-    #[inline(always)]
-    fn split_pairs(self, pairs: &[u32]) -> (__m256, __m256) {
-        let pairs = &pairs[..8];
-        avx2!({
-            let x = _mm256_loadu_si256(pairs.as_ptr().cast());
-            let first = _mm256_slli_epi32::<16>(x);
-            let second = _mm256_and_si256(x, _mm256_set1_epi32(0xffff_0000_u32.cast_signed()));
-            (_mm256_castsi256_ps(first), _mm256_castsi256_ps(second))
-        })
-    }
-    #[inline(always)]
-    fn swap_pairs(self, v: __m256) -> __m256 {
-        avx2!(_mm256_permute_ps::<0b1011_0001>(v))
-    }
-    #[inline(always)]
-    fn addsub(self, a: __m256, b: __m256) -> __m256 {
-        avx2!(_mm256_addsub_ps(a, b))
-    }
-    #[inline(always)]
-    fn load_dup(self, src: &[f32]) -> __m256 {
-        let src = &src[..4];
-        avx2!({
-            let x = _mm256_castps128_ps256(_mm_loadu_ps(src.as_ptr()));
-            _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3))
-        })
-    }
-    #[inline(always)]
-    fn sum(self, v: __m256) -> f32 {
-        let mut lanes = [0.0; 8];
-        self.store(v, &mut lanes);
-        let [a, b, c, d, e, f, g, h] = lanes;
-        ((a + e) + (b + f)) + ((c + g) + (d + h))
-    }
-    #[inline(always)]
-    fn max_lane(self, v: __m256) -> f32 {
-        let mut lanes = [0.0; 8];
-        self.store(v, &mut lanes);
-        lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
-    }
 
     #[inline(always)]
     fn sums<const MR: usize, const NP: usize, const VP: usize>(
@@ -169,7 +29,39 @@ impl Simd for Avx2 {
         if (MR, NP, VP) != (6, 1, 2) || a.is_empty() {
             return false;
         }
-        avx2!(sums_6x2(a, b, acc.as_flattened_mut().as_flattened_mut()));
+        // SAFETY: `self` proves that the CPU has AVX2 and FMA.
+        unsafe { sums_6x2(a, b, acc.as_flattened_mut().as_flattened_mut()) };
+        true
+    }
+
+    #[inline(always)]
+    fn group_sums<L: Layout, const MR: usize, const NP: usize, const VP: usize>(
+        self,
+        a: &[u32],
+        b: &[u32],
+        sums: &mut [[[__m256i; VP]; NP]; MR],
+    ) -> bool {
+        if (MR, NP, VP) != (6, 1, 2) {
+            return false;
+        }
+        let sums = sums.as_flattened_mut().as_flattened_mut();
+        if L::FACTORS == 2 {
+            sums.fill(self.zero_sums());
+            // SAFETY: `self` proves that the CPU has AVX2 and FMA.
+            unsafe { pairs_6x2(a, b, sums) };
+            return true;
+        }
+        for narrow in (0..L::WORDS).step_by(L::NARROW) {
+            let mut some = [self.zero_sums(); 12];
+            for word in (narrow..narrow + L::NARROW).step_by(4) {
+                // SAFETY: `self` proves that the CPU has AVX2 and FMA.
+                unsafe { fours_6x2(&a[word * 6..], &b[word * PANEL..], &mut some) };
+            }
+            for (sum, some) in sums.iter_mut().zip(some) {
+                let some = self.four_sums(some);
+                *sum = if narrow == 0 { some } else { self.add_words(*sum, some) };
+            }
+        }
         true
     }
 
@@ -192,16 +84,17 @@ impl Simd for Avx2 {
         for i in [0, 8] {
             let (e, o) = (self.load(&even[i..]), self.load(&odd[i..]));
             let dst = &mut dst[i..i + 8];
-            avx2!({
+            // SAFETY: `self` proves that the CPU has AVX2; eight words are written to a slice of eight.
+            unsafe {
                 let e = _mm256_srli_epi32::<16>(round_bf16(e));
                 let o = _mm256_and_si256(round_bf16(o), _mm256_set1_epi32(0xffff_0000_u32.cast_signed()));
                 _mm256_storeu_si256(dst.as_mut_ptr().cast(), _mm256_or_si256(e, o));
-            });
+            }
         }
     }
 }
 
-/// [`Simd::sums`] of 6 rows and 2 vectors with 12 sums, 2 weights and a factor in registers. (Left to itself, the compiler
+/// [`Tiles::sums`] of 6 rows and 2 vectors with 12 sums, 2 weights and a factor in registers. (Left to itself, the compiler
 /// moves sums between registers.)
 #[inline]
 #[target_feature(enable = "avx2,fma")]
@@ -269,7 +162,7 @@ fn round_bf16(x: __m256) -> __m256i {
     _mm256_add_epi32(bits, _mm256_add_epi32(lsb, _mm256_set1_epi32(0x7fff)))
 }
 
-/// See [`Simd::pack_rows`]: 8×8 blocks, whose columns are stored in order, each over what the one before wrote beyond its
+/// See [`Tiles::pack_rows`]: 8×8 blocks, whose columns are stored in order, each over what the one before wrote beyond its
 /// rows.
 #[inline(always)]
 pub(crate) fn pack_rows(s: Avx2, src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]) {
@@ -283,7 +176,8 @@ pub(crate) fn pack_rows(s: Avx2, src: &[f32], stride: usize, mr: usize, k: usize
             for (i, row) in rows.iter_mut().enumerate().take(mr - 8 * part) {
                 *row = s.load(&src[(8 * part + i) * stride + j..]);
             }
-            *columns = avx2!(transpose8(rows));
+            // SAFETY: `s` proves that the CPU has AVX2.
+            *columns = unsafe { transpose8(rows) };
         }
         for i in 0..8 {
             for (part, columns) in columns.iter().enumerate().take(mr.div_ceil(8)) {
@@ -296,7 +190,7 @@ pub(crate) fn pack_rows(s: Avx2, src: &[f32], stride: usize, mr: usize, k: usize
     }
 }
 
-/// See [`Simd::transpose16`]: two columns of 8×8 blocks, the rest one by one.
+/// See [`Tiles::transpose16`]: two columns of 8×8 blocks, the rest one by one.
 #[inline(always)]
 pub(crate) fn transpose16(s: Avx2, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
     let whole = k / 8 * 8;
@@ -308,7 +202,8 @@ pub(crate) fn transpose16(s: Avx2, src: &[u32], stride: usize, k: usize, dst: &m
                 let at = (half + i) * stride + j;
                 *row = s.load(bytemuck::cast_slice(&src_all[at..at + 8]));
             }
-            let columns = avx2!(transpose8(rows));
+            // SAFETY: `s` proves that the CPU has AVX2.
+            let columns = unsafe { transpose8(rows) };
             for (i, column) in columns.into_iter().enumerate() {
                 let at = (j + i) * PANEL + half;
                 s.store(column, bytemuck::cast_slice_mut(&mut dst[at..at + 8]));
