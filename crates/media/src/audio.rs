@@ -110,7 +110,9 @@ impl AudioTrack {
             let out = out.at(path, "creating a temporary file")?.into_temp_path();
             let mut running = ffmpeg.start(path, Stdio::null(), Stdio::null(), |command| {
                 // Times are the file's own, as those of its pictures.
-                command.args(["-loglevel", "info", "-nostats", "-y", "-copyts", "-i"]).arg(file_argument(path));
+                command
+                    .args(["-loglevel", "info", "-nostats", "-y", "-copyts", "-i"])
+                    .arg(file_argument(path));
                 command.args(["-map", "0:a:0", "-vn", "-c:a"]).args(codec).args(["-f", "mp4"]);
                 command.arg(file_argument(&out));
             })?;
@@ -121,7 +123,8 @@ impl AudioTrack {
                 return Ok(None);
             };
             let copies = codec == ["copy"];
-            let known = ["aac", "mp3", "ac3", "eac3", "alac"].iter().any(|c| sound.contains(&format!("Audio: {c}")));
+            let known =
+                ["aac", "mp3", "ac3", "eac3", "alac"].iter().any(|c| sound.contains(&format!("Audio: {c}")));
             match ended {
                 _ if copies && !known => {}
                 Err(_) if copies => {}
@@ -207,7 +210,8 @@ impl AudioCopy {
 
     /// Copies every sample that begins before `seconds` of the result.
     pub(crate) fn copy_until(&mut self, seconds: f64, muxer: &mut Muxer) -> Result<()> {
-        let until = self.audio.start.saturating_add((seconds * f64::from(self.audio.timescale)).ceil() as i64);
+        let until =
+            self.audio.start.saturating_add((seconds * f64::from(self.audio.timescale)).ceil() as i64);
         while let Some(&run) = self.audio.samples.runs.get(self.next.0) {
             let rest = run.without_first(self.next.1);
             let n = rest.before(until).min((PIECE / run.size.max(1)).max(1));

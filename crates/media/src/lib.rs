@@ -31,6 +31,7 @@
 //! ```
 
 mod audio;
+mod clock;
 pub mod color;
 mod error;
 mod ffmpeg;
@@ -45,7 +46,11 @@ mod timing;
 mod warning;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use audio::AudioTrack;
+pub use clock::Clock;
 pub use error::{Error, Result};
 pub use orientation::Orientation;
 pub use picture::{PictureFormat, read_matte, read_picture, read_picture_rgba, write_picture};

@@ -51,7 +51,9 @@ fn decode(path: &Path) -> Result<DynamicImage> {
 }
 
 fn open(path: &Path) -> Result<ImageReader<BufReader<File>>> {
-    let reader = ImageReader::open(path).at(path, "opening")?.with_guessed_format().at(path, "reading")?;
+    // Without the name: what a file is called says nothing.
+    let file = BufReader::new(File::open(path).at(path, "opening")?);
+    let reader = ImageReader::new(file).with_guessed_format().at(path, "reading")?;
     if reader.format().is_some_and(|f| f.reading_enabled()) {
         return Ok(reader);
     }

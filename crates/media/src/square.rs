@@ -30,7 +30,8 @@ pub(crate) fn enlarge(picture: &RgbImage, (width, height): (u32, u32)) -> RgbIma
         let (upper, lower) = (row(y0), row(y1));
         for (pixel, &(x0, x1, u)) in out.as_chunks_mut::<3>().0.iter_mut().zip(&across) {
             for c in 0..3 {
-                let mix = |row: &[u8]| u32::from(row[x0 * 3 + c]) * (256 - u) + u32::from(row[x1 * 3 + c]) * u;
+                let mix =
+                    |row: &[u8]| u32::from(row[x0 * 3 + c]) * (256 - u) + u32::from(row[x1 * 3 + c]) * u;
                 pixel[c] = ((mix(upper) * (256 - v) + mix(lower) * v + (1 << 15)) >> 16) as u8;
             }
         }
@@ -45,7 +46,11 @@ fn taps(old: u32, new: u32) -> Vec<(usize, usize, u32)> {
         .map(|i| {
             let at = ((f64::from(i) + 0.5) * scale - 0.5).clamp(0.0, f64::from(old - 1));
             let first = at.floor();
-            (first as usize, (first as usize + 1).min(old as usize - 1), ((at - first) * 256.0).round() as u32)
+            (
+                first as usize,
+                (first as usize + 1).min(old as usize - 1),
+                ((at - first) * 256.0).round() as u32,
+            )
         })
         .collect()
 }

@@ -108,7 +108,10 @@ impl Stamps {
     fn even_rate(&self, declared: Option<FrameRate>) -> Option<FrameRate> {
         let n = self.times.len() as u64;
         let total = self.times.last()? - self.times.first()?;
-        if n < 2 || total <= 0 {
+        if n > 1 && total <= 0 {
+            return Some(declared.unwrap_or(FrameRate::whole(30)));
+        }
+        if n < 2 {
             let length = u64::try_from(self.end - self.times.first()?).ok().filter(|&l| l > 0);
             return declared.or_else(|| length.map(|l| FrameRate::reduced(self.timescale.into(), l)));
         }
@@ -123,7 +126,8 @@ impl Stamps {
         }
         // Times are rounded: the rate that they are rounded from is the usual one closest to their mean.
         let usual = RATES.iter().filter_map(|&(num, den)| FrameRate::new(num, den).ok());
-        let fitting = declared.into_iter().chain(usual).filter(|&r| near(r, mean, 0.02) && self.is_even_at(r));
+        let fitting =
+            declared.into_iter().chain(usual).filter(|&r| near(r, mean, 0.02) && self.is_even_at(r));
         let away = |r: &FrameRate| (r.as_f64() - mean.as_f64()).abs();
         Some(fitting.min_by(|a, b| away(a).total_cmp(&away(b))).unwrap_or(mean))
     }
@@ -134,6 +138,16 @@ impl Stamps {
         let losses: Vec<(FrameRate, usize)> = usual.map(|r| (r, self.dropped_at(r.as_f64()))).collect();
         let least = losses.iter().map(|l| l.1).min().unwrap_or(0);
         let allowed = least + self.times.len() / 100;
+        // The rate of the typical frame, if it loses as few.
+        let typical = 1.0 / self.median_s();
+        let away = |r: FrameRate| (r.as_f64() / typical - 1.0).abs();
+        let nearest = losses.iter().min_by(|a, b| away(a.0).total_cmp(&away(b.0)));
+        if let Some(&(rate, lost)) = nearest
+            && away(rate) < 0.1
+            && lost <= allowed
+        {
+            return rate;
+        }
         let mut good = losses.iter().filter(|l| l.1 <= allowed);
         let Some(&(lowest, lost)) = good.next() else { return FrameRate::whole(30) };
         // 23.976 and 24 are next to each other: the one that loses less.
@@ -160,7 +174,8 @@ impl Pace {
         } else {
             Some(declared.unwrap_or(FrameRate::whole(30)))
         };
-        let even = |rate| Self { rate, start_s: start, total: n, ticks: (0..n).map(Some).collect(), even: true };
+        let even =
+            |rate| Self { rate, start_s: start, total: n, ticks: (0..n).map(Some).collect(), even: true };
         let (rate, phase) = match (wanted, own) {
             (None, Some(rate)) => return even(rate),
             (Some(wanted), Some(rate)) if !sensible || near(wanted, rate, 1e-6) => return even(wanted),
@@ -173,9 +188,14 @@ impl Pace {
         let hz = rate.as_f64();
         let mut ticks: Vec<Option<usize>> = stamps.ticks(hz, phase).map(Some).collect();
         let last = ticks.last().copied().flatten().unwrap_or(0);
-        let total = ((stamps.span_s() * hz - phase).round().max(0.0) as usize).max(last + 1);
+        let mut total = ((stamps.span_s() * hz - phase).round() as usize).max(1);
+        if own.is_none() {
+            total = total.max(last + 1);
+        }
+        // A frame that begins in the last half tick of the video is never seen.
+        ticks.iter_mut().filter(|t| t.is_some_and(|t| t >= total)).for_each(|t| *t = None);
         for i in 1..ticks.len() {
-            if ticks[i] == ticks[i - 1] {
+            if ticks[i].is_some() && ticks[i] == ticks[i - 1] {
                 ticks[i - 1] = None;
             }
         }
@@ -186,8 +206,12 @@ impl Pace {
     pub(crate) fn as_stored(stamps: &Stamps, declared: Option<FrameRate>) -> Self {
         let n = stamps.times.len();
         let rate = stamps.even_rate(declared).unwrap_or_else(|| {
-            let total = stamps.times.last().copied().unwrap_or(0) - stamps.times.first().copied().unwrap_or(0);
-            FrameRate::reduced(u64::from(stamps.timescale) * (n as u64).saturating_sub(1).max(1), total.max(1) as u64)
+            let total =
+                stamps.times.last().copied().unwrap_or(0) - stamps.times.first().copied().unwrap_or(0);
+            FrameRate::reduced(
+                u64::from(stamps.timescale) * (n as u64).saturating_sub(1).max(1),
+                total.max(1) as u64,
+            )
         });
         let start_s = stamps.times.first().copied().unwrap_or(0) as f64 / f64::from(stamps.timescale);
         Self { rate, start_s, total: n, ticks: (0..n).map(Some).collect(), even: true }
@@ -236,7 +260,8 @@ mod tests {
         assert_eq!((pace.rate, pace.total, pace.even, pace.dropped()), (FrameRate::whole(25), 60, false, 0));
         assert_eq!(pace.ticks[21], Some(25));
         // A wait after the first frame, then 30 with jitter: as many ticks as there is time.
-        let times: Vec<i64> = std::iter::once(0).chain((0..60).map(|i| 517 + (i * 100 + i % 5 * 20) / 3)).collect();
+        let times: Vec<i64> =
+            std::iter::once(0).chain((0..60).map(|i| 517 + (i * 100 + i % 5 * 20) / 3)).collect();
         let pace = own(&times, 2517);
         assert!((pace.total as f64 / pace.rate.as_f64() - 2.517).abs() < 0.05, "{pace:?}");
         assert!(pace.dropped() <= 1, "{pace:?}");

@@ -136,7 +136,9 @@ impl Kind {
                 _ => Self::Unknown,
             },
             () if has(4, b"ftyp") => match head.get(8..12) {
-                Some(b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1") if !contains(b"avif") => {
+                Some(b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1")
+                    if !contains(b"avif") =>
+                {
                     Self::Heic
                 }
                 Some(b"avif" | b"avis" | b"mif1" | b"msf1") => Self::Avif,
@@ -159,7 +161,11 @@ impl Kind {
             () if has(0, b"\x89HDF\r\n\x1a\n") => Self::Hdf5,
             () if has(0, b"glTF") => Self::Glb,
             () if has(0, b"ply\n") || has(0, b"ply\r\n") => {
-                if contains(b"packed_position") { Self::CompressedPly } else { Self::Ply }
+                if contains(b"packed_position") {
+                    Self::CompressedPly
+                } else {
+                    Self::Ply
+                }
             }
             () if has(0, b"NGSP") => Self::Spz,
             () if has(0, b"\x1f\x8b") => Self::Gzip,
@@ -177,7 +183,10 @@ impl Kind {
         let name = head.get(30..30 + length).unwrap_or(&[]);
         match name {
             _ if name.ends_with(b".npy") => Self::Npz,
-            _ if name.ends_with(b"data.pkl") || name.ends_with(b"/version") || name.ends_with(b"/byteorder") => {
+            _ if name.ends_with(b"data.pkl")
+                || name.ends_with(b"/version")
+                || name.ends_with(b"/byteorder") =>
+            {
                 Self::TorchZip
             }
             _ => Self::Zip,
@@ -199,7 +208,12 @@ impl Kind {
         let text = valid.trim_start_matches('\u{feff}').trim_start();
         let low: String = text.chars().take(16).collect::<String>().to_ascii_lowercase();
         match () {
-            () if low.starts_with("<!doctype html") || low.starts_with("<html") || low.starts_with("<head") => Self::Html,
+            () if low.starts_with("<!doctype html")
+                || low.starts_with("<html")
+                || low.starts_with("<head") =>
+            {
+                Self::Html
+            }
             () if text.starts_with(['{', '[']) => Self::Json,
             () => Self::Text,
         }
@@ -224,8 +238,8 @@ impl Kind {
     #[must_use]
     pub fn is_no_medium(self) -> bool {
         use Kind::{
-            CompressedPly, Empty, Gguf, Glb, Hdf5, Heic, Html, Json, Ksplat, LfsPointer, Npy, Npz, Pickle, Ply,
-            Safetensors, Sog, Splat, Spz, Text, TorchZip, Wav, Zip,
+            CompressedPly, Empty, Gguf, Glb, Hdf5, Heic, Html, Json, Ksplat, LfsPointer, Npy, Npz, Pickle,
+            Ply, Safetensors, Sog, Splat, Spz, Text, TorchZip, Wav, Zip,
         };
         matches!(
             self,

@@ -100,7 +100,8 @@ impl Movie {
             let defaults = fragments::defaults(mvex);
             for &(at, len) in &index.fragments {
                 let moof = read_payload(&mut file, path, at, len)?;
-                fragments::append(Reader::new(&moof), at, file_len, &defaults, &mut tracks).map_err(malformed)?;
+                fragments::append(Reader::new(&moof), at, file_len, &defaults, &mut tracks)
+                    .map_err(malformed)?;
             }
         }
         Ok(Self { path: path.to_owned(), file, timescale, tracks })
@@ -119,7 +120,13 @@ impl Movie {
 }
 
 /// Reads `len` bytes of a file from `offset` into `out`.
-pub(crate) fn read_at(file: &mut File, path: &Path, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn read_at(
+    file: &mut File,
+    path: &Path,
+    offset: u64,
+    len: usize,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     out.resize(len, 0);
     file.seek(SeekFrom::Start(offset)).at(path, "seeking")?;
     file.read_exact(out).at(path, "reading a sample")
@@ -213,15 +220,8 @@ fn parse_track(trak: Reader<'_>, file_len: u64) -> std::result::Result<Track, St
     let timescale = movie_timescale(&mut mdhd).filter(|&t| t > 0).ok_or_else(need("mdhd"))?;
     let mut hdlr = mdia.find(b"hdlr").ok_or_else(need("hdlr"))?;
     let handler = hdlr.skip(8).and_then(|()| hdlr.four_cc()).ok_or_else(need("hdlr"))?;
-    let mut track = Track {
-        id,
-        handler,
-        timescale,
-        entries: Vec::new(),
-        matrix,
-        edits,
-        samples: Samples::default(),
-    };
+    let mut track =
+        Track { id, handler, timescale, entries: Vec::new(), matrix, edits, samples: Samples::default() };
     if !matches!(&handler.0, b"vide" | b"soun") {
         return Ok(track);
     }

@@ -45,7 +45,7 @@ pub(super) fn append(
     file_len: u64,
     defaults: &BTreeMap<u32, Defaults>,
     tracks: &mut [Track],
-) -> std::result::Result<(), String> {
+) -> Result<(), String> {
     let mut children = moof;
     // Where the data of the track fragment before this one ended.
     let mut data_end = at;
@@ -110,7 +110,15 @@ fn track_fragment(
         if row == 0 {
             // All alike: one run, however many the box claims.
             let (count, size, duration) = (n, like.size, like.duration);
-            let run = Run { offset: data, size, count, decode_time: time, duration, shift: 0, description: like.description };
+            let run = Run {
+                offset: data,
+                size,
+                count,
+                decode_time: time,
+                duration,
+                shift: 0,
+                description: like.description,
+            };
             if size == 0 && n > 0 {
                 return None;
             }

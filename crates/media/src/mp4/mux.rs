@@ -109,7 +109,14 @@ impl Muxer {
     /// The first track sets the movie's length.
     pub(crate) fn add_track(&mut self, header: TrackHeader) -> usize {
         let (durations, chunks) = (Vec::new(), Vec::new());
-        self.tracks.push(Track { header, n_samples: 0, sizes: Sizes::Same(0), durations, sync: None, chunks });
+        self.tracks.push(Track {
+            header,
+            n_samples: 0,
+            sizes: Sizes::Same(0),
+            durations,
+            sync: None,
+            chunks,
+        });
         self.tracks.len() - 1
     }
 
@@ -228,7 +235,10 @@ fn played(track: &Track, movie_timescale: u32, limit: u64) -> (u64, u64) {
 fn moov(tracks: &[Track], payload_start: u64, large: bool) -> Vec<u8> {
     let timescale = movie_timescale(tracks);
     // Sound never plays on beyond the pictures.
-    let limit = tracks.first().map_or(0, |t| played(t, timescale, u64::MAX).1);
+    let limit = tracks.first().map_or(0, |t| {
+        let (wait, length) = played(t, timescale, u64::MAX);
+        wait + length
+    });
     let mut mvhd = vec![0; 16]; // creation and modification times
     mvhd.extend(timescale.to_be_bytes());
     mvhd.extend(limit.to_be_bytes());

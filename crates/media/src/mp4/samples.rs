@@ -120,7 +120,8 @@ impl Samples {
             let goes_on = last.end() == run.offset
                 && last.size == run.size
                 && last.end_time() == run.decode_time
-                && (last.duration, last.shift, last.description) == (run.duration, run.shift, run.description);
+                && (last.duration, last.shift, last.description)
+                    == (run.duration, run.shift, run.description);
             if let Some(count) = last.count.checked_add(run.count).filter(|_| goes_on) {
                 last.count = count;
                 return;
@@ -155,8 +156,8 @@ enum Sizes<'a> {
 }
 
 impl<'a> Tables<'a> {
-    pub(super) fn read(stbl: Reader<'a>) -> std::result::Result<Self, String> {
-        let rows = |kind: &[u8; 4], stride: usize| -> std::result::Result<&'a [u8], String> {
+    pub(super) fn read(stbl: Reader<'a>) -> Result<Self, String> {
+        let rows = |kind: &[u8; 4], stride: usize| -> Result<&'a [u8], String> {
             let bad = || format!("no usable {:?} box", FourCc(*kind));
             let mut table = stbl.find(kind).ok_or_else(bad)?;
             table.skip(4).ok_or_else(bad)?;
@@ -186,7 +187,7 @@ impl<'a> Tables<'a> {
         Ok(Self { times, shifts, chunks: chunks.collect(), offsets, sizes })
     }
 
-    pub(super) fn samples(&self, file_len: u64) -> std::result::Result<Samples, String> {
+    pub(super) fn samples(&self, file_len: u64) -> Result<Samples, String> {
         let count = match self.sizes {
             Sizes::Each(sizes) => sizes.len() as u64,
             Sizes::Same { size: 0, count: 1.. } => return Err("samples of no bytes".to_owned()),
@@ -204,14 +205,24 @@ impl<'a> Tables<'a> {
             let mut left = u64::from(kind.n).min(count - index);
             let mut offset = offset;
             while left > 0 {
-                let (duration, n_alike) = times.peek().ok_or_else(|| format!("no time for sample {index}"))?;
+                let (duration, n_alike) =
+                    times.peek().ok_or_else(|| format!("no time for sample {index}"))?;
                 let (shift, n_shifted) = shifts.peek().unwrap_or((0, u32::MAX));
                 let (size, n) = match self.sizes {
-                    Sizes::Each(sizes) => (sizes.get(index as usize).map_or(0, |s| u32::from_be_bytes(*s)), 1),
+                    Sizes::Each(sizes) => {
+                        (sizes.get(index as usize).map_or(0, |s| u32::from_be_bytes(*s)), 1)
+                    }
                     Sizes::Same { size, .. } => (size, left.min(n_alike.min(n_shifted).into()) as u32),
                 };
-                let run =
-                    Run { offset, size, count: n, decode_time, duration, shift, description: kind.description };
+                let run = Run {
+                    offset,
+                    size,
+                    count: n,
+                    decode_time,
+                    duration,
+                    shift,
+                    description: kind.description,
+                };
                 let end = offset.checked_add(u64::from(size) * u64::from(n));
                 offset = end.ok_or_else(|| format!("sample {index} lies beyond every file"))?;
                 out.push(run, file_len);

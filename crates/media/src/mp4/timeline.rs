@@ -16,7 +16,7 @@ impl Timeline {
     /// Through the track's edit list.
     ///
     /// Errors say what about the list can't be played here.
-    pub(crate) fn of(track: &Track, movie_timescale: u32) -> std::result::Result<Self, &'static str> {
+    pub(crate) fn of(track: &Track, movie_timescale: u32) -> Result<Self, &'static str> {
         let mut times: Vec<(i64, u32)> = track.samples.iter().map(|s| (s.time, s.duration)).collect();
         times.sort_by_key(|t| t.0);
         let parts = parts(track, movie_timescale)?;
@@ -64,7 +64,7 @@ struct Part {
     tick: i64,
 }
 
-fn parts(track: &Track, movie_timescale: u32) -> std::result::Result<Vec<Part>, &'static str> {
+fn parts(track: &Track, movie_timescale: u32) -> Result<Vec<Part>, &'static str> {
     let scaled = |duration: u64| -> i64 {
         let units = u128::from(duration) * u128::from(track.timescale) / u128::from(movie_timescale.max(1));
         i64::try_from(units).unwrap_or(i64::MAX)
@@ -119,9 +119,11 @@ mod tests {
 
     fn track(edits: &[(u64, i64)]) -> Track {
         let mut samples = Samples::default();
-        let run = Run { offset: 0, size: 1, count: 10, decode_time: 0, duration: 40, shift: 80, description: 0 };
+        let run =
+            Run { offset: 0, size: 1, count: 10, decode_time: 0, duration: 40, shift: 80, description: 0 };
         samples.push(run, 1000);
-        let edits = edits.iter().map(|&(duration, media_time)| Edit { duration, media_time, rate: Edit::NORMAL });
+        let edits =
+            edits.iter().map(|&(duration, media_time)| Edit { duration, media_time, rate: Edit::NORMAL });
         Track {
             id: 1,
             handler: FourCc(*b"vide"),

@@ -11,20 +11,12 @@ use image::{AnimationDecoder, Frames, RgbImage};
 use sniff::Kind;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Frames of an animation that are seen, in order.
-pub(super) struct Animation {
-    path: PathBuf,
-    frames: Frames<'static>,
-    wanted: std::vec::IntoIter<bool>,
-}
-
-impl std::fmt::Debug for Animation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Animation").field("path", &self.path).finish_non_exhaustive()
-    }
-}
+/// Frames of an animation that are seen, in order; decoded in a thread of their own, which ends when nobody takes them.
+#[derive(Debug)]
+pub(super) struct Animation(Receiver<Result<RgbImage>>);
 
 impl Animation {
     /// None for a file that is no animation.
@@ -67,19 +59,33 @@ impl Animation {
             codec: format!("animated {kind}"),
             has_audio: false,
         };
-        let Some(frames) = frames_of(path, kind)? else { return Ok(None) };
         let wanted: Vec<bool> = pace.ticks.iter().map(Option::is_some).collect();
-        Ok(Some((info, pace, Self { path: path.to_owned(), frames, wanted: wanted.into_iter() })))
+        let (sender, receiver) = sync_channel(1);
+        let path = path.to_owned();
+        std::thread::spawn(move || decode(&path, kind, &wanted, &sender));
+        Ok(Some((info, pace, Self(receiver))))
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<RgbImage>> {
-        for frame in self.frames.by_ref() {
-            let frame = frame.map_err(|e| picture_error(&self.path, e))?;
-            if self.wanted.next() == Some(true) {
-                return Ok(Some(over_black(&frame.into_buffer())));
-            }
+        self.0.recv().ok().transpose()
+    }
+}
+
+fn decode(path: &Path, kind: Kind, wanted: &[bool], to: &SyncSender<Result<RgbImage>>) {
+    let frames = match frames_of(path, kind) {
+        Ok(frames) => frames.into_iter().flatten(),
+        Err(error) => {
+            // Whoever has gone doesn't want to know.
+            drop(to.send(Err(error)));
+            return;
         }
-        Ok(None)
+    };
+    for (frame, _) in frames.zip(wanted).filter(|(_, wanted)| **wanted) {
+        let frame = frame.map(|f| over_black(&f.into_buffer())).map_err(|e| picture_error(path, e));
+        let failed = frame.is_err();
+        if to.send(frame).is_err() || failed {
+            return;
+        }
     }
 }
 
@@ -90,7 +96,11 @@ fn picture_error(path: &Path, source: image::ImageError) -> Error {
 fn frames_of(path: &Path, kind: Kind) -> Result<Option<Frames<'static>>> {
     let open = || -> Result<BufReader<File>> {
         let file = File::open(path);
-        file.map(BufReader::new).map_err(|e| Error::Io { path: path.to_owned(), action: "opening", source: e })
+        file.map(BufReader::new).map_err(|e| Error::Io {
+            path: path.to_owned(),
+            action: "opening",
+            source: e,
+        })
     };
     Ok(match kind {
         Kind::Gif => Some(GifDecoder::new(open()?).map_err(|e| picture_error(path, e))?.into_frames()),

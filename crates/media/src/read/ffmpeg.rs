@@ -347,7 +347,8 @@ mod tests {
 
     #[test]
     fn reads_packets() {
-        let packet = parse_packet("0,         80,        120,       40,     2203, 0x1d7d0f3a, F=0x4").unwrap();
+        let packet =
+            parse_packet("0,         80,        120,       40,     2203, 0x1d7d0f3a, F=0x4").unwrap();
         assert_eq!((packet.time, packet.duration, packet.hidden), (120, 40, true));
         assert!(!parse_packet("0, 0, 0, 1, 5, 0x0").unwrap().hidden);
         assert!(parse_packet("0, 0, -9223372036854775808, 1, 5, 0x0").is_none());

@@ -169,8 +169,11 @@ impl VideoReader {
             let pacer = Pacer::every_tick(0, info.frames.unwrap_or(UNKNOWN));
             return Ok(opened(info, Source::Pictures(pictures), pacer));
         }
-        let kind = Kind::of_file(path)
-            .map_err(|source| Error::Io { path: path.to_owned(), action: "opening", source })?;
+        let kind = Kind::of_file(path).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            action: "opening",
+            source,
+        })?;
         if let Some((info, pace, animation)) = animation::Animation::open(path, kind, options)? {
             warn_of_uneven(&pace, pace.ticks.len(), path, &warnings);
             let pacer = Pacer::at(&pace.ticks, pace.total);
@@ -238,7 +241,8 @@ impl VideoReader {
     /// Lets ffmpeg go on after the frames already handed out; gives the error back where it can't.
     fn fall_back(&mut self, error: Error) -> Result<()> {
         let may = matches!(self.source, Source::Mp4(_)) && error.ffmpeg_may_do_better();
-        let Some(program) = self.options.ffmpeg.clone().filter(|_| may && self.options.timing != Timing::AsStored)
+        let Some(program) =
+            self.options.ffmpeg.clone().filter(|_| may && self.options.timing != Timing::AsStored)
         else {
             return Err(error);
         };

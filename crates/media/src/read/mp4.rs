@@ -105,7 +105,11 @@ fn boxes_of(entry: &Entry) -> Reader<'_> {
 }
 
 impl Mp4Source {
-    pub(super) fn open(path: &Path, options: &ReadOptions, warnings: &Warnings) -> Result<(VideoInfo, Pace, Self)> {
+    pub(super) fn open(
+        path: &Path,
+        options: &ReadOptions,
+        warnings: &Warnings,
+    ) -> Result<(VideoInfo, Pace, Self)> {
         let movie = Movie::open(path)?;
         let stream = Stream::of(&movie)?;
         let track = stream.track;
@@ -129,8 +133,8 @@ impl Mp4Source {
         if track.samples.runs.iter().any(|r| usize::from(r.description) >= configs.len()) {
             return Err(stream.malformed("a sample needs a description that isn't there"));
         }
-        let timeline =
-            Timeline::of(track, movie.timescale).map_err(|why| stream.unsupported(sps.profile_name(), why))?;
+        let timeline = Timeline::of(track, movie.timescale)
+            .map_err(|why| stream.unsupported(sps.profile_name(), why))?;
         let stamps = Stamps {
             times: timeline.shown.iter().flatten().copied().collect(),
             end: timeline.end,

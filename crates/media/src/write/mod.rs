@@ -188,7 +188,12 @@ impl VideoWriter {
 ///
 /// # Errors
 /// When reading or writing fails, or `to` is `from`.
-pub fn convert(from: &Path, to: &Path, mut options: WriteOptions, read: &ReadOptions) -> Result<(Written, Warnings)> {
+pub fn convert(
+    from: &Path,
+    to: &Path,
+    mut options: WriteOptions,
+    read: &ReadOptions,
+) -> Result<(Written, Warnings)> {
     if same_place(from, to) {
         return Err(Error::OutputIsInput { path: to.to_owned() });
     }
@@ -226,7 +231,8 @@ pub fn same_place(a: &Path, b: &Path) -> bool {
         return true;
     }
     // Numbered pictures into the folder that the input's pictures are read from.
-    let holds = |folder: &Path, file: &Path| folder.is_dir() && !file.is_dir() && file.parent() == Some(folder);
+    let holds =
+        |folder: &Path, file: &Path| folder.is_dir() && !file.is_dir() && file.parent() == Some(folder);
     let picture = |p: &Path| PictureFormat::of(p).is_some();
     holds(&a, &b) && picture(&b) || holds(&b, &a) && picture(&a)
 }
