@@ -27,7 +27,10 @@ impl Clock {
     #[must_use]
     pub fn new(background: FrameRate, start: usize, stride: usize, rate: Option<FrameRate>) -> Self {
         let stride = stride.max(1);
-        let own = FrameRate::reduced(background.num().into(), u64::from(background.den()).saturating_mul(stride as u64));
+        let own = FrameRate::reduced(
+            background.num().into(),
+            u64::from(background.den()).saturating_mul(stride as u64),
+        );
         Self { background, start, stride, rate: rate.unwrap_or(own) }
     }
 
@@ -53,7 +56,8 @@ impl Clock {
     pub fn frames(&self, end: usize) -> usize {
         let steps = end.saturating_sub(self.start).div_ceil(self.stride) as u128;
         // The least k whose frame would be the first one after the end.
-        let num = steps * u128::from(self.background.den()) * u128::from(self.rate.num()) * self.stride as u128;
+        let num =
+            steps * u128::from(self.background.den()) * u128::from(self.rate.num()) * self.stride as u128;
         let den = u128::from(self.background.num()) * u128::from(self.rate.den());
         usize::try_from(num.div_ceil(den.max(1))).unwrap_or(usize::MAX)
     }
@@ -71,13 +75,19 @@ mod tests {
 
     #[test]
     fn frames_and_their_number_agree() {
-        let rates = [FrameRate::whole(25), FrameRate::reduced(30000, 1001), FrameRate::whole(15), FrameRate::whole(60)];
+        let rates = [
+            FrameRate::whole(25),
+            FrameRate::reduced(30000, 1001),
+            FrameRate::whole(15),
+            FrameRate::whole(60),
+        ];
         for background in rates {
             for wanted in [None, Some(rates[0]), Some(rates[1]), Some(rates[2]), Some(rates[3])] {
                 for (start, stride, end) in [(0, 1, 50), (7, 1, 50), (7, 3, 50), (0, 2, 1), (10, 4, 10)] {
                     let clock = Clock::new(background, start, stride, wanted);
                     let n = clock.frames(end);
-                    let inside: Vec<usize> = (0..200).map(|k| clock.frame(k)).take_while(|&f| f < end).collect();
+                    let inside: Vec<usize> =
+                        (0..200).map(|k| clock.frame(k)).take_while(|&f| f < end).collect();
                     assert_eq!(n, inside.len(), "{background} {wanted:?} {start} {stride} {end}");
                     if wanted.is_none() {
                         assert!(inside.iter().enumerate().all(|(k, &f)| f == start + k * stride));
