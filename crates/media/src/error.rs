@@ -28,8 +28,8 @@ pub enum Error {
     },
     /// A codec, profile or container that the built-in reader can't decode, and no ffmpeg was found to do it.
     #[error(
-        "{}: {codec} ({profile}) can't be decoded here: {reason}; install ffmpeg or convert the file to \
-         progressive 8-bit 4:2:0 H.264",
+        "{}: {codec} ({profile}): {reason}; needs ffmpeg, which wasn't found: install it, or convert the file to \
+         progressive 8-bit 4:2:0 H.264 in mp4",
         path.display()
     )]
     Unsupported {
@@ -59,7 +59,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The H.264 decoder refused a frame.
-    #[error("{}: H.264 frame {frame} can't be decoded: {detail}", path.display())]
+    #[error("{}: H.264 frame {frame} can't be decoded: {detail}; going on needs ffmpeg, which wasn't found", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
@@ -79,7 +79,7 @@ pub enum Error {
         detail: String,
     },
     /// A video gave another number of frames than it promised.
-    #[error("{}: {got} frames came out, {expected} were promised", path.display())]
+    #[error("{}: {got} H.264 frames came out, {expected} were promised; going on needs ffmpeg, which wasn't found", path.display())]
     FrameCount {
         /// The file.
         path: PathBuf,
@@ -111,6 +111,30 @@ pub enum Error {
         height: u32,
         /// What is wrong with the size.
         reason: &'static str,
+    },
+    /// A file that is neither a video nor a picture, or a picture that can't be decoded here.
+    #[error("{}: this is {what}{}", path.display(), advice.map(|a| format!(": {a}")).unwrap_or_default())]
+    NoMedium {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+        /// What to do about it.
+        advice: Option<&'static str>,
+    },
+    /// A folder without pictures that can be read.
+    #[error("{}: no PNG, JPEG, WebP, BMP or GIF pictures in it, but {found}", path.display())]
+    NoPictures {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it.
+        found: String,
+    },
+    /// A result would overwrite what it is made from.
+    #[error("{}: this is one of the inputs; give the result another name", path.display())]
+    OutputIsInput {
+        /// The file or folder.
+        path: PathBuf,
     },
     /// A video without a single frame.
     #[error("{}: a video needs at least one frame", path.display())]
@@ -158,6 +182,38 @@ pub enum Error {
         /// The file it worked on.
         path: PathBuf,
     },
+}
+
+impl Error {
+    /// Is it something that a full decoder may be able to read?
+    pub(crate) fn ffmpeg_may_do_better(&self) -> bool {
+        match self {
+            Self::Unsupported { .. }
+            | Self::Malformed { .. }
+            | Self::Decode { .. }
+            | Self::FrameCount { .. }
+            | Self::FrameSize { .. } => true,
+            // The file got shorter, or its index lies.
+            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::UnexpectedEof,
+            _ => false,
+        }
+    }
+
+    /// What went wrong, for a sentence that names the file and ffmpeg already.
+    pub(crate) fn without_path(&self) -> String {
+        match self {
+            Self::Decode { frame, detail, .. } => format!("frame {frame} can't be decoded here: {detail}"),
+            Self::FrameCount { expected, got, .. } => {
+                format!("the built-in decoder gave {got} of {expected} frames")
+            }
+            Self::FrameSize { expected, got, .. } => {
+                format!("the size changes from {}x{} to {}x{}", expected.0, expected.1, got.0, got.1)
+            }
+            Self::Malformed { detail, .. } => detail.clone(),
+            Self::Unsupported { codec, profile, reason, .. } => format!("{codec} ({profile}): {reason}"),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// A result with this crate's [`Error`].

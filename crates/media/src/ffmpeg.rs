@@ -3,7 +3,7 @@
 use crate::error::{Error, IoContext, Result};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// An ffmpeg that answered.
 #[derive(Clone, Debug)]
@@ -65,26 +65,38 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Waits for its end; an unsuccessful one is an error with the end of what it printed.
-    pub(crate) fn wait(&mut self, path: &Path) -> Result<()> {
+    /// Waits for its end and returns what it complained about, if it did; an unsuccessful end is an error with its last words.
+    pub(crate) fn wait(&mut self, path: &Path) -> Result<Option<String>> {
         let status = self.child.wait().at(path, "waiting for ffmpeg")?;
-        if status.success() { Ok(()) } else { Err(self.failure(path, status)) }
+        let said = self.last_words();
+        if status.success() {
+            return Ok(said);
+        }
+        let detail = said.unwrap_or_else(|| status.to_string());
+        Err(Error::Ffmpeg { path: path.to_owned(), detail })
     }
 
-    fn failure(&mut self, path: &Path, status: ExitStatus) -> Error {
-        let mut text = String::new();
-        let read = self.complaints.seek(SeekFrom::Start(0)).and_then(|_| {
-            let mut bytes = Vec::new();
-            (&self.complaints).take(1 << 16).read_to_end(&mut bytes)?;
-            text = String::from_utf8_lossy(&bytes).into_owned();
-            Ok(())
-        });
-        let lines: Vec<&str> = text.lines().rev().take(3).collect();
-        let detail = match read {
-            Ok(()) if !lines.is_empty() => lines.into_iter().rev().collect::<Vec<_>>().join("; "),
-            _ => status.to_string(),
-        };
-        Error::Ffmpeg { path: path.to_owned(), detail }
+    /// Everything that it printed for people, up to 64 KiB.
+    pub(crate) fn log(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let read = self
+            .complaints
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| (&self.complaints).take(1 << 16).read_to_end(&mut bytes));
+        // A log that can't be read says nothing.
+        if read.is_ok() { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() }
+    }
+
+    fn last_words(&mut self) -> Option<String> {
+        let text = self.log();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        let last = lines.get(lines.len().saturating_sub(3)..)?.join("; ");
+        let more = lines.len().saturating_sub(3);
+        match (lines.is_empty(), more) {
+            (true, _) => None,
+            (_, 0) => Some(last),
+            _ => Some(format!("{last} (and {more} more lines)")),
+        }
     }
 }
 

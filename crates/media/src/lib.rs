@@ -1,12 +1,14 @@
 //! Video and picture sequences in and out, frame by frame, without system libraries.
 //!
-//! * In: H.264 in mp4 and mov, folders of PNG and JPEG files. Out: H.264 in mp4, numbered PNG and JPEG files.
-//!   Everything else goes through an `ffmpeg` program where there is one; where there is none, the error names codec
-//!   and profile.
+//! * In: H.264 in mp4 and mov, fragmented or not; folders of pictures; animated GIF and WebP. Out: H.264 in mp4, numbered
+//!   PNG and JPEG files. Everything else goes through an `ffmpeg` program where there is one, also from the middle of a
+//!   file on; where there is none, the error names codec or box.
 //! * Frames are [`image::RgbImage`]; a reader is an iterator of them, so a video is never in memory as a whole.
-//! * As many frames come out as went in. BT.601, BT.709 and BT.2020 in limited and full range are told apart, turned
-//!   videos come out upright, and edit lists are honoured.
-//! * Sound is carried over without being decoded ([`AudioTrack`]), and ends where the pictures end.
+//! * Frames come at an even rate ([`Timing`]): even videos frame by frame, uneven ones by their times. Edit lists, late
+//!   starts, turns and pixels that aren't square are honoured; BT.601, BT.709 and BT.2020 in limited and full range are told
+//!   apart.
+//! * Sound is carried over without being decoded ([`AudioTrack`]), in step with the frames, and ends where they end.
+//! * What is lost on the way is said: [`VideoReader::warnings`], [`VideoWriter::warnings`].
 //!
 //! ```
 //! # let folder = tempfile::tempdir().unwrap();
@@ -29,6 +31,7 @@
 //! ```
 
 mod audio;
+mod clock;
 pub mod color;
 mod error;
 mod ffmpeg;
@@ -38,12 +41,20 @@ mod orientation;
 mod picture;
 mod rate;
 mod read;
+mod square;
+mod timing;
+mod warning;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use audio::AudioTrack;
+pub use clock::Clock;
 pub use error::{Error, Result};
 pub use orientation::Orientation;
-pub use picture::{PictureFormat, read_picture, write_picture};
+pub use picture::{PictureFormat, read_matte, read_picture, read_picture_rgba, write_picture};
 pub use rate::FrameRate;
-pub use read::{Prefetch, ReadOptions, VideoInfo, VideoReader, picture_files};
-pub use write::{BackgroundWriter, VideoWriter, WriteOptions, Written};
+pub use read::{Prefetch, ReadOptions, Timing, VideoInfo, VideoReader, picture_files};
+pub use warning::{Warning, Warnings};
+pub use write::{BackgroundWriter, VideoWriter, WriteOptions, Written, convert, same_place};

@@ -44,6 +44,22 @@ impl H264Decoder {
     }
 }
 
+/// A decoder's error in words: its states are single bits.
+pub(crate) fn explain(error: &openh264::Error) -> String {
+    const STATES: [(i64, &str); 7] = [
+        (1, "a frame is pending"),
+        (2, "a reference frame is missing"),
+        (4, "the data is damaged"),
+        (8, "a layer is missing"),
+        (16, "parameter sets are missing"),
+        (32, "errors were concealed"),
+        (0x4000, "out of memory"),
+    ];
+    let code = error.native_code();
+    let states: Vec<&str> = STATES.iter().filter(|s| code & s.0 != 0).map(|s| s.1).collect();
+    if states.is_empty() { format!("the decoder's error {code:#x}") } else { states.join(", ") }
+}
+
 fn borrow<'a>(yuv: &'a DecodedYUV<'_>) -> Yuv420<'a> {
     let (width, height) = yuv.dimensions();
     let (y, u, v) = yuv.strides();

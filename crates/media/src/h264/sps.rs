@@ -17,6 +17,10 @@ pub(crate) struct Sps {
     /// Colour matrix, where the stream names one that is known here.
     pub(crate) matrix: Option<Matrix>,
     pub(crate) range: Option<Range>,
+    /// Number of the transfer function (ITU-T H.273, table 3), where the stream names one.
+    pub(crate) transfer: Option<u16>,
+    /// Width to height of a pixel, where the stream says.
+    pub(crate) pixel_ratio: Option<(u32, u32)>,
 }
 
 impl Sps {
@@ -86,10 +90,47 @@ impl Sps {
         let width = cropped(width_mbs.checked_mul(16)?, crop[0], crop[1], unit_x)?;
         let height =
             cropped(height_units.checked_mul(16)?.checked_mul(field)?, crop[2], crop[3], unit_y * field)?;
-        let (matrix, range) =
-            if bits.flag()? { vui_color(&mut bits).unwrap_or((None, None)) } else { (None, None) };
-        let size = (width, height);
-        Some(Self { profile, constraints, chroma_format, bit_depth, progressive, size, matrix, range })
+        let mut sps = Self {
+            profile,
+            constraints,
+            chroma_format,
+            bit_depth,
+            progressive,
+            size: (width, height),
+            matrix: None,
+            range: None,
+            transfer: None,
+            pixel_ratio: None,
+        };
+        if bits.flag()? {
+            // What is cut short was read as far as it goes.
+            let _complete = sps.read_usability(&mut bits);
+        }
+        Some(sps)
+    }
+
+    /// The beginning of the "video usability information" (annex E.1.1).
+    fn read_usability(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        if bits.flag()? {
+            self.pixel_ratio = match bits.take(8)? as usize {
+                255 => Some((bits.take(16)?, bits.take(16)?)),
+                code => PIXEL_RATIOS.get(code).copied(),
+            };
+        }
+        if bits.flag()? {
+            bits.flag()?;
+        }
+        if !bits.flag()? {
+            return Some(());
+        }
+        bits.take(3)?;
+        self.range = Some(if bits.flag()? { Range::Full } else { Range::Limited });
+        if bits.flag()? {
+            bits.take(8)?; // primaries
+            self.transfer = Some(bits.take(8)? as u16);
+            self.matrix = matrix_of(bits.take(8)? as u16);
+        }
+        Some(())
     }
 
     /// The profile's name.
@@ -137,26 +178,26 @@ pub(crate) fn matrix_of(code: u16) -> Option<Matrix> {
     }
 }
 
-fn vui_color(bits: &mut Bits<'_>) -> Option<(Option<Matrix>, Option<Range>)> {
-    if bits.flag()? && bits.take(8)? == 255 {
-        bits.take(32)?; // sample aspect ratio
-    }
-    if bits.flag()? {
-        bits.flag()?;
-    }
-    if !bits.flag()? {
-        return Some((None, None));
-    }
-    bits.take(3)?;
-    let range = if bits.flag()? { Range::Full } else { Range::Limited };
-    let matrix = if bits.flag()? {
-        bits.take(16)?; // primaries, transfer
-        matrix_of(bits.take(8)? as u16)
-    } else {
-        None
-    };
-    Some((matrix, Some(range)))
-}
+/// Ratios by their number (table E-1); number 0 is "unspecified".
+const PIXEL_RATIOS: [(u32, u32); 17] = [
+    (1, 1),
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
 
 fn skip_scaling_list(bits: &mut Bits<'_>, size: usize) -> Option<()> {
     let (mut last, mut next) = (8_i32, 8_i32);

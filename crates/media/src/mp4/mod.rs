@@ -2,4 +2,7 @@
 
 pub(crate) mod boxes;
 pub(crate) mod demux;
+mod fragments;
 pub(crate) mod mux;
+pub(crate) mod samples;
+pub(crate) mod timeline;

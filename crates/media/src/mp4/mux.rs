@@ -32,11 +32,21 @@ pub(crate) enum TrackKind {
 #[derive(Debug)]
 struct Track {
     header: TrackHeader,
-    sizes: Vec<u32>,
-    durations: Vec<u32>,
-    /// Numbers, from 1, of the samples that decoding can start at.
-    sync: Vec<u32>,
+    n_samples: u32,
+    sizes: Sizes,
+    /// (count, duration)
+    durations: Vec<(u32, u32)>,
+    /// Numbers, from 1, of the samples that decoding can start at; None as long as it can at all of them.
+    sync: Option<Vec<u32>>,
     chunks: Vec<Chunk>,
+}
+
+/// Lengths of a track's samples in bytes.
+#[derive(Debug)]
+enum Sizes {
+    /// All of them.
+    Same(u32),
+    Each(Vec<u32>),
 }
 
 /// Samples of one track that lie together.
@@ -49,7 +59,32 @@ struct Chunk {
 
 impl Track {
     fn duration(&self) -> u64 {
-        self.durations.iter().map(|&d| u64::from(d)).sum()
+        self.durations.iter().map(|&(n, d)| u64::from(n) * u64::from(d)).sum()
+    }
+
+    /// Notes `n` samples of `size` bytes.
+    fn add(&mut self, n: u32, size: u32, duration: u32, sync: bool) -> Option<()> {
+        let before = self.n_samples;
+        self.n_samples = before.checked_add(n)?;
+        match &mut self.sizes {
+            Sizes::Same(all) if before == 0 || *all == size => *all = size,
+            Sizes::Same(all) => {
+                let mut each = vec![*all; before as usize];
+                each.extend(std::iter::repeat_n(size, n as usize));
+                self.sizes = Sizes::Each(each);
+            }
+            Sizes::Each(each) => each.extend(std::iter::repeat_n(size, n as usize)),
+        }
+        match self.durations.last_mut() {
+            Some(run) if run.1 == duration => run.0 += n,
+            _ => self.durations.push((n, duration)),
+        }
+        match (&mut self.sync, sync) {
+            (Some(numbers), true) => numbers.extend(before + 1..=self.n_samples),
+            (None, false) => self.sync = Some((1..=before).collect()),
+            _ => {}
+        }
+        Some(())
     }
 }
 
@@ -73,8 +108,15 @@ impl Muxer {
     ///
     /// The first track sets the movie's length.
     pub(crate) fn add_track(&mut self, header: TrackHeader) -> usize {
-        let empty = Track { header, sizes: vec![], durations: vec![], sync: vec![], chunks: vec![] };
-        self.tracks.push(empty);
+        let (durations, chunks) = (Vec::new(), Vec::new());
+        self.tracks.push(Track {
+            header,
+            n_samples: 0,
+            sizes: Sizes::Same(0),
+            durations,
+            sync: None,
+            chunks,
+        });
         self.tracks.len() - 1
     }
 
@@ -85,23 +127,34 @@ impl Muxer {
 
     /// Appends a sample; `duration` is in the track's time units.
     pub(crate) fn push(&mut self, track: usize, sample: &[u8], duration: u32, sync: bool) -> Result<()> {
-        self.payload.write_all(sample).at(&self.path, "writing a sample")?;
+        self.push_alike(track, sample, 1, duration, sync)
+    }
+
+    /// Appends `n` samples that share `bytes` equally, each of the same duration.
+    pub(crate) fn push_alike(
+        &mut self,
+        track: usize,
+        bytes: &[u8],
+        n: u32,
+        duration: u32,
+        sync: bool,
+    ) -> Result<()> {
+        if n == 0 {
+            return Ok(());
+        }
+        self.payload.write_all(bytes).at(&self.path, "writing a sample")?;
         let t = &mut self.tracks[track];
         match t.chunks.last_mut() {
-            Some(chunk) if self.last_track == Some(track) => chunk.n_samples += 1,
-            _ => t.chunks.push(Chunk { offset: self.payload_len, n_samples: 1 }),
+            Some(chunk) if self.last_track == Some(track) => chunk.n_samples += n,
+            _ => t.chunks.push(Chunk { offset: self.payload_len, n_samples: n }),
         }
-        let too_large = || Error::Malformed {
+        let size = u32::try_from(bytes.len() / n as usize).ok();
+        size.and_then(|size| t.add(n, size, duration, sync)).ok_or_else(|| Error::Malformed {
             path: self.path.clone(),
             format: "mp4",
-            detail: "a sample of more than 4 GiB".to_owned(),
-        };
-        t.sizes.push(u32::try_from(sample.len()).map_err(|_| too_large())?);
-        t.durations.push(duration);
-        if sync {
-            t.sync.push(t.sizes.len() as u32);
-        }
-        self.payload_len += sample.len() as u64;
+            detail: "a sample of more than 4 GiB, or more than 4 billion samples".to_owned(),
+        })?;
+        self.payload_len += bytes.len() as u64;
         self.last_track = Some(track);
         Ok(())
     }
@@ -182,7 +235,10 @@ fn played(track: &Track, movie_timescale: u32, limit: u64) -> (u64, u64) {
 fn moov(tracks: &[Track], payload_start: u64, large: bool) -> Vec<u8> {
     let timescale = movie_timescale(tracks);
     // Sound never plays on beyond the pictures.
-    let limit = tracks.first().map_or(0, |t| played(t, timescale, u64::MAX).1);
+    let limit = tracks.first().map_or(0, |t| {
+        let (wait, length) = played(t, timescale, u64::MAX);
+        wait + length
+    });
     let mut mvhd = vec![0; 16]; // creation and modification times
     mvhd.extend(timescale.to_be_bytes());
     mvhd.extend(limit.to_be_bytes());
@@ -258,13 +314,7 @@ fn tables(track: &Track, payload_start: u64, large: bool) -> Vec<Vec<u8>> {
         let n = rows.len() as u32;
         words(std::iter::once(n).chain(rows.iter().flatten().copied()))
     };
-    let mut times: Vec<Vec<u32>> = Vec::new();
-    for &duration in &track.durations {
-        match times.last_mut() {
-            Some(run) if run[1] == duration => run[0] += 1,
-            _ => times.push(vec![1, duration]),
-        }
-    }
+    let times: Vec<Vec<u32>> = track.durations.iter().map(|&(n, duration)| vec![n, duration]).collect();
     let mut chunk_runs: Vec<Vec<u32>> = Vec::new();
     for (i, chunk) in track.chunks.iter().enumerate() {
         if chunk_runs.last().is_none_or(|run| run[1] != chunk.n_samples) {
@@ -272,7 +322,12 @@ fn tables(track: &Track, payload_start: u64, large: bool) -> Vec<Vec<u8>> {
         }
     }
     let stsd = [words([1]), track.header.entry.clone()].concat();
-    let sizes = words([0, track.sizes.len() as u32].into_iter().chain(track.sizes.iter().copied()));
+    let sizes = match &track.sizes {
+        // A size of 0 would announce a list.
+        Sizes::Same(size) if *size > 0 => words([*size, track.n_samples]),
+        Sizes::Same(_) => words([0, track.n_samples].into_iter().chain((0..track.n_samples).map(|_| 0))),
+        Sizes::Each(sizes) => words([0, track.n_samples].into_iter().chain(sizes.iter().copied())),
+    };
     let n_chunks = words([track.chunks.len() as u32]);
     let offsets = track.chunks.iter().map(|c| c.offset + payload_start);
     let offsets = if large {
@@ -281,8 +336,8 @@ fn tables(track: &Track, payload_start: u64, large: bool) -> Vec<Vec<u8>> {
         full_box(b"stco", 0, 0, &[n_chunks, words(offsets.map(|o| o as u32))].concat())
     };
     let mut out = vec![full_box(b"stsd", 0, 0, &stsd), full_box(b"stts", 0, 0, &counted(&times))];
-    if track.sync.len() < track.sizes.len() {
-        let sync = words(std::iter::once(track.sync.len() as u32).chain(track.sync.iter().copied()));
+    if let Some(sync) = &track.sync {
+        let sync = words(std::iter::once(sync.len() as u32).chain(sync.iter().copied()));
         out.push(full_box(b"stss", 0, 0, &sync));
     }
     out.push(full_box(b"stsc", 0, 0, &counted(&chunk_runs)));

@@ -1,15 +1,19 @@
 //! H.264 from an mp4 or mov file, decoded here.
 
-use super::{ReadOptions, VideoInfo};
+use super::{ReadOptions, Timing, VideoInfo};
 use crate::color::{ColorSpace, Matrix, Range, Yuv420, yuv420_to_rgb};
 use crate::error::{Error, Result};
 use crate::h264::avcc::AvcConfig;
-use crate::h264::decode::H264Decoder;
+use crate::h264::decode::{H264Decoder, explain};
 use crate::h264::sps::{Sps, matrix_of};
 use crate::mp4::boxes::Reader;
-use crate::mp4::demux::{Movie, Sample, Track};
+use crate::mp4::demux::{Entry, Movie, Track};
+use crate::mp4::samples::Sample;
+use crate::mp4::timeline::Timeline;
 use crate::orientation::Orientation;
-use crate::rate::FrameRate;
+use crate::square::{enlarge, square_size};
+use crate::timing::{Pace, Stamps};
+use crate::warning::{Warning, Warnings};
 use image::RgbImage;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -21,20 +25,29 @@ const MAX_SIDE: u32 = 8192;
 #[derive(Debug)]
 pub(super) struct Mp4Source {
     movie: Movie,
-    config: AvcConfig,
+    /// The parameter sets of each sample description.
+    configs: Vec<AvcConfig>,
     samples: Vec<Sample>,
     next_sample: usize,
     decoder: H264Decoder,
-    /// Whether the k-th frame in presentation order is shown.
-    shown: Vec<bool>,
+    /// Whether the k-th frame in presentation order is handed out.
+    wanted: Vec<bool>,
     n_out: usize,
     finished: Finished,
     ready: VecDeque<RgbImage>,
+    look: Look,
+    sample: Vec<u8>,
+    access_unit: Vec<u8>,
+}
+
+/// How a decoded picture becomes a frame.
+#[derive(Clone, Copy, Debug)]
+struct Look {
     color: ColorSpace,
     orientation: Orientation,
     stored_size: (u32, u32),
-    sample: Vec<u8>,
-    access_unit: Vec<u8>,
+    /// The size with square pixels, where the stored ones aren't.
+    square: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,85 +56,152 @@ enum Finished {
     Flushed,
 }
 
-impl Mp4Source {
-    pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<(VideoInfo, Self)> {
-        let movie = Movie::open(path)?;
+/// A track, seen with the parameter sets of its first description.
+struct Stream<'a> {
+    path: &'a Path,
+    track: &'a Track,
+    entry: &'a Entry,
+}
+
+impl<'a> Stream<'a> {
+    fn of(movie: &'a Movie) -> Result<Self> {
+        let path = movie.path.as_path();
         let track = movie.track(b"vide").ok_or_else(|| Error::NoVideo { path: path.to_owned() })?;
-        let malformed = |detail: &str| Error::Malformed {
-            path: path.to_owned(),
-            format: "mp4",
-            detail: detail.to_owned(),
-        };
-        let unsupported = |profile: String, reason: String| Error::Unsupported {
-            path: path.to_owned(),
-            codec: codec_name(track),
-            profile,
-            reason,
-        };
-        if !matches!(&track.codec.0, b"avc1" | b"avc3") {
-            return Err(unsupported(
-                format!("sample type {:?}", track.codec.to_string()),
-                "only H.264 is built in".to_owned(),
-            ));
+        // The demuxer refuses a track without a description.
+        let first = track.samples.runs.first().map_or(0, |r| usize::from(r.description));
+        let entry = track.entries.get(first).or(track.entries.first());
+        let entry = entry.ok_or_else(|| Error::NoVideo { path: path.to_owned() })?;
+        Ok(Self { path, track, entry })
+    }
+
+    fn malformed(&self, detail: &str) -> Error {
+        Error::Malformed { path: self.path.to_owned(), format: "mp4", detail: detail.to_owned() }
+    }
+
+    fn unsupported(&self, profile: String, reason: impl Into<String>) -> Error {
+        let codec = codec_name(self.entry);
+        Error::Unsupported { path: self.path.to_owned(), codec, profile, reason: reason.into() }
+    }
+
+    /// The parameter sets of every description.
+    fn configs(&self) -> Result<Vec<AvcConfig>> {
+        let mut configs = Vec::new();
+        for entry in &self.track.entries {
+            if !matches!(&entry.codec.0, b"avc1" | b"avc3") {
+                let name = format!("sample type {:?}", entry.codec.to_string());
+                return Err(self.unsupported(name, "only H.264 is built in"));
+            }
+            let avcc = boxes_of(entry).find(b"avcC").ok_or_else(|| self.malformed("no avcC box"))?;
+            let config = AvcConfig::parse(avcc.rest());
+            configs.push(config.ok_or_else(|| self.malformed("no usable avcC box"))?);
         }
-        // A visual sample entry has 78 bytes of fields in front of its boxes.
-        let boxes = Reader::new(track.entry_payload().get(78..).unwrap_or(&[]));
-        let avcc = boxes.find(b"avcC").ok_or_else(|| malformed("no avcC box"))?;
-        let config = AvcConfig::parse(avcc.rest()).ok_or_else(|| malformed("no usable avcC box"))?;
-        let sps = config.sps.first().and_then(|s| Sps::parse(s));
-        let sps = sps.ok_or_else(|| malformed("no usable sequence parameter set"))?;
+        Ok(configs)
+    }
+}
+
+/// The boxes of a visual sample entry, behind its 78 bytes of fields.
+fn boxes_of(entry: &Entry) -> Reader<'_> {
+    Reader::new(entry.payload().get(78..).unwrap_or(&[]))
+}
+
+impl Mp4Source {
+    pub(super) fn open(
+        path: &Path,
+        options: &ReadOptions,
+        warnings: &Warnings,
+    ) -> Result<(VideoInfo, Pace, Self)> {
+        let movie = Movie::open(path)?;
+        let stream = Stream::of(&movie)?;
+        let track = stream.track;
+        let configs = stream.configs()?;
+        let first = track.samples.runs.first().map_or(0, |r| usize::from(r.description));
+        let sps = configs.get(first).and_then(|c| c.sps.first()).and_then(|s| Sps::parse(s));
+        let sps = sps.ok_or_else(|| stream.malformed("no usable sequence parameter set"))?;
         if let Some(reason) = sps.obstacle() {
-            return Err(unsupported(sps.profile_name(), reason));
+            return Err(stream.unsupported(sps.profile_name(), reason));
         }
         if sps.size.0 > MAX_SIDE || sps.size.1 > MAX_SIDE {
-            return Err(unsupported(sps.profile_name(), format!("{:?} pixels", sps.size)));
+            return Err(stream.unsupported(sps.profile_name(), format!("{:?} pixels", sps.size)));
         }
-        if movie.fragmented && track.samples.is_empty() {
-            return Err(unsupported(sps.profile_name(), "movie fragments".to_owned()));
-        }
+        let missing = track.samples.missing;
         if track.samples.is_empty() {
+            if missing > 0 {
+                return Err(stream.malformed("the file is cut off before its first frame"));
+            }
             return Err(Error::NoFrames { path: path.to_owned() });
         }
-        let shown = shown_frames(track, movie.timescale)
-            .ok_or_else(|| unsupported(sps.profile_name(), "an edit list with several parts".to_owned()))?;
-        let frames = shown.iter().filter(|&&s| s).count();
-        let color = color_space(&sps, boxes, options.unspecified_matrix);
+        if track.samples.runs.iter().any(|r| usize::from(r.description) >= configs.len()) {
+            return Err(stream.malformed("a sample needs a description that isn't there"));
+        }
+        let timeline = Timeline::of(track, movie.timescale)
+            .map_err(|why| stream.unsupported(sps.profile_name(), why))?;
+        let stamps = Stamps {
+            times: timeline.shown.iter().flatten().copied().collect(),
+            end: timeline.end,
+            timescale: track.timescale,
+        };
+        let pace = match options.timing {
+            Timing::Even => Pace::new(&stamps, None, None),
+            Timing::EvenAt(rate) => Pace::new(&stamps, Some(rate), None),
+            Timing::AsStored => Pace::as_stored(&stamps, None),
+        };
+        let mut seen = pace.ticks.iter().map(Option::is_some);
+        let wanted = timeline.shown.iter().map(|s| s.is_some() && seen.next() == Some(true)).collect();
+        let entry_boxes = boxes_of(stream.entry);
         let orientation =
             if options.upright { Orientation::from_matrix(&track.matrix) } else { Orientation::default() };
-        let (width, height) = orientation.upright_size(sps.size);
+        let ratio = pixel_ratio(entry_boxes).or(sps.pixel_ratio).unwrap_or((1, 1));
+        let look = Look {
+            color: color_space(&sps, entry_boxes, options.unspecified_matrix),
+            orientation,
+            stored_size: sps.size,
+            square: square_size(sps.size, ratio),
+        };
+        let (width, height) = orientation.upright_size(look.square.unwrap_or(sps.size));
+        if missing > 0 {
+            let got = track.samples.len();
+            warnings.push(Warning::CutOff { path: path.to_owned(), expected: got + missing, got });
+        }
+        if look.square.is_some() {
+            warnings.push(Warning::PixelAspect { path: path.to_owned(), ratio, size: (width, height) });
+        }
+        let transfer = sps.transfer.or_else(|| container_color(entry_boxes).and_then(|c| c.transfer));
+        if let Some(transfer) = transfer.and_then(hdr_transfer) {
+            warnings.push(Warning::Hdr { path: path.to_owned(), transfer });
+        }
         let decoder = H264Decoder::new().map_err(|e| Error::Decode {
             path: path.to_owned(),
             frame: 0,
-            detail: e.to_string(),
+            detail: explain(&e),
         })?;
         let info = VideoInfo {
             width,
             height,
-            frame_rate: frame_rate(track),
-            frames: Some(frames),
+            frame_rate: pace.rate,
+            frames: Some(pace.total),
+            start_s: pace.start_s,
+            still: false,
             orientation,
-            color: Some(color),
+            color: Some(look.color),
             codec: format!("H.264 ({})", sps.profile_name()),
             has_audio: movie.track(b"soun").is_some_and(|t| !t.samples.is_empty()),
         };
-        let samples = track.samples.clone();
+        let samples = track.samples.iter().collect();
         let source = Self {
             movie,
-            config,
+            configs,
             samples,
             next_sample: 0,
             decoder,
-            shown,
+            wanted,
             n_out: 0,
             finished: Finished::No,
             ready: VecDeque::new(),
-            color,
-            orientation,
-            stored_size: sps.size,
+            look,
             sample: Vec::new(),
             access_unit: Vec::new(),
         };
-        Ok((info, source))
+        Ok((info, pace, source))
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<RgbImage>> {
@@ -130,7 +210,7 @@ impl Mp4Source {
                 return Ok(Some(frame));
             }
             if self.finished == Finished::Flushed {
-                let (expected, got) = (self.shown.len(), self.n_out);
+                let (expected, got) = (self.wanted.len(), self.n_out);
                 if expected == got {
                     return Ok(None);
                 }
@@ -144,30 +224,36 @@ impl Mp4Source {
     fn decode_one(&mut self) -> Result<()> {
         let index = self.next_sample;
         let mut wrong_size = None;
-        let (color, orientation, stored_size) = (self.color, self.orientation, self.stored_size);
-        let (shown, n_out, ready) = (&self.shown, &mut self.n_out, &mut self.ready);
+        let look = self.look;
+        let (wanted, n_out, ready) = (&self.wanted, &mut self.n_out, &mut self.ready);
         let picture = |yuv: Yuv420<'_>| {
             let size = (yuv.width as u32, yuv.height as u32);
-            if size != stored_size {
+            if size != look.stored_size {
                 wrong_size = Some(size);
                 return;
             }
-            if shown.get(*n_out) == Some(&true) {
+            if wanted.get(*n_out) == Some(&true) {
                 let mut rgb = RgbImage::new(size.0, size.1);
-                yuv420_to_rgb(&yuv, color, &mut rgb);
-                ready.push_back(orientation.apply(rgb));
+                yuv420_to_rgb(&yuv, look.color, &mut rgb);
+                let rgb = match look.square {
+                    Some(size) => enlarge(&rgb, size),
+                    None => rgb,
+                };
+                ready.push_back(look.orientation.apply(rgb));
             }
             *n_out += 1;
         };
         let result = match self.samples.get(index) {
             Some(sample) => {
                 self.next_sample += 1;
-                self.movie.read_sample(sample, &mut self.sample)?;
+                self.movie.read_at(sample.offset, sample.size as usize, &mut self.sample)?;
                 self.access_unit.clear();
-                if index == 0 {
-                    self.access_unit.extend(self.config.annex_b());
+                let before = index.checked_sub(1).and_then(|i| self.samples.get(i));
+                let config = &self.configs[usize::from(sample.description)];
+                if before.is_none_or(|b| b.description != sample.description) {
+                    self.access_unit.extend(config.annex_b());
                 }
-                if !self.config.append_annex_b(&self.sample, &mut self.access_unit) {
+                if !config.append_annex_b(&self.sample, &mut self.access_unit) {
                     let detail = format!("the lengths within sample {index} don't add up");
                     return Err(Error::Malformed { path: self.movie.path.clone(), format: "mp4", detail });
                 }
@@ -181,20 +267,20 @@ impl Mp4Source {
         result.map_err(|e| Error::Decode {
             path: self.movie.path.clone(),
             frame: index,
-            detail: e.to_string(),
+            detail: explain(&e),
         })?;
         match wrong_size {
             Some(got) => {
                 let path = self.movie.path.clone();
-                Err(Error::FrameSize { path, frame: self.n_out, expected: stored_size, got })
+                Err(Error::FrameSize { path, frame: self.n_out, expected: look.stored_size, got })
             }
             None => Ok(()),
         }
     }
 }
 
-fn codec_name(track: &Track) -> String {
-    let name = match &track.codec.0 {
+fn codec_name(entry: &Entry) -> String {
+    let name = match &entry.codec.0 {
         b"avc1" | b"avc2" | b"avc3" | b"avc4" => "H.264",
         b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => "HEVC (H.265)",
         b"vvc1" | b"vvi1" => "VVC (H.266)",
@@ -205,7 +291,7 @@ fn codec_name(track: &Track) -> String {
         b"jpeg" | b"mjpa" | b"mjpb" => "Motion JPEG",
         b"apcn" | b"apch" | b"apcs" | b"apco" | b"ap4h" | b"ap4x" => "ProRes",
         b"encv" => "encrypted video",
-        _ => return format!("codec {:?}", track.codec.to_string()),
+        _ => return format!("codec {:?}", entry.codec.to_string()),
     };
     name.to_owned()
 }
@@ -213,62 +299,46 @@ fn codec_name(track: &Track) -> String {
 /// The stream's own colour description, else the container's, else `unspecified`.
 fn color_space(sps: &Sps, entry_boxes: Reader<'_>, unspecified: Matrix) -> ColorSpace {
     let container = container_color(entry_boxes);
-    let matrix = sps.matrix.or(container.and_then(|c| c.0)).unwrap_or(unspecified);
-    let range = sps.range.or(container.and_then(|c| c.1)).unwrap_or(Range::Limited);
+    let matrix = sps.matrix.or(container.and_then(|c| c.matrix)).unwrap_or(unspecified);
+    let range = sps.range.or(container.and_then(|c| c.range)).unwrap_or(Range::Limited);
     ColorSpace { matrix, range }
 }
 
-fn container_color(entry_boxes: Reader<'_>) -> Option<(Option<Matrix>, Option<Range>)> {
+/// What a `colr` box says.
+#[derive(Clone, Copy)]
+struct ContainerColor {
+    transfer: Option<u16>,
+    matrix: Option<Matrix>,
+    range: Option<Range>,
+}
+
+fn container_color(entry_boxes: Reader<'_>) -> Option<ContainerColor> {
     let mut colr = entry_boxes.find(b"colr")?;
-    match &colr.four_cc()?.0 {
-        b"nclx" => {
-            colr.skip(4)?;
-            let matrix = matrix_of(colr.u16()?);
-            let full = colr.u8()? & 0x80 != 0;
-            Some((matrix, Some(if full { Range::Full } else { Range::Limited })))
-        }
-        b"nclc" => {
-            colr.skip(4)?;
-            Some((matrix_of(colr.u16()?), None))
-        }
+    let kind = colr.four_cc()?;
+    if !matches!(&kind.0, b"nclx" | b"nclc") {
+        return None;
+    }
+    colr.skip(2)?;
+    let (transfer, matrix) = (Some(colr.u16()?), matrix_of(colr.u16()?));
+    let range = match &kind.0 {
+        b"nclx" => Some(if colr.u8()? & 0x80 != 0 { Range::Full } else { Range::Limited }),
+        _ => None,
+    };
+    Some(ContainerColor { transfer, matrix, range })
+}
+
+/// Transfer functions of high dynamic range (ITU-T H.273, table 3).
+fn hdr_transfer(code: u16) -> Option<&'static str> {
+    match code {
+        16 => Some("PQ"),
+        18 => Some("HLG"),
         _ => None,
     }
 }
 
-/// For each frame in presentation order: does the edit list show it? None for lists of several parts.
-fn shown_frames(track: &Track, movie_timescale: u32) -> Option<Vec<bool>> {
-    let mut times: Vec<(i64, u32)> =
-        track.samples.iter().map(|s| (s.decode_time + i64::from(s.shift), s.duration)).collect();
-    times.sort_by_key(|t| t.0);
-    let mut edits = track.edits.iter().filter(|e| e.media_time >= 0);
-    let Some(edit) = edits.next() else { return Some(vec![true; times.len()]) };
-    if edits.next().is_some() {
-        return None;
-    }
-    let scaled = u128::from(edit.duration) * u128::from(track.timescale) / u128::from(movie_timescale);
-    let end = match edit.duration {
-        0 => i64::MAX,
-        _ => i64::try_from(scaled).unwrap_or(i64::MAX).saturating_add(edit.media_time),
-    };
-    // The edit's times are rounded to the movie's units, so a frame may lie that much outside.
-    let tick = i64::from(track.timescale / movie_timescale) + 1;
-    let shown = |&(time, duration): &(i64, u32)| {
-        let slack = tick.min(i64::from(duration / 2));
-        time.saturating_add(slack) >= edit.media_time && time < end.saturating_sub(slack)
-    };
-    let shown: Vec<bool> = times.iter().map(shown).collect();
-    Some(if shown.contains(&true) { shown } else { vec![true; times.len()] })
-}
-
-fn frame_rate(track: &Track) -> FrameRate {
-    // The last duration is often odd; the others decide.
-    let samples = match track.samples.len() {
-        0 | 1 => &track.samples[..],
-        n => &track.samples[..n - 1],
-    };
-    let total: u64 = samples.iter().map(|s| u64::from(s.duration)).sum();
-    if total == 0 {
-        return FrameRate::whole(30);
-    }
-    FrameRate::reduced(u64::from(track.timescale) * samples.len() as u64, total)
+/// Width to height of a pixel, as the container says.
+fn pixel_ratio(entry_boxes: Reader<'_>) -> Option<(u32, u32)> {
+    let mut pasp = entry_boxes.find(b"pasp")?;
+    let ratio = (pasp.u32()?, pasp.u32()?);
+    (ratio.0 > 0 && ratio.1 > 0).then_some(ratio)
 }

@@ -2,6 +2,7 @@
 
 use super::{VideoInfo, VideoReader};
 use crate::error::{Error, Result};
+use crate::warning::Warnings;
 use image::RgbImage;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -10,14 +11,16 @@ use std::thread::JoinHandle;
 /// Frames decoded ahead. Dropping it ends the thread.
 #[derive(Debug)]
 pub struct Prefetch {
+    path: PathBuf,
     info: VideoInfo,
+    warnings: Warnings,
     frames: Option<Receiver<Result<RgbImage>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Prefetch {
     pub(super) fn new(reader: VideoReader, n_ahead: usize) -> Self {
-        let info = reader.info.clone();
+        let (path, info, warnings) = (reader.path.clone(), reader.info.clone(), reader.warnings());
         let (sender, frames) = sync_channel(n_ahead);
         let thread = std::thread::spawn(move || {
             for frame in reader {
@@ -26,13 +29,19 @@ impl Prefetch {
                 }
             }
         });
-        Self { info, frames: Some(frames), thread: Some(thread) }
+        Self { path, info, warnings, frames: Some(frames), thread: Some(thread) }
     }
 
     /// What is known of the video.
     #[must_use]
     pub fn info(&self) -> &VideoInfo {
         &self.info
+    }
+
+    /// What was lost or changed on the way: more may come with every frame.
+    #[must_use]
+    pub fn warnings(&self) -> Warnings {
+        self.warnings.clone()
     }
 }
 
@@ -45,7 +54,7 @@ impl Iterator for Prefetch {
         }
         self.frames = None;
         let panicked = self.thread.take().is_some_and(|t| t.join().is_err());
-        panicked.then(|| Err(Error::Thread { path: PathBuf::new() }))
+        panicked.then(|| Err(Error::Thread { path: self.path.clone() }))
     }
 }
 

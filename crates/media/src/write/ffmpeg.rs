@@ -3,6 +3,7 @@
 use super::WriteOptions;
 use crate::error::{Error, IoContext, Result};
 use crate::ffmpeg::{Ffmpeg, Running, file_argument};
+use crate::warning::{Warning, Warnings};
 use image::RgbImage;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,17 +16,23 @@ pub(super) struct FfmpegSink {
     path: PathBuf,
     ffmpeg: Ffmpeg,
     options: WriteOptions,
+    warnings: Warnings,
     running: Option<(Running, TempPath)>,
 }
 
 impl FfmpegSink {
-    pub(super) fn create(path: &Path, options: WriteOptions) -> Result<Self> {
+    pub(super) fn create(path: &Path, mut options: WriteOptions, warnings: &Warnings) -> Result<Self> {
         let ffmpeg = options.ffmpeg.as_deref().and_then(Ffmpeg::find).ok_or_else(|| {
             let format = path.extension().unwrap_or_default().to_string_lossy().into_owned();
             let reason = "no ffmpeg was found; mp4, m4v, mov and numbered png or jpg work without".to_owned();
             Error::UnsupportedOutput { path: path.to_owned(), format, reason }
         })?;
-        Ok(Self { path: path.to_owned(), ffmpeg, options, running: None })
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        if matches!(extension.as_str(), "gif" | "apng" | "webp") && options.audio.take().is_some() {
+            let why = format!("a .{extension} file has no place for it");
+            warnings.push(Warning::NoSound { path: path.to_owned(), why });
+        }
+        Ok(Self { path: path.to_owned(), ffmpeg, options, warnings: warnings.clone(), running: None })
     }
 
     pub(super) fn push(&mut self, frame: &RgbImage) -> Result<()> {
@@ -37,7 +44,11 @@ impl FfmpegSink {
         if let Err(error) = pipe.write_all(frame.as_raw()) {
             // A closed pipe means that ffmpeg gave up; its own words say why.
             running.child.stdin = None;
-            running.wait(&self.path)?;
+            let said = running.wait(&self.path)?;
+            let error = match said {
+                Some(said) => std::io::Error::other(said),
+                None => error,
+            };
             return Err(error).at(&self.path, "writing to ffmpeg");
         }
         Ok(())
@@ -58,12 +69,15 @@ impl FfmpegSink {
             command.args(["-video_size", &format!("{width}x{height}")]);
             command.args(["-framerate", &options.frame_rate.to_string(), "-i", "-"]);
             if let Some(audio) = &options.audio {
-                let (source, skipped) = audio.source();
-                command.args(["-ss", &format!("{skipped:.6}"), "-i"]).arg(file_argument(source));
-                command.args(["-map", "0:v:0", "-map", "1:a:0", "-shortest"]);
+                let (source, start) = audio.source();
+                // The start is a time on the file's own clock.
+                command.args(["-seek_timestamp", "1", "-ss", &format!("{start:.6}"), "-i"]);
+                command.arg(file_argument(source)).args(["-map", "0:v:0", "-map", "1:a:0"]);
+                // Sound ends with the pictures, and pictures don't end with the sound.
+                command.args(["-af", "apad", "-shortest"]);
             }
             command.args(["-g", &options.keyframe_interval.to_string()]);
-            match extension.as_str() {
+            match extension.to_ascii_lowercase().as_str() {
                 "gif" | "apng" | "webp" => {
                     command.args(["-loop", "0"]);
                 }
@@ -84,7 +98,9 @@ impl FfmpegSink {
     pub(super) fn finish(self) -> Result<()> {
         let Some((mut running, out)) = self.running else { return Err(Error::NoFrames { path: self.path }) };
         running.child.stdin = None;
-        running.wait(&self.path)?;
+        if let Some(said) = running.wait(&self.path)? {
+            self.warnings.push(Warning::Ffmpeg { path: self.path.clone(), said });
+        }
         #[cfg(unix)]
         {
             // Temporary files are private; the result is as readable as its folder's other files usually are.

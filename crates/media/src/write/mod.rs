@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::h264::encode::MIN_QP;
 use crate::picture::PictureFormat;
 use crate::rate::FrameRate;
+use crate::read::{ReadOptions, VideoReader};
+use crate::warning::{Warning, Warnings};
 use image::RgbImage;
 use std::path::{Path, PathBuf};
 
@@ -87,6 +89,7 @@ pub struct Written {
 pub struct VideoWriter {
     path: PathBuf,
     sink: Sink,
+    warnings: Warnings,
     size: Option<(u32, u32)>,
     n_frames: usize,
 }
@@ -109,13 +112,32 @@ impl VideoWriter {
         options.check()?;
         let path = path.as_ref();
         let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+        let warnings = Warnings::default();
+        let silent = |options: &WriteOptions| {
+            if options.audio.is_some() {
+                let why = "pictures have no place for it".to_owned();
+                warnings.push(Warning::NoSound { path: path.to_owned(), why });
+            }
+        };
         let sink = match extension.as_deref() {
             Some("mp4" | "m4v" | "mov") => Sink::Mp4(Box::new(mp4::Mp4Sink::create(path, options)?)),
-            None => Sink::Pictures(sequence::PictureSink::folder(path, PictureFormat::Png)?),
-            Some("png" | "jpg" | "jpeg") => Sink::Pictures(sequence::PictureSink::pattern(path, options.qp)?),
-            Some(_) => Sink::Ffmpeg(ffmpeg::FfmpegSink::create(path, options)?),
+            None => {
+                silent(&options);
+                Sink::Pictures(sequence::PictureSink::folder(path, PictureFormat::Png)?)
+            }
+            Some("png" | "jpg" | "jpeg") => {
+                silent(&options);
+                Sink::Pictures(sequence::PictureSink::pattern(path, options.qp)?)
+            }
+            Some(_) => Sink::Ffmpeg(ffmpeg::FfmpegSink::create(path, options, &warnings)?),
         };
-        Ok(Self { path: path.to_owned(), sink, size: None, n_frames: 0 })
+        Ok(Self { path: path.to_owned(), sink, warnings, size: None, n_frames: 0 })
+    }
+
+    /// What couldn't be written as it was meant: sound into a format without any, for one.
+    #[must_use]
+    pub fn warnings(&self) -> Warnings {
+        self.warnings.clone()
     }
 
     /// Appends a frame; all have the first one's size.
@@ -160,4 +182,69 @@ impl VideoWriter {
     fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Copies a video with its sound into the format that `to`'s extension names.
+///
+/// # Errors
+/// When reading or writing fails, or `to` is `from`.
+pub fn convert(
+    from: &Path,
+    to: &Path,
+    mut options: WriteOptions,
+    read: &ReadOptions,
+) -> Result<(Written, Warnings)> {
+    if same_place(from, to) {
+        return Err(Error::OutputIsInput { path: to.to_owned() });
+    }
+    let reader = VideoReader::open_with(from, read)?;
+    options.frame_rate = reader.info().frame_rate;
+    if options.audio.is_none() {
+        options.audio = AudioTrack::open(from, options.ffmpeg.as_deref())?;
+    }
+    let said = reader.warnings();
+    let mut writer = VideoWriter::create(to, options)?;
+    let warnings = writer.warnings();
+    for frame in reader {
+        writer.push(&frame?)?;
+    }
+    let written = writer.finish()?;
+    for warning in said.take() {
+        warnings.push(warning);
+    }
+    Ok((written, warnings))
+}
+
+/// Are two paths the same file or folder, or does a folder of pictures hold the other? A place that isn't there yet is judged
+/// by its folder.
+#[must_use]
+pub fn same_place(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| -> Option<PathBuf> {
+        if let Ok(real) = path.canonicalize() {
+            return Some(real);
+        }
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    let (Some(a), Some(b)) = (real(a), real(b)) else { return a == b };
+    if a == b || std::fs::metadata(&a).is_ok_and(|m| m.is_file()) && same_inode(&a, &b) {
+        return true;
+    }
+    // Numbered pictures into the folder that the input's pictures are read from.
+    let holds =
+        |folder: &Path, file: &Path| folder.is_dir() && !file.is_dir() && file.parent() == Some(folder);
+    let picture = |p: &Path| PictureFormat::of(p).is_some();
+    holds(&a, &b) && picture(&b) || holds(&b, &a) && picture(&a)
+}
+
+#[cfg(unix)]
+fn same_inode(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |p: &Path| std::fs::metadata(p).map(|m| (m.dev(), m.ino())).ok();
+    id(a).is_some() && id(a) == id(b)
+}
+
+#[cfg(not(unix))]
+fn same_inode(_: &Path, _: &Path) -> bool {
+    false
 }
