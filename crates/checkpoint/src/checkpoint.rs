@@ -2,7 +2,7 @@
 
 use crate::convert;
 use crate::keys::{Model, Parts, name_tensors};
-use crate::lora::{Lora, Patch, apply, check};
+use crate::lora::{Change, Lora, LoraReport, Patch, apply};
 use crate::{Error, Manifest, Misshaped, Report, Result};
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Shape, Tensor};
@@ -51,6 +51,7 @@ pub struct Checkpoint {
     by_name: BTreeMap<String, Parts>,
     outside: Vec<String>,
     patches: HashMap<String, Vec<Patch>>,
+    loras: Vec<LoraReport>,
     on_quantized: OnQuantized,
     keep_pages: bool,
     seen: Mutex<Seen>,
@@ -90,6 +91,7 @@ impl Checkpoint {
             by_name,
             outside: Vec::new(),
             patches: HashMap::new(),
+            loras: Vec::new(),
             on_quantized: OnQuantized::default(),
             keep_pages: false,
             seen: Mutex::default(),
@@ -126,23 +128,32 @@ impl Checkpoint {
         Ok(Self { by_name, ..Self::from_tensors(Arc::clone(&self.source)) })
     }
 
-    /// Adds a LoRA to what is handed out, on top of those added before. A strength of 0 adds nothing, but the LoRA's
-    /// targets are checked all the same.
+    /// Adds a LoRA to what is handed out, on top of those added before; [`Checkpoint::lora_reports`] says what it does. A
+    /// strength of 0 adds nothing, but the LoRA's targets are checked all the same.
     ///
     /// # Errors
-    /// [`Error::LoraTargets`] when the model lacks any of its targets, [`Error::LoraShape`] when one doesn't fit.
+    /// [`Error::LoraTargets`] when the model lacks any of its targets, [`Error::LoraShape`] when one doesn't fit;
+    /// [`Error::LoraNumber`], [`Error::LoraRank`] when its scale can't be told.
     pub fn with_lora(mut self, lora: &Lora, strength: f64) -> Result<Self> {
         let known: BTreeSet<&str> = self.by_name.keys().map(String::as_str).collect();
-        for (target, patches) in lora.patches(self.model, &known, strength)? {
-            let shape = self.info(&target).map(|i| i.shape).unwrap_or_default();
-            for patch in patches {
-                check(&patch, &target, &shape)?;
-                if strength != 0.0 {
-                    self.patches.entry(target.clone()).or_default().push(patch);
-                }
+        let shape = |target: &str| self.info(target).map(|i| i.shape).unwrap_or_default();
+        let (patches, report) = lora.patches(self.model, &known, shape, strength)?;
+        self.loras.push(report);
+        if strength != 0.0 {
+            for (target, patches) in patches {
+                let all = self.patches.entry(target).or_default();
+                all.extend(patches);
+                // What takes the base's place doesn't wipe out what an earlier LoRA adds.
+                all.sort_by_key(|p| !matches!(p.change, Change::Whole(_)));
             }
         }
         Ok(self)
+    }
+
+    /// What each LoRA does, in the order in which they were added.
+    #[must_use]
+    pub fn lora_reports(&self) -> &[LoraReport] {
+        &self.loras
     }
 
     /// What becomes of quantised matrices that a LoRA changes.

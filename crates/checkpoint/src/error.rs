@@ -1,5 +1,6 @@
 //! What can go wrong between a weight file and a model.
 
+use crate::names::listing;
 use std::path::PathBuf;
 
 /// Result of this crate's operations.
@@ -56,15 +57,17 @@ pub enum Error {
         second: String,
     },
     /// LoRA targets that the model doesn't have.
-    #[error("LoRA {lora:?} targets what the model doesn't have: {}", targets.join(", "))]
+    #[error("LoRA {lora}: {} of its {all} parts change what the model doesn't have{}:{}", targets.len(), if targets.len() == *all { " (it is for another model, or names it in a way that isn't known here)" } else { "; skip_unmatched (--skip-unmatched) leaves them out" }, listing(targets))]
     LoraTargets {
         /// The LoRA.
         lora: String,
         /// The targets.
         targets: Vec<String>,
+        /// Parts that the LoRA has.
+        all: usize,
     },
     /// A LoRA whose shapes don't fit their target.
-    #[error("LoRA {lora:?}: {factors:?} doesn't fit {target:?} of shape {shape:?}")]
+    #[error("LoRA {lora}: {factors:?} doesn't fit {target:?} of shape {shape:?}")]
     LoraShape {
         /// The LoRA.
         lora: String,
@@ -76,7 +79,7 @@ pub enum Error {
         factors: Vec<Vec<usize>>,
     },
     /// One half of a LoRA pair is missing.
-    #[error("LoRA {lora:?}: {target:?} has an {has} matrix and no other half")]
+    #[error("LoRA {lora}: {target:?} has an {has} matrix and no other half")]
     LoraHalf {
         /// The LoRA.
         lora: String,
@@ -86,21 +89,45 @@ pub enum Error {
         has: &'static str,
     },
     /// A kind of adapter that can't be merged.
-    #[error("LoRA {lora:?}: {key:?} belongs to a kind of adapter that isn't supported")]
+    #[error("LoRA {lora}: {key:?} says that this is {family}, which isn't supported; merged as a plain LoRA it would be wrong")]
     LoraKind {
         /// The LoRA.
         lora: String,
-        /// The tensor.
+        /// The tensor, or the entry that says so.
         key: String,
+        /// What the adapter is.
+        family: String,
+    },
+    /// Tensors of a LoRA file that nobody understands.
+    #[error("LoRA {lora}: {} of its tensors aren't understood, and may not be dropped:{}", keys.len(), listing(keys))]
+    LoraKeys {
+        /// The LoRA.
+        lora: String,
+        /// The tensors.
+        keys: Vec<String>,
+    },
+    /// A configuration that contradicts the tensors.
+    #[error("LoRA {lora}: {module:?} has rank {found}, and rank {stated} {origin}: one of the files belongs to another LoRA")]
+    LoraRank {
+        /// The LoRA.
+        lora: String,
+        /// The module as the file spells it.
+        module: String,
+        /// The rank that is stated.
+        stated: f64,
+        /// The rank of the tensors.
+        found: usize,
+        /// Who states it.
+        origin: crate::ScaleOrigin,
     },
     /// A file without a single LoRA tensor.
-    #[error("{lora:?} holds no LoRA tensors")]
+    #[error("{lora}: holds no LoRA tensors")]
     NotLora {
         /// The file.
         lora: String,
     },
     /// An alpha that isn't one number, or a strength that isn't finite.
-    #[error("LoRA {lora:?}: {what} isn't a usable number")]
+    #[error("LoRA {lora}: {what} isn't a usable number")]
     LoraNumber {
         /// The LoRA.
         lora: String,

@@ -129,9 +129,27 @@ pub(crate) fn to_own(model: Model, name: &str) -> String {
         .unwrap_or_else(|| name.to_owned())
 }
 
+/// A model's own name as each other library spells it.
+pub(crate) fn to_others(model: Model, own: &str) -> Vec<String> {
+    let back = |rules: &[Rule]| {
+        let mut first = None;
+        for rule in rules {
+            let Some((from, rest)) = apply(rule.to, rule.from, own) else { continue };
+            for (inner, replacement) in rule.rest {
+                if let Some(tail) = rest.strip_prefix(replacement) {
+                    return Some(format!("{from}{inner}{tail}"));
+                }
+            }
+            first = first.or_else(|| Some(format!("{from}{rest}")));
+        }
+        first
+    };
+    tables::spellings(model).iter().filter_map(|s| back(s.rules)).collect()
+}
+
 fn rename(rules: &[Rule], name: &str) -> String {
     for rule in rules {
-        if let Some((to, rest)) = apply(rule, name) {
+        if let Some((to, rest)) = apply(rule.from, rule.to, name) {
             for (from, replacement) in rule.rest {
                 if let Some(tail) = rest.strip_prefix(from) {
                     return format!("{to}{replacement}{tail}");
@@ -143,11 +161,11 @@ fn rename(rules: &[Rule], name: &str) -> String {
     name.to_owned()
 }
 
-/// The new beginning and the rest of the name.
-fn apply<'a>(rule: &Rule, name: &'a str) -> Option<(String, &'a str)> {
+/// The new beginning and the rest of a name that begins with `from`.
+fn apply<'a>(from: &str, to: &str, name: &'a str) -> Option<(String, &'a str)> {
     let mut rest = name;
     let mut numbers = Vec::new();
-    for (i, piece) in rule.from.split("{}").enumerate() {
+    for (i, piece) in from.split("{}").enumerate() {
         if i > 0 {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             if digits == 0 {
@@ -158,14 +176,14 @@ fn apply<'a>(rule: &Rule, name: &'a str) -> Option<(String, &'a str)> {
         }
         rest = rest.strip_prefix(piece)?;
     }
-    let mut to = String::new();
-    for (i, piece) in rule.to.split("{}").enumerate() {
+    let mut out = String::new();
+    for (i, piece) in to.split("{}").enumerate() {
         if i > 0 {
-            to += numbers.get(i - 1)?;
+            out += numbers.get(i - 1)?;
         }
-        to += piece;
+        out += piece;
     }
-    Some((to, rest))
+    Some((out, rest))
 }
 
 #[cfg(test)]
@@ -222,6 +240,7 @@ mod tests {
         for (from, to) in dit {
             assert_eq!(named.get(to), Some(&vec![from.to_owned()]), "{from}");
             assert_eq!(to_own(Model::Dit, from), to);
+            assert_eq!(to_others(Model::Dit, to), [from]);
         }
         let vae = [
             ("decoder.conv_in.weight", "decoder.conv1.weight"),

@@ -330,6 +330,17 @@ impl TensorSource for Gguf {
             .map_err(|e| Error::in_tensor(name, e))
     }
 
+    fn metadata_text(&self, key: &str) -> Option<String> {
+        Some(match self.get(key)? {
+            GgufValue::Text(text) => text.clone(),
+            GgufValue::Int(x) => x.to_string(),
+            GgufValue::Big(x) => x.to_string(),
+            GgufValue::Float(x) => x.to_string(),
+            GgufValue::Bool(x) => x.to_string(),
+            GgufValue::Array(_) => return None,
+        })
+    }
+
     fn release(&self, name: &str) {
         if let Some((_, range)) = self.tensors.get(name) {
             self.data.release(range.clone());

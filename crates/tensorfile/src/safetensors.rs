@@ -309,6 +309,10 @@ impl TensorSource for Safetensors {
             .map_err(|e| Error::in_tensor(name, e))
     }
 
+    fn metadata_text(&self, key: &str) -> Option<String> {
+        self.metadata.get(key).cloned()
+    }
+
     fn release(&self, name: &str) {
         if let Ok(stored) = self.stored(name) {
             self.data.release(stored.range.clone());

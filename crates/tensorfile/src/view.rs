@@ -201,6 +201,13 @@ pub trait TensorSource: Send + Sync + std::fmt::Debug {
     /// [`Error::NoSuchTensor`], or whatever is wrong with the stored bytes.
     fn tensor(&self, name: &str) -> Result<TensorView<'_>>;
 
+    /// An entry of the file's own notes as text: `__metadata__` of safetensors, text and numbers of GGUF. `None` where there is
+    /// none of that name, which is what containers without such notes say.
+    fn metadata_text(&self, key: &str) -> Option<String> {
+        let _ = key;
+        None
+    }
+
     /// Tells the system that this tensor's bytes won't be needed soon. Containers that aren't mapped ignore it.
     fn release(&self, name: &str) {
         let _ = name;

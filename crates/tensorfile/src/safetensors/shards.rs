@@ -108,6 +108,11 @@ impl TensorSource for Shards {
         self.part(name).ok_or_else(|| Error::NoSuchTensor { name: name.to_owned() })?.tensor(name)
     }
 
+    /// The first part's that has it.
+    fn metadata_text(&self, key: &str) -> Option<String> {
+        self.parts.iter().find_map(|part| part.metadata_text(key))
+    }
+
     fn release(&self, name: &str) {
         if let Some(part) = self.part(name) {
             part.release(name);
