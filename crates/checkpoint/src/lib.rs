@@ -16,6 +16,7 @@
 //! ```
 
 mod checkpoint;
+mod companions;
 mod config;
 mod convert;
 mod error;
@@ -26,6 +27,7 @@ mod manifest;
 mod names;
 mod open;
 mod report;
+mod shape;
 mod skeleton;
 
 pub use checkpoint::{Checkpoint, OnQuantized};

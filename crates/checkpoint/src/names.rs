@@ -76,6 +76,9 @@ mod tests {
         assert!(text.contains("\n  lora_unet__blocks_*_ffn_0 (40)"), "{text}");
         assert!(text.ends_with("… and 3 more"), "{text}");
         assert_eq!(listing(&names[..2]), "\n  blocks.0.self_attn.q.weight\n  blocks.0.self_attn.k.weight");
-        assert_eq!((short_number(1.0), short_number(0.125), short_number(2.0 / 3.0)), ("1".into(), "0.125".into(), "0.6667".into()));
+        assert_eq!(
+            (short_number(1.0), short_number(0.125), short_number(2.0 / 3.0)),
+            ("1".into(), "0.125".into(), "0.6667".into())
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! One stored tensor, and the interface that all containers share.
 
-use crate::float8::{e4m3_to_f32, e5m2_to_f32};
+use crate::float8::{e4m3_to_f32, e5m2_to_f32, e8m0_to_f32};
 use crate::{Dtype, Error, Result, element_count};
 use half::{bf16, f16};
 use std::borrow::Cow;
@@ -131,6 +131,7 @@ impl<'a> TensorView<'a> {
             Dtype::I64 => each(b, |c| i64::from_le_bytes(c) as f32),
             Dtype::F8E4M3 => b.iter().map(|&x| e4m3_to_f32(x)).collect(),
             Dtype::F8E5M2 => b.iter().map(|&x| e5m2_to_f32(x)).collect(),
+            Dtype::F8E8M0 => b.iter().map(|&x| e8m0_to_f32(x)).collect(),
             Dtype::F16 => each(b, |c| f16::from_le_bytes(c).to_f32()),
             Dtype::BF16 => each(b, |c| bf16::from_le_bytes(c).to_f32()),
             Dtype::F32 => each(b, f32::from_le_bytes),

@@ -55,7 +55,8 @@ pub(super) fn of_key(key: &str) -> Option<&'static str> {
         return Some("GLoRA");
     }
     let of = |segment: &str| {
-        let fits = |token: &str| if token.ends_with('_') { segment.starts_with(token) } else { segment == token };
+        let fits =
+            |token: &str| if token.ends_with('_') { segment.starts_with(token) } else { segment == token };
         TOKENS.iter().find(|(token, _)| fits(token)).map(|(_, family)| *family)
     };
     key.split('.').find_map(of)
@@ -111,10 +112,15 @@ mod tests {
         ] {
             assert_eq!(of_key(&format!("{m}{end}")), Some(family), "{end}");
         }
-        for plain in [".lora_A.weight", ".lora_down.weight", ".alpha", ".diff", ".diff_b", ".weight", ".lora_B.bias"] {
+        for plain in
+            [".lora_A.weight", ".lora_down.weight", ".alpha", ".diff", ".diff_b", ".weight", ".lora_B.bias"]
+        {
             assert_eq!(of_key(&format!("{m}{plain}")), None, "{plain}");
         }
-        assert_eq!(of_config(&json!({ "peft_type": "LORA", "use_dora": false, "init_lora_weights": true })), None);
+        assert_eq!(
+            of_config(&json!({ "peft_type": "LORA", "use_dora": false, "init_lora_weights": true })),
+            None
+        );
         for config in [
             json!({ "use_dora": true }),
             json!({ "peft_type": "LOHA" }),

@@ -1,5 +1,6 @@
 //! Adding a LoRA to a tensor.
 
+use crate::shape::same_shape;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
@@ -41,8 +42,8 @@ pub(crate) fn check(patch: &Patch, target: &str, shape: &[usize]) -> Result<()> 
     let (fits, factors) = match &patch.change {
         Change::Whole(one) | Change::Difference(one) => {
             let one = patch.shape(one);
-            let real = |shape: &[usize]| shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
-            (real(&one) == real(shape), vec![one])
+            // The model's own shape may be folded, or the difference's.
+            (same_shape(&one, shape) || same_shape(shape, &one), vec![one])
         }
         Change::Product { up, down } => {
             let (up, down) = (patch.shape(up), patch.shape(down));

@@ -42,16 +42,18 @@ pub struct LoraReport {
 impl fmt::Display for LoraReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LoRA {}: {} tensors changed by ", self.lora, self.targets)?;
-        let parts: Vec<String> = [
-            (self.pairs, "pairs"),
-            (self.differences, "differences"),
-            (self.whole, "whole tensors"),
-        ]
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
-        write!(f, "{}, strength {}", if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }, self.strength)?;
+        let parts: Vec<String> =
+            [(self.pairs, "pairs"), (self.differences, "differences"), (self.whole, "whole tensors")]
+                .iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, what)| format!("{count} {what}"))
+                .collect();
+        write!(
+            f,
+            "{}, strength {}",
+            if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") },
+            self.strength
+        )?;
         for (i, s) in self.scales.iter().take(3).enumerate() {
             let separator = if i == 0 { ", " } else { "; " };
             write!(f, "{separator}scale {} ", crate::names::short_number(s.scale))?;
@@ -64,7 +66,12 @@ impl fmt::Display for LoraReport {
             write!(f, "; {} more scales", self.scales.len() - 3)?;
         }
         if !self.left_out.is_empty() {
-            write!(f, "\n  {} left out, they don't fit the model:{}", self.left_out.len(), listing(&self.left_out))?;
+            write!(
+                f,
+                "\n  {} left out, they don't fit the model:{}",
+                self.left_out.len(),
+                listing(&self.left_out)
+            )?;
         }
         Ok(())
     }

@@ -53,7 +53,8 @@ pub(super) struct Stated {
 impl Stated {
     /// What the file's own metadata says, most specific entry first.
     pub(super) fn in_metadata(lora: &str, source: &dyn TensorSource) -> Result<Vec<Self>> {
-        let number = |key: &str| Error::LoraNumber { lora: lora.to_owned(), what: format!("the metadata's {key}") };
+        let number =
+            |key: &str| Error::LoraNumber { lora: lora.to_owned(), what: format!("the metadata's {key}") };
         let mut found = Vec::new();
         const ADAPTER: &str = "lora_adapter_metadata";
         if let Some(text) = source.metadata_text(ADAPTER) {
@@ -102,7 +103,8 @@ impl Stated {
         if let Some(family) = family::of_config(config) {
             return Err(Error::LoraKind { lora: lora.to_owned(), key: place, family });
         }
-        let wrong = |key: &str| Error::LoraNumber { lora: lora.to_owned(), what: format!("{key} of {place}") };
+        let wrong =
+            |key: &str| Error::LoraNumber { lora: lora.to_owned(), what: format!("{key} of {place}") };
         let number = |key: &str| match &config[key] {
             Value::Null => Ok(None),
             value => value.as_f64().filter(|x| x.is_finite()).map(Some).ok_or_else(|| wrong(key)),

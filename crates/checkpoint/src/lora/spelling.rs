@@ -159,7 +159,8 @@ mod tests {
         ] {
             assert_eq!(read(key), Key::Whole(name.to_owned()), "{key}");
         }
-        for key in ["a.lora_A..weight", "lora_A.weight", "a.lora_A.bias", "a.lora_C.weight", ".lora_A.weight"] {
+        for key in ["a.lora_A..weight", "lora_A.weight", "a.lora_A.bias", "a.lora_C.weight", ".lora_A.weight"]
+        {
             assert_eq!(read(key), Key::Unknown, "{key}");
         }
     }
