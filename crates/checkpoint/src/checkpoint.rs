@@ -1,8 +1,10 @@
 //! Weight files as a source of weights for models.
 
+use crate::companions::Companions;
 use crate::convert;
 use crate::keys::{Model, Parts, name_tensors};
-use crate::lora::{Lora, Patch, apply, check};
+use crate::lora::{Change, Lora, LoraReport, Patch, apply};
+use crate::shape::same_shape;
 use crate::{Error, Manifest, Misshaped, Report, Result};
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Shape, Tensor};
@@ -50,7 +52,10 @@ pub struct Checkpoint {
     model: Option<Model>,
     by_name: BTreeMap<String, Parts>,
     outside: Vec<String>,
+    harmless: Vec<String>,
+    companions: Arc<Companions>,
     patches: HashMap<String, Vec<Patch>>,
+    loras: Vec<LoraReport>,
     on_quantized: OnQuantized,
     keep_pages: bool,
     seen: Mutex<Seen>,
@@ -83,26 +88,66 @@ impl Checkpoint {
     /// Tensors that are open already, under their own names.
     #[must_use]
     pub fn from_tensors(source: Arc<dyn TensorSource>) -> Self {
-        let by_name = source.names().into_iter().map(|n| (n.to_owned(), vec![n.to_owned()])).collect();
+        let companions = Arc::new(Companions::of(source.as_ref()));
+        let weights = companions.weights(source.as_ref()).into_iter();
+        let by_name = weights.map(|n| (n.to_owned(), vec![companions.key(n).to_owned()])).collect();
         Self {
+            companions,
+            harmless: Vec::new(),
             source,
             model: None,
             by_name,
             outside: Vec::new(),
             patches: HashMap::new(),
+            loras: Vec::new(),
             on_quantized: OnQuantized::default(),
             keep_pages: false,
             seen: Mutex::default(),
         }
     }
 
-    /// The same files, their tensors under the names that the published files of `model` use.
+    /// As [`Checkpoint::open_model`], for files with several such models: the one whose names begin with `prefix`
+    /// (`"ema."`, say).
     ///
     /// # Errors
-    /// [`Error::NotThisModel`], [`Error::SeveralModels`], [`Error::Ambiguous`].
+    /// As [`Checkpoint::open_model`].
+    pub fn open_part(model: Model, prefix: &str, paths: &[impl AsRef<Path>]) -> Result<Self> {
+        Self::open(paths)?.named(model, Some(prefix))
+    }
+
+    /// The same files, their tensors under the names that the published files of `model` use. Scales of quantised weights are
+    /// bound to them; other models of an all-in-one file, and extras that nobody needs, are put aside.
+    ///
+    /// # Errors
+    /// [`Error::NotThisModel`], [`Error::SeveralModels`], [`Error::Ambiguous`]; [`Error::Quantisation`] and
+    /// [`Error::ScaleShape`] where a weight can't be decoded.
     pub fn for_model(self, model: Model) -> Result<Self> {
-        let named = name_tensors(model, &self.source.names())?;
-        Ok(Self { model: Some(model), by_name: named.by_name, outside: named.outside, ..self })
+        self.named(model, None)
+    }
+
+    fn named(self, model: Model, below: Option<&str>) -> Result<Self> {
+        let mut named = name_tensors(model, &self.companions.weights(self.source.as_ref()), below)?;
+        for part in named.by_name.values_mut().flatten() {
+            *part = self.companions.key(part).to_owned();
+        }
+        self.companions.check_all(self.source.as_ref(), named.by_name.values().flatten())?;
+        Ok(Self {
+            model: Some(model),
+            by_name: named.by_name,
+            outside: named.outside,
+            harmless: named.harmless,
+            ..self
+        })
+    }
+
+    /// The SentencePiece model that ComfyUI's text encoders carry as the tensor `spiece_model`; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the tensor can't be read.
+    pub fn sentencepiece(&self) -> Result<Option<Vec<u8>>> {
+        let names = self.source.names();
+        let found = names.into_iter().find(|n| n.rsplit('.').next() == Some("spiece_model"));
+        found.map(|name| Ok(self.source.tensor(name)?.into_bytes().into_owned())).transpose()
     }
 
     /// The same files, but only the tensors whose names contain `marker` followed by a dot, named by what comes
@@ -113,9 +158,10 @@ impl Checkpoint {
     pub fn module(&self, marker: &str) -> Result<Self> {
         let dotted = format!("{marker}.");
         let mut by_name: BTreeMap<String, Parts> = BTreeMap::new();
-        for name in self.source.names() {
+        for name in self.companions.weights(self.source.as_ref()) {
             let Some((_, inner)) = name.split_once(&dotted) else { continue };
-            if let Some(first) = by_name.insert(inner.to_owned(), vec![name.to_owned()]) {
+            if let Some(first) = by_name.insert(inner.to_owned(), vec![self.companions.key(name).to_owned()])
+            {
                 let (first, second) = (first.concat(), name.to_owned());
                 return Err(Error::Ambiguous { name: inner.to_owned(), first, second });
             }
@@ -126,23 +172,44 @@ impl Checkpoint {
         Ok(Self { by_name, ..Self::from_tensors(Arc::clone(&self.source)) })
     }
 
-    /// Adds a LoRA to what is handed out, on top of those added before. A strength of 0 adds nothing, but the LoRA's
-    /// targets are checked all the same.
+    /// Adds a LoRA to what is handed out, on top of those added before; [`Checkpoint::lora_reports`] says what it does. A
+    /// strength of 0 adds nothing, but the LoRA's targets are checked all the same.
     ///
     /// # Errors
-    /// [`Error::LoraTargets`] when the model lacks any of its targets, [`Error::LoraShape`] when one doesn't fit.
+    /// [`Error::LoraTargets`] when the model lacks any of its targets, [`Error::LoraShape`] when one doesn't fit;
+    /// [`Error::LoraNumber`], [`Error::LoraRank`] when its scale can't be told.
     pub fn with_lora(mut self, lora: &Lora, strength: f64) -> Result<Self> {
         let known: BTreeSet<&str> = self.by_name.keys().map(String::as_str).collect();
-        for (target, patches) in lora.patches(self.model, &known, strength)? {
-            let shape = self.info(&target).map(|i| i.shape).unwrap_or_default();
-            for patch in patches {
-                check(&patch, &target, &shape)?;
-                if strength != 0.0 {
-                    self.patches.entry(target.clone()).or_default().push(patch);
-                }
+        let (patches, report) = lora.patches(self.model, &known, |target| self.unfolded(target), strength)?;
+        self.loras.push(report);
+        if strength != 0.0 {
+            for (target, patches) in patches {
+                let all = self.patches.entry(target).or_default();
+                all.extend(patches);
+                // What takes the base's place doesn't wipe out what an earlier LoRA adds.
+                all.sort_by_key(|p| !matches!(p.change, Change::Whole(_)));
             }
         }
         Ok(self)
+    }
+
+    /// A tensor's shape with its rows apart, where a GGUF folds them into the next axis: the bias tells how many they are.
+    fn unfolded(&self, name: &str) -> Vec<usize> {
+        let shape = self.info(name).map(|i| i.shape).unwrap_or_default();
+        let bias = name.strip_suffix(".weight").and_then(|module| self.info(&format!("{module}.bias")));
+        match bias.map(|b| b.len()) {
+            Some(rows) if rows > 0 && shape.first() != Some(&rows) => {
+                let elements: usize = shape.iter().product();
+                if elements.is_multiple_of(rows) { vec![rows, elements / rows] } else { shape }
+            }
+            _ => shape,
+        }
+    }
+
+    /// What each LoRA does, in the order in which they were added.
+    #[must_use]
+    pub fn lora_reports(&self) -> &[LoraReport] {
+        &self.loras
     }
 
     /// What becomes of quantised matrices that a LoRA changes.
@@ -207,32 +274,57 @@ impl Checkpoint {
     /// Compares the files with the tensors that a model has, without reading them.
     #[must_use]
     pub fn compare(&self, manifest: &Manifest) -> Report {
-        let mut report = Report::default();
+        let mut report = Report { ignored: self.harmless.clone(), ..Report::default() };
+        let optional = self.optional();
         for (name, expected) in &manifest.tensors {
+            let needed = !optional.iter().any(|o| name.starts_with(o));
             match self.info(name) {
-                None => report.missing.push(name.clone()),
+                None if needed => report.missing.push(name.clone()),
+                None => {}
                 Some(info) if same_shape(&info.shape, expected) => report.loaded.push(name.clone()),
-                Some(info) => {
+                Some(info) if needed => {
                     let (name, expected) = (name.clone(), expected.clone());
                     report.misshaped.push(Misshaped { name, expected, found: info.shape });
                 }
+                Some(_) => report.ignored.push(name.clone()),
             }
         }
-        let unknown = self.names().filter(|n| !manifest.tensors.contains_key(*n)).map(str::to_owned);
-        report.unused = unknown.chain(self.outside.iter().cloned()).collect();
+        let unknown = self.names().filter(|n| !manifest.tensors.contains_key(*n));
+        let (ignored, unused): (Vec<_>, Vec<_>) =
+            unknown.partition(|name| optional.iter().any(|o| name.starts_with(o)));
+        report.ignored.extend(ignored.into_iter().map(str::to_owned));
+        report.unused = unused.into_iter().map(str::to_owned).chain(self.outside.iter().cloned()).collect();
         report
+    }
+
+    /// Beginnings of the names of tensors that are a model's and that nothing here needs: the text tower of the CLIP file, and
+    /// what stands behind the image tower's last block but one, whose features the transformer takes.
+    fn optional(&self) -> Vec<String> {
+        if self.model != Some(Model::Clip) {
+            return Vec::new();
+        }
+        let number =
+            |name: &str| name.strip_prefix("visual.transformer.")?.split('.').next()?.parse::<usize>().ok();
+        let last = self.names().filter_map(number).max();
+        let behind = ["textual.", "log_scale", "visual.head", "visual.post_norm."].map(str::to_owned);
+        behind.into_iter().chain(last.map(|n| format!("visual.transformer.{n}."))).collect()
     }
 
     /// What has been asked for so far, and what hasn't.
     #[must_use]
     pub fn report(&self) -> Report {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let unused = self.names().filter(|n| !seen.loaded.contains(*n) && !seen.misshaped.contains_key(*n));
+        let optional = self.optional();
+        let rest = self.names().filter(|n| !seen.loaded.contains(*n) && !seen.misshaped.contains_key(*n));
+        let (ignored, unused): (Vec<_>, Vec<_>) =
+            rest.partition(|name| optional.iter().any(|o| name.starts_with(o)));
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
         Report {
             loaded: seen.loaded.iter().cloned().collect(),
             missing: seen.missing.iter().cloned().collect(),
-            unused: unused.map(str::to_owned).chain(self.outside.iter().cloned()).collect(),
+            unused: owned(unused).into_iter().chain(self.outside.iter().cloned()).collect(),
             misshaped: seen.misshaped.values().cloned().collect(),
+            ignored: owned(ignored).into_iter().chain(self.harmless.iter().cloned()).collect(),
         }
     }
 
@@ -271,7 +363,10 @@ impl Checkpoint {
         // Asked for as a whole, the bytes come in long reads and not page by page as they are touched.
         self.source.prefetch(part);
         let view = self.source.tensor(part)?;
-        let tensor = convert::tensor(&view, view.shape(), dtype, device)?;
+        let tensor = match self.companions.scale(self.source.as_ref(), part)? {
+            Some(scale) => convert::scaled(&view, &scale, dtype, device)?,
+            None => convert::tensor(&view, view.shape(), dtype, device)?,
+        };
         drop(view);
         if !self.keep_pages {
             self.source.release(part);
@@ -303,11 +398,6 @@ impl Checkpoint {
             Some(patches) => Ok(apply(tensor, patches)?.to_device(device)?),
         }
     }
-}
-
-/// Equal, or equal but for axes of extent 1: some libraries keep `[1, 1, C]` as `[C]`.
-fn same_shape(a: &[usize], b: &[usize]) -> bool {
-    a == b || a.iter().filter(|d| **d != 1).eq(b.iter().filter(|d| **d != 1))
 }
 
 fn to_candle(name: &str) -> impl Fn(Error) -> candle_core::Error {

@@ -1,5 +1,6 @@
 //! From stored elements to candle tensors: one conversion on the way, no intermediate copy.
 
+use crate::companions::Scale;
 use candle_core::quantized::{GgmlDType, QTensor, ggml_file::qtensor_from_ggml};
 use candle_core::{DType, Device, Result, Tensor};
 use half::{bf16, f16};
@@ -27,6 +28,38 @@ pub(crate) fn tensor(
         }
         other => Tensor::from_vec(view.to_f32(), shape, device)?.to_dtype(other),
     }
+}
+
+/// As [`tensor`], every element multiplied by its block's scale before it is rounded.
+pub(crate) fn scaled(
+    view: &TensorView<'_>,
+    scale: &Scale,
+    dtype: DType,
+    device: &Device,
+) -> crate::Result<Tensor> {
+    let shape = view.shape();
+    Ok(match dtype {
+        DType::BF16 => Tensor::from_vec(multiplied(view, scale, bf16::from_f32)?, shape, device)?,
+        DType::F16 => Tensor::from_vec(multiplied(view, scale, f16::from_f32)?, shape, device)?,
+        DType::F32 => Tensor::from_vec(multiplied(view, scale, |x| x)?, shape, device)?,
+        other => Tensor::from_vec(multiplied(view, scale, |x| x)?, shape, device)?.to_dtype(other)?,
+    })
+}
+
+/// Row by row, so that no second copy of the whole is made.
+fn multiplied<T>(view: &TensorView<'_>, scale: &Scale, round: impl Fn(f32) -> T) -> crate::Result<Vec<T>> {
+    let rows = view.shape().first().copied().unwrap_or(1).max(1);
+    let columns = view.len() / rows;
+    let mut out = Vec::with_capacity(view.len());
+    let Some(bytes) = view.dtype().bytes_for(columns).filter(|n| *n > 0) else { return Ok(out) };
+    for (row, bytes) in view.bytes().chunks_exact(bytes).enumerate() {
+        let row_scales = &scale.values[row / scale.rows_a_block * scale.blocks_a_row..][..scale.blocks_a_row];
+        let numbers = TensorView::new(view.dtype(), vec![columns], bytes)?.to_f32();
+        for (block, s) in numbers.chunks(scale.columns_a_block.max(1)).zip(row_scales) {
+            out.extend(block.iter().map(|x| round(x * s)));
+        }
+    }
+    Ok(out)
 }
 
 /// Sixteen-bit elements: as they are where they are stored so, else rounded one by one.

@@ -1,5 +1,6 @@
 //! What can go wrong between a weight file and a model.
 
+use crate::names::listing;
 use std::path::PathBuf;
 
 /// Result of this crate's operations.
@@ -29,21 +30,55 @@ pub enum Error {
         /// The candidates.
         files: Vec<String>,
     },
+    /// A series of shards with gaps.
+    #[error("{}: {} of the shards are absent:{}", folder.display(), files.len(), listing(files))]
+    AbsentShards {
+        /// The folder.
+        folder: PathBuf,
+        /// The absent files.
+        files: Vec<String>,
+    },
     /// The files hold no such model.
-    #[error("the files hold no {model}: no tensor is called {}", anchors.join(" or "))]
+    #[error("the files hold no {model}: no tensor is called {}{}", anchors.join(" or "), if holds.is_empty() { String::new() } else { format!("; they hold a {}", holds.join(" and a ")) })]
     NotThisModel {
         /// What was looked for.
         model: &'static str,
         /// The tensors by which it is known.
         anchors: Vec<String>,
+        /// The models that were found.
+        holds: Vec<&'static str>,
     },
     /// The files hold several such models.
-    #[error("the files hold more than one {model}, below {}; say which", prefixes.join(" and "))]
+    #[error("the files hold more than one {model}, below {}; take a file with one, or say which (Checkpoint::open_part)", prefixes.join(" and "))]
     SeveralModels {
         /// What was looked for.
         model: &'static str,
         /// Where they are.
         prefixes: Vec<String>,
+    },
+    /// A quantised format that isn't decoded: loaded as it is stored, the weight would be wrong.
+    #[error(
+        "{tensor:?} is stored as {format}, which isn't supported; take the model in bf16, in fp8 or int8 with plain scales, or as GGUF"
+    )]
+    Quantisation {
+        /// The weight, or its module.
+        tensor: String,
+        /// What it is stored as.
+        format: String,
+    },
+    /// A scale that can't be spread over its weight.
+    #[error(
+        "the scale {scale:?} of shape {found:?} doesn't fit {tensor:?} of shape {shape:?}: one number, one a row, or one a block of rows and columns was expected"
+    )]
+    ScaleShape {
+        /// The weight.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The scale.
+        scale: String,
+        /// The scale's shape.
+        found: Vec<usize>,
     },
     /// Two tensors of the file mean the same tensor of the model.
     #[error("{first:?} and {second:?} both mean {name:?}")]
@@ -56,15 +91,19 @@ pub enum Error {
         second: String,
     },
     /// LoRA targets that the model doesn't have.
-    #[error("LoRA {lora:?} targets what the model doesn't have: {}", targets.join(", "))]
+    #[error("LoRA {lora}: {} of its {all} parts change what the model doesn't have{}:{}", targets.len(), if targets.len() == *all { " (it is for another model, or names it in a way that isn't known here)" } else { "; skip_unmatched (--skip-unmatched) leaves them out" }, listing(targets))]
     LoraTargets {
         /// The LoRA.
         lora: String,
         /// The targets.
         targets: Vec<String>,
+        /// Parts that the LoRA has.
+        all: usize,
     },
     /// A LoRA whose shapes don't fit their target.
-    #[error("LoRA {lora:?}: {factors:?} doesn't fit {target:?} of shape {shape:?}")]
+    #[error(
+        "LoRA {lora}: {factors:?} doesn't fit {target:?} of shape {shape:?} (it is for another model; skip_unmatched, --skip-unmatched, leaves such parts out)"
+    )]
     LoraShape {
         /// The LoRA.
         lora: String,
@@ -76,7 +115,7 @@ pub enum Error {
         factors: Vec<Vec<usize>>,
     },
     /// One half of a LoRA pair is missing.
-    #[error("LoRA {lora:?}: {target:?} has an {has} matrix and no other half")]
+    #[error("LoRA {lora}: {target:?} has an {has} matrix and no other half")]
     LoraHalf {
         /// The LoRA.
         lora: String,
@@ -86,21 +125,49 @@ pub enum Error {
         has: &'static str,
     },
     /// A kind of adapter that can't be merged.
-    #[error("LoRA {lora:?}: {key:?} belongs to a kind of adapter that isn't supported")]
+    #[error(
+        "LoRA {lora}: {key:?} says that this is {family}, which isn't supported; merged as a plain LoRA it would be wrong"
+    )]
     LoraKind {
         /// The LoRA.
         lora: String,
-        /// The tensor.
+        /// The tensor, or the entry that says so.
         key: String,
+        /// What the adapter is.
+        family: String,
+    },
+    /// Tensors of a LoRA file that nobody understands.
+    #[error("LoRA {lora}: {} of its tensors aren't understood, and may not be dropped:{}", keys.len(), listing(keys))]
+    LoraKeys {
+        /// The LoRA.
+        lora: String,
+        /// The tensors.
+        keys: Vec<String>,
+    },
+    /// A configuration that contradicts the tensors.
+    #[error(
+        "LoRA {lora}: {module:?} has rank {found}, and rank {stated} {origin}: one of the files belongs to another LoRA"
+    )]
+    LoraRank {
+        /// The LoRA.
+        lora: String,
+        /// The module as the file spells it.
+        module: String,
+        /// The rank that is stated.
+        stated: f64,
+        /// The rank of the tensors.
+        found: usize,
+        /// Who states it.
+        origin: crate::ScaleOrigin,
     },
     /// A file without a single LoRA tensor.
-    #[error("{lora:?} holds no LoRA tensors")]
+    #[error("{lora}: holds no LoRA tensors")]
     NotLora {
         /// The file.
         lora: String,
     },
     /// An alpha that isn't one number, or a strength that isn't finite.
-    #[error("LoRA {lora:?}: {what} isn't a usable number")]
+    #[error("LoRA {lora}: {what} isn't a usable number")]
     LoraNumber {
         /// The LoRA.
         lora: String,

@@ -16,6 +16,7 @@
 //! ```
 
 mod checkpoint;
+mod companions;
 mod config;
 mod convert;
 mod error;
@@ -23,8 +24,10 @@ mod install;
 mod keys;
 mod lora;
 mod manifest;
+mod names;
 mod open;
 mod report;
+mod shape;
 mod skeleton;
 
 pub use checkpoint::{Checkpoint, OnQuantized};
@@ -32,7 +35,7 @@ pub use config::{preset, preset_names, read_config};
 pub use error::{Error, Result};
 pub use install::{FileReport, Installation, Problem, check_installation};
 pub use keys::Model;
-pub use lora::{Alpha, Lora};
+pub use lora::{Alpha, Lora, LoraReport, LoraScale, ScaleOrigin};
 pub use manifest::Manifest;
 pub use open::open_tensors;
 pub use report::{Misshaped, Report};

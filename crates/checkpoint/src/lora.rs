@@ -1,26 +1,36 @@
 //! LoRA files: which tensors belong together, what they change, and how strongly.
 
+mod family;
 mod merge;
+mod report;
+mod scale;
 mod spelling;
+mod targets;
 
-pub(crate) use merge::{Patch, apply, check};
+pub(crate) use merge::{Change, Patch, apply, check};
+pub use report::{LoraReport, LoraScale};
+pub use scale::ScaleOrigin;
 
-use crate::keys::{Model, to_own};
+use crate::keys::Model;
 use crate::{Error, Result};
-use spelling::{Part, split};
+use scale::Stated;
+use spelling::{Key, Part};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use targets::Targets;
 use tensorfile::TensorSource;
 
 /// How strongly a LoRA's product counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Alpha {
-    /// The file's `alpha` over the rank, 1 where the file has none; an `adapter_config.json` beside the file counts
-    /// as the file's. What LoRA files of the ecosystem mean.
+    /// What the file states over the rank, 1 where it states nothing: each module's own alpha tensor, else the file's
+    /// metadata, else the `adapter_config.json` of PEFT's files. What LoRA files of the ecosystem mean; every tensor of the
+    /// file must be understood.
     FromFile,
-    /// The plain product: what AniCrafter's shards mean, whatever else they hold.
+    /// The plain product: what AniCrafter's shards mean, whatever else they hold. Tensors that are no LoRA are left alone
+    /// ([`Lora::ignored`]).
     Ignore,
     /// This alpha over the rank.
     Fixed(f64),
@@ -32,42 +42,41 @@ pub struct Lora {
     name: String,
     source: Arc<dyn TensorSource>,
     modules: BTreeMap<String, Module>,
+    /// The model's own tensors among the file's, by name.
+    whole: BTreeMap<String, String>,
     ignored: Vec<String>,
     alpha: Alpha,
-    /// From `adapter_config.json`.
-    adapter: Option<Adapter>,
+    stated: Vec<Stated>,
+    skip_unmatched: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Module {
     down: Option<String>,
     up: Option<String>,
+    up_bias: Option<String>,
     alpha: Option<String>,
     /// Differences to add to `.weight`, `.bias` and `.modulation`.
-    diffs: Vec<(&'static str, String)>,
+    differences: Vec<(&'static str, String)>,
 }
 
-#[derive(Clone, Copy, Debug, serde::Deserialize)]
-struct Adapter {
-    lora_alpha: f64,
-    #[serde(default)]
-    use_rslora: bool,
-}
+/// What is done to each tensor of a model.
+pub(crate) type Patches = BTreeMap<String, Vec<Patch>>;
 
 impl Lora {
     /// Opens a LoRA of one or several files (paths as in [`open_tensors`](crate::open_tensors)).
     ///
     /// # Errors
-    /// When a file can't be read, holds no LoRA tensors, half a pair, or a kind of adapter that can't be merged.
+    /// When a file can't be read, holds no LoRA tensors, half a pair, tensors that aren't understood, or a kind of adapter that
+    /// can't be merged.
     pub fn open(paths: &[impl AsRef<Path>], alpha: Alpha) -> Result<Self> {
         let source = crate::open_tensors(paths)?;
         let first = paths.first().map_or(Path::new(""), |p| p.as_ref());
-        let name = first.file_name().unwrap_or(first.as_os_str()).to_string_lossy().into_owned();
-        let mut lora = Self::from_tensors(name, source, alpha)?;
-        let beside = if first.is_dir() { first } else { first.parent().unwrap_or(Path::new("")) };
-        let config = beside.join("adapter_config.json");
-        if alpha == Alpha::FromFile && config.is_file() {
-            lora.adapter = Some(crate::read_config(config)?);
+        let mut lora = Self::from_tensors(first.display().to_string(), source, alpha)?;
+        let folder = if first.is_dir() { first } else { first.parent().unwrap_or(Path::new("")) };
+        let config = folder.join("adapter_config.json");
+        if alpha == Alpha::FromFile && lora.is_of_peft(first) && config.is_file() {
+            lora.stated.extend(Stated::in_file(&lora.name, &config)?);
         }
         Ok(lora)
     }
@@ -83,42 +92,82 @@ impl Lora {
     ) -> Result<Self> {
         let name = name.into();
         let mut modules: BTreeMap<String, Module> = BTreeMap::new();
-        let mut ignored = Vec::new();
+        let mut whole: BTreeMap<String, String> = BTreeMap::new();
+        let (mut unknown, mut ignored) = (Vec::new(), Vec::new());
         for key in source.names() {
-            let Some((target, part)) = split(key) else {
-                ignored.push(key.to_owned());
-                continue;
-            };
-            let module = modules.entry(target.to_owned()).or_default();
+            if let Some(family) = family::of_key(key) {
+                return Err(Error::LoraKind { lora: name, key: key.to_owned(), family: family.to_owned() });
+            }
             let key = key.to_owned();
+            let (target, part) = match spelling::read(&key) {
+                Key::Part(target, part) => (target.to_owned(), part),
+                Key::Whole(_) | Key::Unknown if alpha == Alpha::Ignore => {
+                    ignored.push(key);
+                    continue;
+                }
+                Key::Whole(tensor) => {
+                    if let Some(first) = whole.insert(tensor.clone(), key.clone()) {
+                        return Err(Error::Ambiguous { name: tensor, first, second: key });
+                    }
+                    continue;
+                }
+                Key::Unknown => {
+                    unknown.push(key);
+                    continue;
+                }
+            };
+            let module = modules.entry(target.clone()).or_default();
             let slot = match part {
-                Part::Unsupported => return Err(Error::LoraKind { lora: name, key }),
-                Part::Diff(suffix) => {
-                    module.diffs.push((suffix, key));
+                Part::Difference(suffix) => {
+                    module.differences.push((suffix, key));
                     continue;
                 }
                 Part::Down => &mut module.down,
                 Part::Up => &mut module.up,
+                Part::UpBias => &mut module.up_bias,
                 Part::Alpha => &mut module.alpha,
             };
             if let Some(first) = slot.replace(key.clone()) {
-                return Err(Error::Ambiguous { name: target.to_owned(), first, second: key });
+                return Err(Error::Ambiguous { name: target, first, second: key });
             }
         }
-        // An alpha alone says nothing.
-        modules.retain(|_, m| m.down.is_some() || m.up.is_some() || !m.diffs.is_empty());
-        if modules.is_empty() {
+        if !modules.values().any(Module::changes) {
             return Err(Error::NotLora { lora: name });
         }
         for (target, module) in &modules {
-            let has = match (&module.down, &module.up) {
-                (Some(_), None) => "down (A)",
-                (None, Some(_)) => "up (B)",
+            let has = match (&module.down, &module.up, &module.up_bias) {
+                (Some(_), None, _) => "down (A)",
+                (None, Some(_), _) => "up (B)",
+                (None, None, Some(_)) => "bias of an up (B)",
                 _ => continue,
             };
             return Err(Error::LoraHalf { lora: name, target: target.clone(), has });
         }
-        Ok(Self { name, source, modules, ignored, alpha, adapter: None })
+        // An alpha without a matrix: the matrices have names that nobody knows, or are lost.
+        for module in modules.values().filter(|m| !m.changes()) {
+            unknown.extend(module.alpha.clone());
+        }
+        modules.retain(|_, m| m.changes());
+        if alpha == Alpha::Ignore {
+            ignored.append(&mut unknown);
+            ignored.sort();
+        }
+        if !unknown.is_empty() {
+            unknown.sort();
+            return Err(Error::LoraKeys { lora: name, keys: unknown });
+        }
+        let stated = match alpha {
+            Alpha::FromFile => Stated::in_metadata(&name, source.as_ref())?,
+            _ => Vec::new(),
+        };
+        Ok(Self { name, source, modules, whole, ignored, alpha, stated, skip_unmatched: false })
+    }
+
+    /// What the model doesn't have, or has in another shape, is left out and listed in the [`LoraReport`] rather than refused:
+    /// so a LoRA that was made for text-to-video serves image-to-video.
+    #[must_use]
+    pub fn skip_unmatched(self, skip_unmatched: bool) -> Self {
+        Self { skip_unmatched, ..self }
     }
 
     /// What messages call it.
@@ -127,87 +176,123 @@ impl Lora {
         &self.name
     }
 
-    /// Tensors of the files that are no LoRA: condition embedders among AniCrafter's shards, say.
+    /// Tensors of the files that are no LoRA: condition embedders among AniCrafter's shards, say. Only with
+    /// [`Alpha::Ignore`]; otherwise such a tensor is an error.
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
 
-    /// The patches for a model that has the tensors `known`, by the model's names.
+    /// Does an `adapter_config.json` beside it speak of it? PEFT's files are told by their name, or by the names in them.
+    fn is_of_peft(&self, path: &Path) -> bool {
+        let named = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("adapter_model"));
+        path.is_dir() || named || self.source.names().iter().all(|key| key.starts_with("base_model.model."))
+    }
+
+    /// The patches for a model that has the tensors `known`, by the model's names; `shape` tells a tensor's shape.
     ///
     /// # Errors
-    /// [`Error::LoraTargets`] naming every target that the model doesn't have; [`Error::LoraNumber`].
+    /// [`Error::LoraTargets`] naming every target that the model doesn't have, [`Error::LoraShape`] where one doesn't fit, both
+    /// unless what doesn't fit is left out; [`Error::LoraNumber`], [`Error::LoraRank`].
     pub(crate) fn patches(
         &self,
         model: Option<Model>,
         known: &BTreeSet<&str>,
+        shape: impl Fn(&str) -> Vec<usize>,
         strength: f64,
-    ) -> Result<BTreeMap<String, Vec<Patch>>> {
-        let number = |what: &str| Error::LoraNumber { lora: self.name.clone(), what: what.to_owned() };
+    ) -> Result<(Patches, LoraReport)> {
         if !strength.is_finite() {
-            return Err(number("the strength"));
+            return Err(Error::LoraNumber { lora: self.name.clone(), what: "the strength".to_owned() });
         }
-        // kohya writes `lora_unet_blocks_0_self_attn_q`: names with the dots lost, found by losing them everywhere.
-        let undotted: BTreeMap<String, &str> = known
-            .iter()
-            .filter_map(|name| name.strip_suffix(".weight"))
-            .map(|module| (module.replace('.', "_"), module))
-            .collect();
-        let find = |target: &str, suffix: &str| {
-            let dotted = format!("{target}{suffix}");
-            let own = model.map_or(dotted.clone(), |m| to_own(m, &dotted));
-            if known.contains(dotted.as_str()) {
-                return Some(dotted);
+        let targets = Targets::new(model, known);
+        let mut patches = Patches::new();
+        let (mut unmatched, mut all) = (Vec::new(), 0);
+        let mut add = |target: Option<String>, wanted: String, change: Change, scale: f64| -> Result<()> {
+            all += 1;
+            let Some(target) = target else {
+                unmatched.push(wanted);
+                return Ok(());
+            };
+            let (lora, source) = (self.name.clone(), Arc::clone(&self.source));
+            let patch = Patch { lora, source, change, scale: scale * strength };
+            match check(&patch, &target, &shape(&target)) {
+                Ok(()) => patches.entry(target).or_default().push(patch),
+                Err(_) if self.skip_unmatched => unmatched.push(target),
+                Err(error) => return Err(error),
             }
-            if known.contains(own.as_str()) {
-                return Some(own);
-            }
-            let module = undotted.get(target).map(|module| format!("{module}{suffix}"));
-            module.filter(|name| known.contains(name.as_str()))
+            Ok(())
         };
-        let mut patches: BTreeMap<String, Vec<Patch>> = BTreeMap::new();
-        let mut unknown = Vec::new();
-        for (target, module) in &self.modules {
-            let mut add = |suffix: &str, patch: Patch| match find(target, suffix) {
-                Some(name) => patches.entry(name).or_default().push(patch),
-                None => unknown.push(format!("{target}{suffix}")),
-            };
-            let patch = |up: &String, down: Option<&String>, scale: f64| Patch {
-                lora: self.name.clone(),
-                source: Arc::clone(&self.source),
-                up: up.clone(),
-                down: down.cloned(),
-                scale: scale * strength,
-            };
-            if let (Some(down), Some(up)) = (&module.down, &module.up) {
-                let scale = self.scale(module, down)?;
-                add(".weight", patch(up, Some(down), scale));
-            }
-            for (suffix, key) in &module.diffs {
-                add(suffix, patch(key, None, 1.0));
-            }
-        }
-        if !unknown.is_empty() {
-            return Err(Error::LoraTargets { lora: self.name.clone(), targets: unknown });
-        }
-        Ok(patches)
-    }
-
-    fn scale(&self, module: &Module, down: &str) -> Result<f64> {
-        let rank = self.source.info(down).and_then(|i| i.shape.first().copied()).unwrap_or(1).max(1) as f64;
-        Ok(match (self.alpha, &module.alpha, self.adapter) {
-            (Alpha::Ignore, _, _) | (Alpha::FromFile, None, None) => 1.0,
-            (Alpha::Fixed(alpha), _, _) => alpha / rank,
-            (Alpha::FromFile, Some(key), _) => {
-                let (_, numbers) = self.source.f64(key)?;
-                match numbers[..] {
-                    [alpha] if alpha.is_finite() => alpha / rank,
-                    _ => return Err(Error::LoraNumber { lora: self.name.clone(), what: key.clone() }),
+        let mut scales: Vec<LoraScale> = Vec::new();
+        for (module, parts) in &self.modules {
+            if let (Some(down), Some(up)) = (&parts.down, &parts.up) {
+                let (scale, origin) = self.scale(module, parts, down)?;
+                match scales.iter_mut().find(|s| s.scale == scale && s.origin == origin) {
+                    Some(same) => same.modules += 1,
+                    None => scales.push(LoraScale { scale, origin, modules: 1 }),
+                }
+                let product = Change::Product { up: up.clone(), down: down.clone() };
+                add(targets.find(module, ".weight"), format!("{module}.weight"), product, scale)?;
+                if let Some(bias) = &parts.up_bias {
+                    let bias = Change::Difference(bias.clone());
+                    add(targets.find(module, ".bias"), format!("{module}.bias"), bias, scale)?;
                 }
             }
-            (Alpha::FromFile, None, Some(adapter)) => {
-                adapter.lora_alpha / if adapter.use_rslora { rank.sqrt() } else { rank }
+            for (suffix, key) in &parts.differences {
+                let difference = Change::Difference(key.clone());
+                add(targets.find(module, suffix), format!("{module}{suffix}"), difference, 1.0)?;
             }
-        })
+        }
+        for (tensor, key) in &self.whole {
+            add(targets.tensor(tensor), tensor.clone(), Change::Whole(key.clone()), 1.0)?;
+        }
+        if !unmatched.is_empty() && (!self.skip_unmatched || patches.is_empty()) {
+            return Err(Error::LoraTargets { lora: self.name.clone(), targets: unmatched, all });
+        }
+        let (mut pairs, mut differences, mut whole) = (0, 0, 0);
+        for list in patches.values_mut() {
+            // A tensor that takes the base's place comes before what is added to it.
+            list.sort_by(|a, b| a.change.cmp(&b.change));
+            for patch in list.iter() {
+                *match &patch.change {
+                    Change::Whole(_) => &mut whole,
+                    Change::Difference(_) => &mut differences,
+                    Change::Product { .. } => &mut pairs,
+                } += 1;
+            }
+        }
+        scales.sort_by_key(|s| std::cmp::Reverse(s.modules));
+        let (lora, targets) = (self.name.clone(), patches.len());
+        let report =
+            LoraReport { lora, strength, targets, pairs, differences, whole, scales, left_out: unmatched };
+        Ok((patches, report))
+    }
+
+    /// The one place that decides a module's scale.
+    fn scale(&self, module: &str, parts: &Module, down: &str) -> Result<(f64, ScaleOrigin)> {
+        let rank = self.source.info(down).and_then(|i| i.shape.first().copied()).unwrap_or(1).max(1);
+        match self.alpha {
+            Alpha::Ignore => return Ok((1.0, ScaleOrigin::Unstated)),
+            Alpha::Fixed(alpha) => return Ok((alpha / rank as f64, ScaleOrigin::Caller)),
+            Alpha::FromFile => {}
+        }
+        if let Some(key) = &parts.alpha {
+            let (_, numbers) = self.source.f64(key)?;
+            return match numbers[..] {
+                [alpha] if alpha.is_finite() => Ok((alpha / rank as f64, ScaleOrigin::AlphaTensor)),
+                _ => Err(Error::LoraNumber { lora: self.name.clone(), what: key.clone() }),
+            };
+        }
+        for stated in &self.stated {
+            if let Some(scale) = stated.scale(&self.name, module, rank)? {
+                return Ok(scale);
+            }
+        }
+        Ok((1.0, ScaleOrigin::Unstated))
+    }
+}
+
+impl Module {
+    fn changes(&self) -> bool {
+        self.down.is_some() || self.up.is_some() || self.up_bias.is_some() || !self.differences.is_empty()
     }
 }

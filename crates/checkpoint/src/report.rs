@@ -24,6 +24,9 @@ pub struct Report {
     pub unused: Vec<String>,
     /// Tensors of another shape.
     pub misshaped: Vec<Misshaped>,
+    /// Tensors of the file that are known to be needed by nothing here: other models of an all-in-one file, a tokenizer, parts of
+    /// the model behind what is used.
+    pub ignored: Vec<String>,
 }
 
 impl Report {

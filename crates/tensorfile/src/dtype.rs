@@ -22,6 +22,8 @@ pub enum Dtype {
     F8E4M3,
     /// 8-bit float, 5 bits of exponent (`float8_e5m2`).
     F8E5M2,
+    /// 8 bits of exponent and nothing else (`float8_e8m0fnu`): powers of two, the scales of microscaling formats.
+    F8E8M0,
     F16,
     BF16,
     F32,
@@ -38,6 +40,10 @@ pub enum Dtype {
     Q5K,
     Q6K,
     Q8K,
+    /// 4-bit indices of a fixed table, one scale for 32.
+    IQ4NL,
+    /// The same table, scales of 6 bits for 32 and one for 256.
+    IQ4XS,
 }
 
 impl Dtype {
@@ -45,8 +51,8 @@ impl Dtype {
     #[must_use]
     pub const fn block_len(self) -> usize {
         match self {
-            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 | Self::Q8_1 => 32,
-            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Q8K => 256,
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 | Self::Q8_1 | Self::IQ4NL => 32,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Q8K | Self::IQ4XS => 256,
             _ => 1,
         }
     }
@@ -55,11 +61,11 @@ impl Dtype {
     #[must_use]
     pub const fn block_bytes(self) -> usize {
         match self {
-            Self::Bool | Self::U8 | Self::I8 | Self::F8E4M3 | Self::F8E5M2 => 1,
+            Self::Bool | Self::U8 | Self::I8 | Self::F8E4M3 | Self::F8E5M2 | Self::F8E8M0 => 1,
             Self::U16 | Self::I16 | Self::F16 | Self::BF16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
             Self::U64 | Self::I64 | Self::F64 => 8,
-            Self::Q4_0 => 18,
+            Self::Q4_0 | Self::IQ4NL => 18,
             Self::Q4_1 => 20,
             Self::Q5_0 => 22,
             Self::Q5_1 => 24,
@@ -71,6 +77,7 @@ impl Dtype {
             Self::Q5K => 176,
             Self::Q6K => 210,
             Self::Q8K => 292,
+            Self::IQ4XS => 136,
         }
     }
 

@@ -81,6 +81,14 @@ pub enum Error {
     /// A broken GGUF file.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// Something else under a tensor file's name: a Git LFS pointer, a web page, half a download.
+    #[error("{what}, no tensor file: {advice}")]
+    NotTensors {
+        /// What it is.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// None of the formats that this crate reads.
     #[error("neither safetensors, npz, PyTorch nor GGUF")]
     UnknownFormat,

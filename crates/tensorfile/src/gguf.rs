@@ -26,7 +26,9 @@ pub enum GgufError {
         found: u32,
     },
     /// The file ends inside the header.
-    #[error("the header is truncated at byte {at}")]
+    #[error(
+        "the header is truncated at byte {at}: the file's download or copy was cut short, fetch it again"
+    )]
     Truncated {
         /// Where more was due.
         at: usize,
@@ -56,7 +58,7 @@ pub enum GgufError {
         at: usize,
     },
     /// A tensor type that this reader can't decode.
-    #[error("tensor {name:?} is stored in ggml type {found}, which isn't supported")]
+    #[error("tensor {name:?} is stored as {} (ggml type {found}), which isn't supported; take a file in Q2_K to Q8_0, IQ4_NL or IQ4_XS", type_name(*found))]
     TensorType {
         /// The tensor.
         name: String,
@@ -95,6 +97,16 @@ pub enum GgufError {
         /// Bytes of the file.
         available: usize,
     },
+    /// The file ends before its tensors do.
+    #[error(
+        "the file ends after {found} of {expected} bytes: its download or copy was cut short, fetch it again"
+    )]
+    Cut {
+        /// Bytes that the header speaks of.
+        expected: u64,
+        /// Bytes of the file.
+        found: u64,
+    },
     /// Two tensors share bytes.
     #[error("tensor {name:?} overlaps another tensor")]
     Overlap {
@@ -119,7 +131,7 @@ pub enum GgufError {
 const MAX_AXES: u32 = 8;
 
 /// ggml's numbers of the types that can be decoded.
-const TYPES: [(u32, Dtype); 20] = [
+const TYPES: [(u32, Dtype); 22] = [
     (0, Dtype::F32),
     (1, Dtype::F16),
     (2, Dtype::Q4_0),
@@ -134,6 +146,8 @@ const TYPES: [(u32, Dtype); 20] = [
     (13, Dtype::Q5K),
     (14, Dtype::Q6K),
     (15, Dtype::Q8K),
+    (20, Dtype::IQ4NL),
+    (23, Dtype::IQ4XS),
     (24, Dtype::I8),
     (25, Dtype::I16),
     (26, Dtype::I32),
@@ -141,6 +155,28 @@ const TYPES: [(u32, Dtype); 20] = [
     (28, Dtype::F64),
     (30, Dtype::BF16),
 ];
+
+/// ggml's names of types that can't be decoded.
+const OTHER_TYPES: [(u32, &str); 14] = [
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (29, "IQ1_M"),
+    (31, "Q4_0_4_4"),
+    (32, "Q4_0_4_8"),
+    (33, "Q4_0_8_8"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+    (40, "NVFP4"),
+];
+
+fn type_name(number: u32) -> &'static str {
+    OTHER_TYPES.iter().find(|(n, _)| *n == number).map_or("an unknown type", |(_, name)| name)
+}
 
 /// An opened GGUF file.
 ///
@@ -161,7 +197,7 @@ impl Gguf {
     /// When the file can't be opened, or as [`Gguf::parse`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::parse(Data::map(path)?).map_err(|e| Error::in_file(path, e))
+        Self::parse(crate::impostor::map(path)?).map_err(|e| Error::in_file(path, e))
     }
 
     /// Parses a file in memory; every tensor's type, shape and place are checked.
@@ -243,6 +279,13 @@ fn parse(data: Data) -> Result<Gguf, GgufError> {
     let mut names = Vec::new();
     let mut tensors = HashMap::new();
     let mut places: Vec<(Range<usize>, &str)> = Vec::new();
+    // Where the last tensor ends; offsets beyond any file are lies and not cuts.
+    let ends =
+        |t: &Listed| start.checked_add(t.offset)?.checked_add(t.len as u64).filter(|end| *end < 1 << 48);
+    let expected = listed.iter().map(ends).try_fold(0, |last, end| Some(end?.max(last)));
+    if let Some(expected) = expected.filter(|end| *end > data.len() as u64) {
+        return Err(GgufError::Cut { expected, found: data.len() as u64 });
+    }
     for tensor in &listed {
         let range = || {
             let first = usize::try_from(start.checked_add(tensor.offset)?).ok()?;
@@ -328,6 +371,17 @@ impl TensorSource for Gguf {
         let (info, range) = found.ok_or_else(|| Error::NoSuchTensor { name: name.to_owned() })?;
         TensorView::new(info.dtype, info.shape.clone(), &self.data[range.clone()])
             .map_err(|e| Error::in_tensor(name, e))
+    }
+
+    fn metadata_text(&self, key: &str) -> Option<String> {
+        Some(match self.get(key)? {
+            GgufValue::Text(text) => text.clone(),
+            GgufValue::Int(x) => x.to_string(),
+            GgufValue::Big(x) => x.to_string(),
+            GgufValue::Float(x) => x.to_string(),
+            GgufValue::Bool(x) => x.to_string(),
+            GgufValue::Array(_) => return None,
+        })
     }
 
     fn release(&self, name: &str) {

@@ -8,7 +8,7 @@
 //! | GGUF, quantised types included | [`Gguf`] | [`write_gguf_with`] |
 //! | PLY tables, text or binary | [`Ply`] | |
 //!
-//! [`open`] chooses by what a file holds.
+//! [`open`] chooses by what a file holds; a Git LFS pointer, a web page or half a download is told from a broken file.
 //!
 //! Every container of tensors is a [`TensorSource`]: names, types and shapes first, then [`TensorView`]s whose bytes are
 //! borrowed from the (mapped) file wherever they lie there in row-major order. Broken files give an [`Error`] that names
@@ -31,6 +31,7 @@ mod dtype;
 mod error;
 mod float8;
 pub mod gguf;
+mod impostor;
 pub mod npy;
 mod npz;
 mod open;
@@ -44,7 +45,7 @@ pub mod zip;
 pub use data::Data;
 pub use dtype::{Dtype, element_count};
 pub use error::{Error, Result};
-pub use float8::{e4m3_to_f32, e5m2_to_f32};
+pub use float8::{e4m3_to_f32, e5m2_to_f32, e8m0_to_f32};
 pub use gguf::{Gguf, write_gguf_with};
 pub use npz::{Npz, write_npz, write_npz_bytes};
 pub use open::{open, parse};

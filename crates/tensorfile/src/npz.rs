@@ -40,7 +40,7 @@ impl Npz {
     /// When the file can't be opened, or as [`Npz::parse`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::parse(Data::map(path)?).map_err(|e| Error::in_file(path, e))
+        Self::parse(crate::impostor::map(path)?).map_err(|e| Error::in_file(path, e))
     }
 
     /// Parses an archive in memory: the directory and every array's header.

@@ -9,7 +9,7 @@ use std::path::Path;
 /// When the file can't be opened; [`Error::UnknownFormat`]; whatever is wrong with the file.
 pub fn open(path: impl AsRef<Path>) -> Result<Box<dyn TensorSource>> {
     let path = path.as_ref();
-    parse(Data::map(path)?).map_err(|e| Error::in_file(path, e))
+    parse(crate::impostor::map(path)?).map_err(|e| Error::in_file(path, e))
 }
 
 /// As [`open`], for bytes in memory.
@@ -28,6 +28,9 @@ pub fn parse(data: impl Into<Data>) -> Result<Box<dyn TensorSource>> {
         }
         [0x80, 2..=5, ..] => Ok(Box::new(Pickle::parse(data)?)),
         [.., b'{'] => Ok(Box::new(Safetensors::parse(data)?)),
-        _ => Err(Error::UnknownFormat),
+        _ => {
+            crate::impostor::refuse(&data)?;
+            Err(Error::UnknownFormat)
+        }
     }
 }

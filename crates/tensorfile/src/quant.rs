@@ -20,6 +20,8 @@ pub(crate) fn dequantize(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
         Dtype::Q5K => q5k,
         Dtype::Q6K => q6k,
         Dtype::Q8K => q8k,
+        Dtype::IQ4NL => iq4_nl,
+        Dtype::IQ4XS => iq4_xs,
         _ => return Vec::new(),
     };
     let mut out = vec![0.0; bytes.len() / block_bytes * block_len];
@@ -120,6 +122,30 @@ fn q3k(b: &[u8], y: &mut [f32]) {
             let missing = if h >> (half * 4 + plane) & 1 == 0 { 4.0 } else { 0.0 };
             *y = scale * (f32::from(q >> (2 * plane) & 3) - missing);
         }
+    }
+}
+
+/// What the indices of IQ4_NL and IQ4_XS stand for (ggml's `kvalues_iq4nl`).
+const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+fn iq4(scale: f32, q: &[u8], y: &mut [f32]) {
+    let (low, high) = y.split_at_mut(q.len());
+    for ((low, high), &q) in low.iter_mut().zip(high).zip(q) {
+        *low = scale * f32::from(IQ4[usize::from(q & 15)]);
+        *high = scale * f32::from(IQ4[usize::from(q >> 4)]);
+    }
+}
+
+fn iq4_nl(b: &[u8], y: &mut [f32]) {
+    iq4(half_at(b, 0), &b[2..18], y);
+}
+
+fn iq4_xs(b: &[u8], y: &mut [f32]) {
+    let (d, high, low) = (half_at(b, 0), u16::from_le_bytes([b[2], b[3]]), &b[4..8]);
+    for (j, y) in y.chunks_exact_mut(32).enumerate() {
+        // Scales are 6 bits: the low four two a byte, the high two in one word.
+        let scale = low[j / 2] >> (j % 2 * 4) & 15 | ((high >> (2 * j) & 3) << 4) as u8;
+        iq4(d * (f32::from(scale) - 32.0), &b[8 + j * 16..][..16], y);
     }
 }
 

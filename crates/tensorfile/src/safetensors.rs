@@ -43,15 +43,27 @@ pub enum SafetensorsError {
         name: String,
     },
     /// An element type that this reader doesn't know.
-    #[error("tensor {name:?} has elements of unknown type {dtype:?}")]
+    #[error(
+        "tensor {name:?} has elements of type {dtype:?}, which can't be decoded; take the file in bf16, fp8 or int8"
+    )]
     UnknownDtype {
         /// The tensor.
         name: String,
         /// The type as written.
         dtype: String,
     },
-    /// Offsets beyond the file's end, or in the wrong order.
-    #[error("tensor {name:?} claims bytes {start} to {end} of {available}")]
+    /// The file ends before its header or its tensors do.
+    #[error(
+        "the file ends after {found} of at least {expected} bytes: its download or copy was cut short, fetch it again"
+    )]
+    Cut {
+        /// Bytes that the header speaks of.
+        expected: u64,
+        /// Bytes of the file.
+        found: u64,
+    },
+    /// Offsets in the wrong order.
+    #[error("tensor {name:?} claims bytes {start} to {end}")]
     Offsets {
         /// The tensor.
         name: String,
@@ -59,8 +71,6 @@ pub enum SafetensorsError {
         start: usize,
         /// One past the last byte.
         end: usize,
-        /// Bytes behind the header.
-        available: usize,
     },
     /// The tensor's bytes overlap another's or leave a gap.
     #[error("tensor {name:?} begins at byte {found}, {expected} was due: tensors overlap or leave a gap")]
@@ -160,7 +170,7 @@ impl Safetensors {
     /// When the file can't be opened, or as [`Safetensors::parse`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::parse(Data::map(path)?).map_err(|e| Error::in_file(path, e))
+        Self::parse(crate::impostor::map(path)?).map_err(|e| Error::in_file(path, e))
     }
 
     /// Parses a file in memory. Every tensor's offsets, type and shape are checked here, once.
@@ -174,6 +184,9 @@ impl Safetensors {
         };
         let claimed = u64::from_le_bytes(*len);
         let limit = Self::MAX_HEADER.min(rest.len() as u64);
+        if claimed > limit && claimed <= Self::MAX_HEADER && rest.starts_with(b"{") {
+            return Err(SafetensorsError::Cut { expected: claimed + 8, found: data.len() as u64 }.into());
+        }
         if claimed > limit {
             return Err(SafetensorsError::HeaderLength { claimed, limit }.into());
         }
@@ -188,8 +201,13 @@ impl Safetensors {
         let metadata = header.metadata;
         let mut tensors = Vec::with_capacity(header.tensors.len());
         for (name, described) in header.tensors {
-            let stored = check(&name, described, body.len())?;
+            let stored = check(&name, described)?;
             tensors.push((name, stored));
+        }
+        let last = tensors.iter().map(|(_, t)| t.range.end).max().unwrap_or(0);
+        if last > body.len() {
+            let (expected, found) = ((header_end as u64).saturating_add(last as u64), data.len() as u64);
+            return Err(SafetensorsError::Cut { expected, found }.into());
         }
         tensors.sort_by_key(|(_, t)| (t.range.start, t.range.end));
         let mut end = 0;
@@ -215,14 +233,14 @@ impl Safetensors {
     }
 }
 
-fn check(name: &str, described: Described, available: usize) -> Result<Stored, SafetensorsError> {
+fn check(name: &str, described: Described) -> Result<Stored, SafetensorsError> {
     let name = || name.to_owned();
     let Some(dtype) = dtype_of(&described.dtype) else {
         return Err(SafetensorsError::UnknownDtype { name: name(), dtype: described.dtype });
     };
     let (start, end) = described.data_offsets;
-    if start > end || end > available {
-        return Err(SafetensorsError::Offsets { name: name(), start, end, available });
+    if start > end {
+        return Err(SafetensorsError::Offsets { name: name(), start, end });
     }
     let shape = described.shape;
     if crate::element_count(&shape).and_then(|n| dtype.bytes_for(n)) != Some(end - start) {
@@ -231,7 +249,7 @@ fn check(name: &str, described: Described, available: usize) -> Result<Stored, S
     Ok(Stored { info: TensorInfo { dtype, shape }, range: start..end })
 }
 
-const DTYPES: [(&str, Dtype); 15] = [
+const DTYPES: [(&str, Dtype); 16] = [
     ("BOOL", Dtype::Bool),
     ("U8", Dtype::U8),
     ("I8", Dtype::I8),
@@ -243,6 +261,7 @@ const DTYPES: [(&str, Dtype); 15] = [
     ("I64", Dtype::I64),
     ("F8_E4M3", Dtype::F8E4M3),
     ("F8_E5M2", Dtype::F8E5M2),
+    ("F8_E8M0", Dtype::F8E8M0),
     ("F16", Dtype::F16),
     ("BF16", Dtype::BF16),
     ("F32", Dtype::F32),
@@ -278,7 +297,14 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         let mut header = Header::default();
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                header.metadata = map.next_value()?;
+                // The format says text; some writers put numbers, objects or null there.
+                let entries: Option<BTreeMap<String, serde_json::Value>> = map.next_value()?;
+                let text = |value| match value {
+                    serde_json::Value::String(text) => text,
+                    other => other.to_string(),
+                };
+                header.metadata =
+                    entries.unwrap_or_default().into_iter().map(|(key, value)| (key, text(value))).collect();
             } else if header.tensors.insert(name.clone(), map.next_value()?).is_some() {
                 header.duplicate.get_or_insert(name);
             }
@@ -307,6 +333,10 @@ impl TensorSource for Safetensors {
         let bytes = &self.data[stored.range.clone()];
         TensorView::new(stored.info.dtype, stored.info.shape.clone(), bytes)
             .map_err(|e| Error::in_tensor(name, e))
+    }
+
+    fn metadata_text(&self, key: &str) -> Option<String> {
+        self.metadata.get(key).cloned()
     }
 
     fn release(&self, name: &str) {

@@ -1,6 +1,6 @@
 //! One stored tensor, and the interface that all containers share.
 
-use crate::float8::{e4m3_to_f32, e5m2_to_f32};
+use crate::float8::{e4m3_to_f32, e5m2_to_f32, e8m0_to_f32};
 use crate::{Dtype, Error, Result, element_count};
 use half::{bf16, f16};
 use std::borrow::Cow;
@@ -131,6 +131,7 @@ impl<'a> TensorView<'a> {
             Dtype::I64 => each(b, |c| i64::from_le_bytes(c) as f32),
             Dtype::F8E4M3 => b.iter().map(|&x| e4m3_to_f32(x)).collect(),
             Dtype::F8E5M2 => b.iter().map(|&x| e5m2_to_f32(x)).collect(),
+            Dtype::F8E8M0 => b.iter().map(|&x| e8m0_to_f32(x)).collect(),
             Dtype::F16 => each(b, |c| f16::from_le_bytes(c).to_f32()),
             Dtype::BF16 => each(b, |c| bf16::from_le_bytes(c).to_f32()),
             Dtype::F32 => each(b, f32::from_le_bytes),
@@ -200,6 +201,13 @@ pub trait TensorSource: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`Error::NoSuchTensor`], or whatever is wrong with the stored bytes.
     fn tensor(&self, name: &str) -> Result<TensorView<'_>>;
+
+    /// An entry of the file's own notes as text: `__metadata__` of safetensors, text and numbers of GGUF. `None` where there is
+    /// none of that name, which is what containers without such notes say.
+    fn metadata_text(&self, key: &str) -> Option<String> {
+        let _ = key;
+        None
+    }
 
     /// Tells the system that this tensor's bytes won't be needed soon. Containers that aren't mapped ignore it.
     fn release(&self, name: &str) {

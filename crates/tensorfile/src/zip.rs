@@ -14,7 +14,9 @@ pub use write::ZipWriter;
 #[non_exhaustive]
 pub enum ZipError {
     /// No end-of-directory record: not a zip file, or a truncated one.
-    #[error("not a zip archive, or a truncated one: it has no end-of-directory record")]
+    #[error(
+        "the archive has no directory at its end: it isn't a zip file, or its download or copy was cut short; fetch it again"
+    )]
     NoDirectory,
     /// A record lies outside the archive or has the wrong signature.
     #[error("the {what} at byte {at} is broken or lies outside the archive")]

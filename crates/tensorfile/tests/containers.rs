@@ -48,7 +48,7 @@ fn every_lie_of_a_header_has_its_error() {
     let odd = t(r#""dtype":"F4","shape":[1],"data_offsets":[0,4]"#);
     assert!(matches!(bad(raw(&odd, &[0; 4])), Bad::UnknownDtype { dtype, .. } if dtype == "F4"));
     let far = t(r#""dtype":"F32","shape":[1],"data_offsets":[0,4]"#);
-    assert!(matches!(bad(raw(&far, &[0; 3])), Bad::Offsets { available: 3, .. }));
+    assert!(matches!(bad(raw(&far, &[0; 3])), Bad::Cut { found, expected } if expected == found + 1));
     let back = t(r#""dtype":"F32","shape":[1],"data_offsets":[4,0]"#);
     assert!(matches!(bad(raw(&back, &[0; 4])), Bad::Offsets { .. }));
     let gap = t(r#""dtype":"F32","shape":[1],"data_offsets":[4,8]"#);
@@ -199,7 +199,7 @@ fn every_lie_of_a_gguf_has_its_error() {
     assert!(matches!(edit(32, &[0xff]), GgufError::Text { at: 32 }));
     assert!(matches!(edit(34, &[9]), GgufError::Count { what: "axes of a tensor", .. }));
     assert!(matches!(edit(38, &[0xff; 8]), GgufError::Shape { .. }));
-    assert!(matches!(edit(38, &[0, 1]), GgufError::Range { .. }));
+    assert!(matches!(edit(38, &[0, 1]), GgufError::Cut { expected, found } if expected > found));
     assert!(matches!(edit(46, &[16]), GgufError::TensorType { found: 16, .. }));
     assert!(matches!(edit(46, &[2]), GgufError::Shape { .. }));
     assert!(matches!(edit(50, &[0xff; 8]), GgufError::Range { .. }));
@@ -259,8 +259,7 @@ fn files_are_known_by_what_they_hold() {
     assert_eq!(open(&path).unwrap().names(), ["x"]);
     assert_eq!(parse(gguf(&[("g", info(Dtype::I8, &[3]))], &[])).unwrap().names(), ["g"]);
     assert_eq!(parse(include_bytes!("data/legacy.pth").as_slice()).unwrap().names().len(), 6);
-    assert!(matches!(parse(Vec::new()), Err(Error::UnknownFormat)));
-    assert!(matches!(parse(b"<html>not found</html>".to_vec()), Err(Error::UnknownFormat)));
+    assert!(matches!(parse(b"anything".to_vec()), Err(Error::UnknownFormat)));
 }
 
 proptest! {
@@ -291,7 +290,7 @@ proptest! {
 
     #[test]
     fn any_quantised_bytes_decode(bytes in prop::collection::vec(any::<u8>(), 292)) {
-        for dtype in [Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_0, Dtype::Q5_1, Dtype::Q8_0, Dtype::Q8_1, Dtype::Q2K, Dtype::Q3K, Dtype::Q4K, Dtype::Q5K, Dtype::Q6K, Dtype::Q8K] {
+        for dtype in [Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_0, Dtype::Q5_1, Dtype::Q8_0, Dtype::Q8_1, Dtype::Q2K, Dtype::Q3K, Dtype::Q4K, Dtype::Q5K, Dtype::Q6K, Dtype::Q8K, Dtype::IQ4NL, Dtype::IQ4XS] {
             let block = &bytes[..dtype.block_bytes()];
             let view = TensorView::new(dtype, vec![dtype.block_len()], block).unwrap();
             prop_assert_eq!(view.to_f32().len(), dtype.block_len());

@@ -1,5 +1,6 @@
 //! The spellings themselves. Sources: the names in the published files, and the conversion scripts of diffusers
 //! (`convert_wan_to_diffusers.py`), transformers (UMT5, CLIP) and llama.cpp (T5).
+//! So are the extras that their files hold and nobody needs.
 
 use super::{Model, Rule, Spelling};
 
@@ -16,9 +17,48 @@ const fn rule(from: &'static str, to: &'static str) -> Rule {
     Rule { from, to, rest: &[] }
 }
 
+/// What all-in-one files and repacks put in front of their parts: with one model wanted, the rest is somebody else's.
+const OTHER_PARTS: [&str; 10] = [
+    "first_stage_model.",
+    "vae.",
+    "text_encoders.",
+    "text_encoder.",
+    "cond_stage_model.",
+    "conditioner.",
+    "clip_vision.",
+    "image_encoder.",
+    "model_ema.",
+    "tokenizer.",
+];
+
+/// Last parts of names that are no weights of any model, wherever they stand: the tokenizer that ComfyUI keeps in the text
+/// encoder's file.
+const HARMLESS: [&str; 1] = ["spiece_model"];
+
+/// Does the name belong to another part of an all-in-one file?
+pub(super) fn is_other_part(name: &str) -> bool {
+    OTHER_PARTS.iter().any(|part| name.starts_with(part))
+}
+
+/// Is the tensor needed by no model at all?
+pub(super) fn is_harmless_anywhere(name: &str) -> bool {
+    HARMLESS.iter().any(|last| name.rsplit('.').next() == Some(*last))
+}
+
 const DIT: &[Spelling] = &[
     Spelling {
-        anchor: "condition_embedder.time_embedder.linear_1.weight",
+        anchors: &[
+            "condition_embedder.time_embedder.linear_1.weight",
+            "condition_embedder.time_proj.weight",
+            "condition_embedder.text_embedder.linear_1.weight",
+        ],
+        beside: &[],
+        roots: &[],
+        harmless: &[
+            // Written by the conversion, read by nobody: the image tokens have no queries.
+            "blocks.{}.attn2.norm_added_q.weight",
+        ],
+        aliases: &[],
         rules: &[
             rule("condition_embedder.time_embedder.linear_1.", "time_embedding.0."),
             rule("condition_embedder.time_embedder.linear_2.", "time_embedding.2."),
@@ -56,7 +96,19 @@ const DIT: &[Spelling] = &[
             },
         ],
     },
-    Spelling { anchor: "patch_embedding.weight", rules: &[] },
+    Spelling {
+        anchors: &[
+            "patch_embedding.weight",
+            "time_projection.1.weight",
+            "head.modulation",
+            "text_embedding.0.weight",
+        ],
+        beside: &["blocks."],
+        roots: &[],
+        harmless: &[],
+        aliases: &[],
+        rules: &[],
+    },
 ];
 
 const RESIDUAL: &[(&str, &str)] = &[
@@ -73,7 +125,11 @@ const fn residual(from: &'static str, to: &'static str) -> Rule {
 
 const VAE: &[Spelling] = &[
     Spelling {
-        anchor: "decoder.conv_in.weight",
+        anchors: &["decoder.conv_in.weight", "encoder.conv_in.weight"],
+        beside: &["decoder.up_blocks.", "encoder.down_blocks."],
+        roots: &[],
+        harmless: &[],
+        aliases: &[],
         rules: &[
             rule("quant_conv.", "conv1."),
             rule("post_quant_conv.", "conv2."),
@@ -105,14 +161,30 @@ const VAE: &[Spelling] = &[
             residual("decoder.up_blocks.3.resnets.2.", "decoder.upsamples.14."),
         ],
     },
-    Spelling { anchor: "decoder.conv1.weight", rules: &[] },
+    Spelling {
+        anchors: &["decoder.conv1.weight", "encoder.conv1.weight"],
+        beside: &[],
+        roots: &[],
+        harmless: &[],
+        aliases: &[],
+        rules: &[],
+    },
 ];
 
 const T5: &[Spelling] = &[
     Spelling {
-        anchor: "shared.weight",
+        anchors: &["shared.weight", "encoder.embed_tokens.weight", "encoder.final_layer_norm.weight"],
+        beside: &["encoder.block."],
+        roots: &[],
+        harmless: &[
+            // The other half of a whole UMT5, for writing text.
+            "decoder.",
+            "lm_head.weight",
+        ],
+        aliases: &[("encoder.embed_tokens.weight", "shared.weight")],
         rules: &[
             rule("shared.", "token_embedding."),
+            rule("encoder.embed_tokens.", "token_embedding."),
             rule("encoder.final_layer_norm.", "norm."),
             Rule {
                 from: "encoder.block.{}.layer.0.",
@@ -136,7 +208,11 @@ const T5: &[Spelling] = &[
         ],
     },
     Spelling {
-        anchor: "token_embd.weight",
+        anchors: &["token_embd.weight", "enc.output_norm.weight"],
+        beside: &["enc.blk."],
+        roots: &[],
+        harmless: &["dec.", "output.weight"],
+        aliases: &[],
         rules: &[
             rule("token_embd.", "token_embedding."),
             rule("enc.output_norm.", "norm."),
@@ -158,12 +234,33 @@ const T5: &[Spelling] = &[
             },
         ],
     },
-    Spelling { anchor: "token_embedding.weight", rules: &[] },
+    Spelling {
+        anchors: &["token_embedding.weight"],
+        // The CLIP file's text tower has a token embedding too.
+        beside: &["blocks.0.ffn.gate.", "blocks.0.pos_embedding.", "pos_embedding."],
+        roots: &[],
+        harmless: &[],
+        aliases: &[],
+        rules: &[],
+    },
 ];
 
 const CLIP: &[Spelling] = &[
     Spelling {
-        anchor: "vision_model.embeddings.class_embedding",
+        anchors: &[
+            "vision_model.embeddings.class_embedding",
+            "vision_model.embeddings.patch_embedding.weight",
+        ],
+        beside: &[],
+        roots: &["vision_model.", "visual_projection.", "text_model.", "text_projection.", "logit_scale"],
+        harmless: &[
+            "vision_model.embeddings.position_ids",
+            "visual_projection.",
+            "text_model.",
+            "text_projection.",
+            "logit_scale",
+        ],
+        aliases: &[],
         rules: &[
             rule("vision_model.embeddings.class_embedding", "visual.cls_embedding"),
             rule("vision_model.embeddings.patch_embedding.", "visual.patch_embedding."),
@@ -187,5 +284,12 @@ const CLIP: &[Spelling] = &[
         ],
     },
     // The published file holds the text tower too, with a patch embedding of the image tower alone.
-    Spelling { anchor: "visual.cls_embedding", rules: &[] },
+    Spelling {
+        anchors: &["visual.cls_embedding", "visual.pos_embedding"],
+        beside: &[],
+        roots: &["visual.", "textual.", "log_scale"],
+        harmless: &[],
+        aliases: &[],
+        rules: &[],
+    },
 ];

@@ -36,7 +36,7 @@ impl Pickle {
     /// When the file can't be opened, or as [`Pickle::parse`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::parse(Data::map(path)?).map_err(|e| Error::in_file(path, e))
+        Self::parse(crate::impostor::map(path)?).map_err(|e| Error::in_file(path, e))
     }
 
     /// Parses a file in memory; every tensor's window is checked against its storage.

@@ -24,6 +24,7 @@ pub(super) fn torch_dtype(global: &str) -> Option<Dtype> {
         "int64" => Dtype::I64,
         "float8_e4m3fn" => Dtype::F8E4M3,
         "float8_e5m2" => Dtype::F8E5M2,
+        "float8_e8m0fnu" => Dtype::F8E8M0,
         "float16" => Dtype::F16,
         "bfloat16" => Dtype::BF16,
         "float32" => Dtype::F32,
@@ -31,6 +32,15 @@ pub(super) fn torch_dtype(global: &str) -> Option<Dtype> {
         _ => return None,
     })
 }
+
+/// Classes of tensors that are plain data.
+const TENSOR_CLASSES: [&str; 5] = [
+    "torch.Tensor",
+    "torch.nn.parameter.Parameter",
+    "torch.nn.Parameter",
+    "torch.nn.parameter.Buffer",
+    "torch.nn.Buffer",
+];
 
 /// PyTorch's typed storages, and `None` for the untyped one.
 fn storage_dtype(global: &str) -> Option<Option<Dtype>> {
@@ -115,6 +125,22 @@ impl Machine<'_> {
                     _ => return Err(wrong()),
                 }
             }
+            // A tensor with attributes of its own, (function, class, arguments, attributes): the attributes aren't data.
+            "torch._tensor._rebuild_from_type_v2" | "torch._tensor._rebuild_from_type" => {
+                let [inner, class, inner_args, ..] = args[..] else { return Err(wrong()) };
+                let (Node::Global(inner_name), Node::Global(class)) =
+                    (&self.nodes[inner], &self.nodes[class])
+                else {
+                    return Err(wrong());
+                };
+                if !TENSOR_CLASSES.contains(&class.as_str()) {
+                    return Err(PickleError::Forbidden { global: class.clone() });
+                }
+                if !inner_name.starts_with("torch._utils._rebuild_") {
+                    return Err(PickleError::Forbidden { global: inner_name.clone() });
+                }
+                return self.call(inner, inner_args);
+            }
             "torch.Size" | "builtins.tuple" | "__builtin__.tuple" => match args[..] {
                 [] => Node::Tuple(Vec::new()),
                 [items] => Node::Tuple(self.items(items).ok_or_else(wrong)?.to_vec()),
@@ -126,6 +152,8 @@ impl Machine<'_> {
             "collections.OrderedDict" | "builtins.dict" | "__builtin__.dict" => {
                 Node::Dict(self.dict(&args).ok_or_else(wrong)?)
             }
+            // Its argument makes absent entries; what is there follows one by one.
+            "collections.defaultdict" => Node::Dict(Vec::new()),
             "builtins.set" | "__builtin__.set" | "builtins.frozenset" | "builtins.list" => match args[..] {
                 [] => Node::List(Vec::new()),
                 [items] => Node::List(self.items(items).ok_or_else(wrong)?.to_vec()),

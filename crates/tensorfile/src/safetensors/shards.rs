@@ -1,6 +1,6 @@
-//! Several safetensors files that are one checkpoint.
+//! Several files that are one checkpoint.
 
-use super::{Safetensors, SafetensorsError};
+use super::SafetensorsError;
 use crate::{Error, Result, TensorInfo, TensorSource, TensorView};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -32,19 +32,19 @@ impl Shards {
         Ok(Self { parts, names, by_name })
     }
 
-    /// Opens a list of safetensors files that need no index.
+    /// Opens a list of files, of any format, that need no index.
     ///
     /// # Errors
-    /// As [`Safetensors::open`] and [`Shards::new`].
+    /// As [`open`](crate::open) and [`Shards::new`].
     pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self> {
         let mut parts: Vec<Box<dyn TensorSource>> = Vec::new();
         for path in paths {
-            parts.push(Box::new(Safetensors::open(path)?));
+            parts.push(crate::open(path)?);
         }
         Self::new(parts)
     }
 
-    /// Opens the shards that an index (`….safetensors.index.json`) names, in the index's own folder.
+    /// Opens the shards that an index (`….safetensors.index.json`, `….bin.index.json`) names, in the index's own folder.
     ///
     /// # Errors
     /// [`SafetensorsError::Index`], [`SafetensorsError::ShardPath`], [`SafetensorsError::NotInShard`], and as
@@ -53,6 +53,7 @@ impl Shards {
         let index = index.as_ref();
         let named = |e: Error| Error::in_file(index, e);
         let text = std::fs::read(index).map_err(|e| named(Error::Io(e)))?;
+        crate::impostor::refuse_page(&text).map_err(named)?;
         let map = parse_index(&text).map_err(|e| named(e.into()))?;
         let files: BTreeSet<&String> = map.values().collect();
         let folder = index.parent().unwrap_or(Path::new(""));
@@ -106,6 +107,11 @@ impl TensorSource for Shards {
 
     fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
         self.part(name).ok_or_else(|| Error::NoSuchTensor { name: name.to_owned() })?.tensor(name)
+    }
+
+    /// The first part's that has it.
+    fn metadata_text(&self, key: &str) -> Option<String> {
+        self.parts.iter().find_map(|part| part.metadata_text(key))
     }
 
     fn release(&self, name: &str) {
