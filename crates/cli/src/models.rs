@@ -6,7 +6,7 @@ use avatar_render::RendererChoice;
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 use clap::Subcommand;
-use dit::plan::{Job as DitJob, Storage, plan};
+use dit::plan::{Storage, Workload, plan};
 use pipeline::models::ModelSet;
 use pipeline::{Dtype, Job, ModelChanges, OutputChanges, Preset};
 use std::fmt::Write;
@@ -72,14 +72,14 @@ pub(crate) fn plan_text(job: &Job) -> Result<String> {
         Dtype::Q4 => Storage::Quantized(GgmlDType::Q4K),
     };
     let branches = if job.sampling.cfg_scale == 1.0 { 1 } else { 2 };
-    let whole = DitJob { latent, steps: job.sampling.steps, branches, storage, streaming: None };
+    let whole = Workload { latent, steps: job.sampling.steps, branches, storage, streaming: None };
     let resident = plan(&config, &whole)?;
     let streaming = job
         .models
         .memory_gib
         .map(|gib| dit::Streaming::for_budget((gib * GIB) as u64, resident.block_bytes, config.num_layers))
         .transpose()?;
-    let p = plan(&config, &DitJob { streaming, ..whole })?;
+    let p = plan(&config, &Workload { streaming, ..whole })?;
     let gib = |bytes: u64| bytes as f64 / GIB;
     let mut out = String::new();
     // Writing to a string can't fail.

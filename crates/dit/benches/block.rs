@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p anicrafter-dit --bench block -- bf16/1024` runs one of them; the f32 block alone takes 1.6 GB.
 
-use anicrafter_dit::plan::{Job, Storage, plan};
+use anicrafter_dit::plan::{Storage, Workload, plan};
 use anicrafter_dit::{Block, Config, Context, Scope};
 use candle_core::{DType, Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -22,7 +22,7 @@ fn dit_block(c: &mut Criterion) {
         // Made on first use, so that a filtered run doesn't pay for what it leaves out.
         let mut block = None;
         for (tokens, latent) in SIZES {
-            let job = Job { latent, steps: 1, branches: 1, storage: Storage::Dense(dtype), streaming: None };
+            let job = Workload { latent, steps: 1, branches: 1, storage: Storage::Dense(dtype), streaming: None };
             let flops = plan(&config, &job).expect("the sizes fit the patch").block_flops;
             group.throughput(Throughput::Elements(flops as u64));
             group.bench_function(BenchmarkId::new(name, tokens), |b| {

@@ -3,7 +3,7 @@
 //! `cargo run -p anicrafter-dit --example denoise_step`
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use anicrafter_dit::plan::{Job, Storage, plan};
+use anicrafter_dit::plan::{Storage, Workload, plan};
 use anicrafter_dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
 use candle_core::{DType, Device, Tensor};
 use nn::{RandomWeights, Weights};
@@ -23,7 +23,7 @@ fn main() -> anicrafter_dit::Result<()> {
     };
     let latent = [3, 8, 12];
     let storage = Storage::Dense(DType::F32);
-    let estimate = plan(&config, &Job { latent, steps: 1, branches: 2, storage, streaming: None })?;
+    let estimate = plan(&config, &Workload { latent, steps: 1, branches: 2, storage, streaming: None })?;
     println!("{} tokens, {:.1} MFLOP a step", estimate.tokens, estimate.step_flops / 1e6);
 
     // A real program takes its weights from a checkpoint; these are made up.

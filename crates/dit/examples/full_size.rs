@@ -6,7 +6,7 @@
 //! Every block embeds the text and image rows, so a step takes some 6 TFLOP more than its tokens do.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use anicrafter_dit::plan::{Job, Storage, plan};
+use anicrafter_dit::plan::{Storage, Workload, plan};
 use anicrafter_dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Tensor};
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::i2v_14b_720p();
     let streaming = Streaming { in_flight: 2, keep: 0 };
     let latent = [1, 16, 16];
-    let job = Job { latent, steps: 1, branches: 2, storage, streaming: Some(streaming) };
+    let job = Workload { latent, steps: 1, branches: 2, storage, streaming: Some(streaming) };
     let estimate = plan(&config, &job)?;
     println!(
         "{kind}, inputs {inputs:?}: {} tokens, {:.2} TFLOP a step; expected: weights {:.2} GB, activations {:.3} GB",

@@ -2,34 +2,33 @@
 //!
 //! After `DiTBlock` of AniCrafter's `diffsynth/models/wan_video_dit.py` (commit e9e8965).
 
-use crate::observer::Probe;
 use crate::{Config, Result};
 use candle_core::{DType, Tensor};
-use nn::{Activation, Attention, LayerNorm, Linear, Precision, RmsNorm, Rope3d, Weights, add_gated};
+use nn::{Activation, Attention, LayerNorm, Linear, Pieces, Precision, ProbeAt, RmsNorm, Rope3d, Weights, add_gated};
 
 /// The text and image rows that the tokens attend to, embedded.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// `[B, text rows, D]`.
+    /// `[B, text rows, D]`, zero rows of the padding included.
     pub text: Tensor,
-    /// `[B, image rows, D]`.
+    /// `[B, image rows, D]`; `None` in a text-to-video model.
     pub image: Option<Tensor>,
 }
 
-/// What all blocks of a pass share.
+/// What all blocks of a pass over one branch share.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
-    /// What is attended to.
+    /// Keys and values of cross-attention come from these rows.
     pub context: &'a Context,
     /// `[1, 6, D]`: shift, scale and gate of self-attention, then of the feed-forward layer.
     pub t_mod: &'a Tensor,
-    /// Where the tokens are.
+    /// The angles of all L tokens.
     pub rope: &'a Rope3d,
     /// Tokens that are handled at a time; bounds the memory, doesn't change the result.
     pub rows: usize,
 }
 
-/// One transformer block.
+/// Self-attention, cross-attention and feed-forward layer, each added to the tokens.
 #[derive(Clone, Debug)]
 pub struct Block {
     modulation: Tensor,
@@ -70,62 +69,49 @@ impl Block {
     /// # Errors
     /// When the shapes don't fit.
     pub fn forward(&self, x: Tensor, scope: &Scope<'_>) -> Result<Tensor> {
-        self.forward_probed(x, scope, &mut Probe::new(&mut (), 0, String::new()))
+        self.forward_probed(x, scope, &mut ProbeAt::default())
     }
 
     pub(crate) fn forward_probed(
         &self,
         x: Tensor,
         scope: &Scope<'_>,
-        probe: &mut Probe<'_>,
+        probe: &mut ProbeAt<'_>,
     ) -> Result<Tensor> {
         let rows = self.modulation.broadcast_add(scope.t_mod)?.squeeze(0)?; // [6, D]
         let row = |i: usize| rows.get(i);
         let (shift_msa, scale_msa, gate_msa) = (row(0)?, row(1)?, row(2)?);
         let (shift_mlp, scale_mlp, gate_mlp) = (row(3)?, row(4)?, row(5)?);
-        let chunks = chunks(&x, scope.rows, probe.on)?;
+        let chunks = chunks(&x, scope.rows)?;
 
         let msa_in = |x: &Tensor| self.norm1.forward_modulated(x, &shift_msa, &scale_msa);
         let x = self.self_attn.add_to(x, msa_in, &gate_msa, &chunks, scope.rope, probe)?;
 
         let keys = self.cross_attn.keys(scope.context)?;
         let mut x = x;
+        let mut seen = probe.pieces("cross_attn");
         for &(first, len) in &chunks {
             let normal = self.norm3.forward(&x.narrow(1, first, len)?)?;
-            x = self.cross_attn.add_to(x, &normal, first, &keys, probe)?;
+            x = self.cross_attn.add_to(x, &normal, first, &keys, &mut seen)?;
         }
+        probe.show_pieces(seen, 1)?;
 
+        let mut seen = probe.pieces("ffn");
         for &(first, len) in &chunks {
             let mlp_in = self.norm2.forward_modulated(&x.narrow(1, first, len)?, &shift_mlp, &scale_mlp)?;
             let hidden = self.ffn_in.forward_act(&mlp_in, Activation::GeluTanh)?; // [B, rows, ffn_dim]
-            x = add_output(&self.ffn_out, &hidden, x, first, Some(&gate_mlp), "ffn", probe)?;
+            seen.add_with(|| self.ffn_out.forward(&hidden))?;
+            x = self.ffn_out.forward_add(&hidden, x, first, Some(&gate_mlp))?;
         }
+        probe.show_pieces(seen, 1)?;
         Ok(x)
     }
 }
 
-/// Adds the output of a residual branch's last layer to the stream, through the probe if it is on.
-fn add_output(
-    layer: &Linear,
-    input: &Tensor,
-    x: Tensor,
-    first: usize,
-    gate: Option<&Tensor>,
-    name: &str,
-    probe: &mut Probe<'_>,
-) -> Result<Tensor> {
-    if !probe.on {
-        return Ok(layer.forward_add(input, x, first, gate)?);
-    }
-    let output = layer.forward(input)?;
-    probe.record(name, &output);
-    Ok(add_gated(x, first, &output, gate)?)
-}
-
 /// The token ranges (first, length) that are handled one after the other.
-fn chunks(x: &Tensor, rows: usize, whole: bool) -> Result<Vec<(usize, usize)>> {
+fn chunks(x: &Tensor, rows: usize) -> Result<Vec<(usize, usize)>> {
     let (b, l, _) = x.dims3()?;
-    if whole || b > 1 || x.track_op() {
+    if b > 1 || x.track_op() {
         return Ok(vec![(0, l)]);
     }
     Ok((0..l).step_by(rows.max(1)).map(|first| (first, rows.max(1).min(l - first))).collect())
@@ -167,7 +153,7 @@ impl SelfAttention {
         gate: &Tensor,
         chunks: &[(usize, usize)],
         rope: &Rope3d,
-        probe: &mut Probe<'_>,
+        probe: &mut ProbeAt<'_>,
     ) -> Result<Tensor> {
         // Keys and values of all tokens first; then the queries need only themselves.
         let mut keys = Gathered::new(&x, chunks)?;
@@ -182,6 +168,7 @@ impl SelfAttention {
             }
         }
         let (keys, values) = (keys.tensor, values.tensor);
+        let (mut seen_q, mut seen) = (probe.pieces("self_attn.norm_q"), probe.pieces("self_attn"));
         for &(first, len) in chunks {
             let h = match only_input.take() {
                 Some(h) => h,
@@ -189,17 +176,15 @@ impl SelfAttention {
             };
             let q = self.q.forward(&h)?;
             drop(h);
-            let q = if probe.on {
-                let q = self.norm_q.forward(&q)?;
-                probe.record("self_attn.norm_q", &q);
-                rope.forward(&q, first)?
-            } else {
-                self.norm_q.forward_rope(q, rope, first)?
-            };
+            seen_q.add_with(|| self.norm_q.forward(&q))?;
+            let q = self.norm_q.forward_rope(q, rope, first)?;
             let attention = Attention { precision: self.precision, ..Attention::new(self.n_heads) };
             let out = attention.forward(&q, &keys, &values)?;
-            x = add_output(&self.o, &out, x, first, Some(gate), "self_attn", probe)?;
+            seen.add_with(|| self.o.forward(&out))?;
+            x = self.o.forward_add(&out, x, first, Some(gate))?;
         }
+        probe.show_pieces(seen_q, 1)?;
+        probe.show_pieces(seen, 1)?;
         Ok(x)
     }
 }
@@ -292,7 +277,7 @@ impl CrossAttention {
         normal: &Tensor,
         first: usize,
         keys: &[(Tensor, Tensor)],
-        probe: &mut Probe<'_>,
+        seen: &mut Pieces,
     ) -> Result<Tensor> {
         let q = self.norm_q.forward(&self.q.forward(normal)?)?;
         let attention = Attention { precision: self.precision, ..Attention::new(self.n_heads) };
@@ -305,7 +290,10 @@ impl CrossAttention {
             });
         }
         match sum {
-            Some(sum) => add_output(&self.o, &sum, x, first, None, "cross_attn", probe),
+            Some(sum) => {
+                seen.add_with(|| self.o.forward(&sum))?;
+                Ok(self.o.forward_add(&sum, x, first, None)?)
+            }
             None => Ok(x),
         }
     }

@@ -10,9 +10,9 @@ pub enum Error {
     /// An input has another shape than the config asks for.
     #[error("{what}: expected {expected}, got {got:?}")]
     Shape {
-        /// Which input.
+        /// The argument's name.
         what: &'static str,
-        /// The shape in words.
+        /// The shape that the model takes, in words.
         expected: String,
         /// The shape that came.
         got: Vec<usize>,
@@ -30,15 +30,15 @@ pub enum Error {
     Cancelled {
         /// The block that would have run next.
         block: usize,
-        /// Number of blocks.
+        /// Blocks of a pass.
         of: usize,
     },
     /// The memory budget is smaller than what must be held at once.
     #[error("a memory budget of {budget} bytes for blocks is too small: one block takes {needed} bytes")]
     Budget {
-        /// What was allowed.
+        /// Bytes that were allowed.
         budget: u64,
-        /// What the smallest choice takes.
+        /// Bytes that one block takes.
         needed: u64,
     },
     /// A tensor operation or a weight failed.

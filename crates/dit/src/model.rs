@@ -3,11 +3,10 @@
 //! After `WanModel` and `model_fn_wan_video` of AniCrafter (commit e9e8965). Differences: the text and image rows are
 //! embedded once for a job instead of at every step, and positions aren't limited to 1024 an axis.
 
-use crate::observer::Probe;
 use crate::provider::{BlockProvider, Resident};
 use crate::{Config, Context, Error, Observer, Result, Scope};
 use candle_core::{Device, Tensor};
-use nn::{Activation, Grid, LayerNorm, Linear, Rope3d, Weights, patchify, timestep_embedding, unpatchify};
+use nn::{Activation, Grid, LayerNorm, Linear, ProbeAt, Rope3d, Weights, patchify, timestep_embedding, unpatchify};
 use std::ops::ControlFlow;
 
 /// Memory that the widest intermediate of a chunk of tokens may take on the CPU, in bytes.
@@ -52,7 +51,7 @@ pub struct Embedded {
     grid: Grid,
 }
 
-/// The transformer.
+/// Wan's transformer: predicts the velocity of a latent at a noise level.
 #[derive(Debug)]
 pub struct WanModel {
     config: Config,
@@ -125,7 +124,7 @@ impl WanModel {
         Self { rows: rows.max(1), ..self }
     }
 
-    /// The hyperparameters.
+    /// What the model was loaded with.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
@@ -136,10 +135,10 @@ impl WanModel {
     /// # Errors
     /// When an input is missing, superfluous or of another shape.
     pub fn branch(&self, conditions: &Conditions<'_>) -> Result<Branch> {
-        self.branch_probed(conditions, &mut Probe::new(&mut (), 0, String::new()))
+        self.branch_probed(conditions, &mut ProbeAt::default())
     }
 
-    /// [`WanModel::branch`], showing `text_emb` and `clip_emb` to an observer.
+    /// [`WanModel::branch`], showing `text_emb` and `clip_emb` to the observer's probe of branch 0.
     ///
     /// # Errors
     /// As [`WanModel::branch`].
@@ -148,10 +147,10 @@ impl WanModel {
         conditions: &Conditions<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Branch> {
-        self.branch_probed(conditions, &mut Probe::new(observer, 0, String::new()))
+        self.branch_probed(conditions, &mut ProbeAt::root(observer.probe(0)))
     }
 
-    fn branch_probed(&self, conditions: &Conditions<'_>, probe: &mut Probe<'_>) -> Result<Branch> {
+    fn branch_probed(&self, conditions: &Conditions<'_>, probe: &mut ProbeAt<'_>) -> Result<Branch> {
         let c = &self.config;
         let Conditions { context, clip_feature, y, add_condition } = *conditions;
         let (_, rows, width) = dims3("context", context)?;
@@ -160,7 +159,7 @@ impl WanModel {
         }
         let [text_in, text_out] = &self.text_embedding;
         let text = text_out.forward(&text_in.forward_act(context, Activation::GeluTanh)?)?;
-        probe.record("text_emb", &text);
+        probe.show("text_emb", &text);
         let image = match (&self.img_emb, clip_feature) {
             (Some(embedding), Some(features)) => {
                 let (_, rows, width) = dims3("clip_feature", features)?;
@@ -172,7 +171,7 @@ impl WanModel {
                     );
                 }
                 let image = embedding.forward(features)?;
-                probe.record("clip_emb", &image);
+                probe.show("clip_emb", &image);
                 Some(image)
             }
             (None, None) => None,
@@ -184,7 +183,7 @@ impl WanModel {
         Ok(Branch { context: Context { text, image }, y: y.cloned(), add_condition: add_condition.cloned() })
     }
 
-    /// Predicts for one branch.
+    /// Predicts the velocity for one branch.
     ///
     /// # Shapes
     /// `x` `[B, C, T, H, W]` latents, f32 → `[B, out_dim, T, H, W]`, f32. `timestep` in 0 to 1000; the reference rounds
@@ -220,13 +219,13 @@ impl WanModel {
                 x,
                 timestep,
                 branch,
-                &mut Probe::new(observer, n, String::new()),
+                &mut ProbeAt::root(observer.probe(n)),
             )?);
         }
         let tokens = self.run_blocks(&embedded.iter().collect::<Vec<_>>(), observer)?;
         let mut outputs = Vec::with_capacity(tokens.len());
         for (n, (tokens, embedded)) in tokens.iter().zip(&embedded).enumerate() {
-            outputs.push(self.head_probed(tokens, embedded, &mut Probe::new(observer, n, String::new()))?);
+            outputs.push(self.head_probed(tokens, embedded, &mut ProbeAt::root(observer.probe(n)))?);
         }
         Ok(outputs)
     }
@@ -236,7 +235,7 @@ impl WanModel {
     /// # Errors
     /// When the shapes don't fit.
     pub fn embed(&self, x: &Tensor, timestep: f64, branch: &Branch) -> Result<Embedded> {
-        self.embed_probed(x, timestep, branch, &mut Probe::new(&mut (), 0, String::new()))
+        self.embed_probed(x, timestep, branch, &mut ProbeAt::default())
     }
 
     fn embed_probed(
@@ -244,16 +243,16 @@ impl WanModel {
         x: &Tensor,
         timestep: f64,
         branch: &Branch,
-        probe: &mut Probe<'_>,
+        probe: &mut ProbeAt<'_>,
     ) -> Result<Embedded> {
         let c = &self.config;
         let sinusoid = timestep_embedding(&[timestep], c.freq_dim, &self.device)?; // [1, freq_dim]
-        probe.record("sinusoidal", &sinusoid);
+        probe.show("sinusoidal", &sinusoid);
         let [time_in, time_out] = &self.time_embedding;
         let t = time_out.forward(&time_in.forward_act(&sinusoid, Activation::Silu)?)?; // [1, D]
-        probe.record("t", &t);
+        probe.show("t", &t);
         let t_proj = self.time_projection.forward(&Activation::Silu.forward(&t)?)?; // [1, 6·D]
-        probe.record("t_proj", &t_proj);
+        probe.show("t_proj", &t_proj);
         let t_mod = t_proj.reshape((1, 6, c.dim))?; // [1, 6, D]
 
         let Ok((b, channels, frames, height, width)) = x.dims5() else {
@@ -274,10 +273,10 @@ impl WanModel {
         }
         let (patches, grid) = patchify(&x, c.patch_size)?;
         let mut tokens = self.patch_embedding.forward(&patches)?; // [B, L, D]
-        if probe.on {
-            let conv = tokens.transpose(1, 2)?.reshape((b, c.dim, grid.t, grid.h, grid.w))?;
-            probe.record("patch_embedding", &conv);
-        }
+        probe.show_with("patch_embedding", || {
+            // As the convolution that it is in the reference; a copy, since the condition is added in place.
+            tokens.transpose(1, 2)?.force_contiguous()?.reshape((b, c.dim, grid.t, grid.h, grid.w))
+        })?;
         if let Some(condition) = &branch.add_condition {
             if condition.dims() != tokens.dims() {
                 return shape("add_condition", format!("{:?}", tokens.dims()), condition);
@@ -311,12 +310,10 @@ impl WanModel {
             may_go_on(observer, n)?;
             for (b, (x, e)) in tokens.iter_mut().zip(branches).enumerate() {
                 let scope = Scope { context: &e.context, t_mod: &e.t_mod, rope: &e.rope, rows: self.rows };
-                let mut probe = Probe::new(observer, b, format!("block{n}."));
-                *x = block.forward_probed(x.clone(), &scope, &mut probe)?;
-                let mut probe = Probe::new(observer, b, String::new());
-                if probe.on {
-                    probe.record(&format!("block{n}"), &x.copy()?);
-                }
+                let mut probe = ProbeAt::root(observer.probe(b));
+                let name = format!("block{n}");
+                *x = block.forward_probed(x.clone(), &scope, &mut probe.pp(&name))?;
+                probe.show_with(&name, || x.copy())?; // the next block works in place
             }
             Ok(())
         })?;
@@ -332,12 +329,12 @@ impl WanModel {
     /// # Errors
     /// When the shapes don't fit.
     pub fn head(&self, tokens: &Tensor, embedded: &Embedded) -> Result<Tensor> {
-        self.head_probed(tokens, embedded, &mut Probe::new(&mut (), 0, String::new()))
+        self.head_probed(tokens, embedded, &mut ProbeAt::default())
     }
 
-    fn head_probed(&self, tokens: &Tensor, embedded: &Embedded, probe: &mut Probe<'_>) -> Result<Tensor> {
+    fn head_probed(&self, tokens: &Tensor, embedded: &Embedded, probe: &mut ProbeAt<'_>) -> Result<Tensor> {
         let rows = self.head.forward(tokens, &embedded.t)?; // [B, L, pt·ph·pw·out_dim]
-        probe.record("head", &rows);
+        probe.show("head", &rows);
         Ok(unpatchify(&rows, embedded.grid, self.config.patch_size)?)
     }
 }

@@ -1,6 +1,6 @@
-//! Watching a forward pass: progress, cancellation, intermediate tensors.
+//! Watching a forward pass: progress, cancellation, intermediate results.
 
-use candle_core::Tensor;
+use nn::Probe;
 use std::ops::ControlFlow;
 
 /// Told about a forward pass while it runs. `()` watches nothing.
@@ -12,14 +12,11 @@ pub trait Observer {
         ControlFlow::Continue(())
     }
 
-    /// Should [`Observer::intermediate`] be called? It costs memory: tokens are then no longer handled in chunks.
-    fn wants_intermediates(&self) -> bool {
-        false
-    }
-
-    /// An intermediate result of a branch, named as in the reference: `t`, `block0.self_attn`, `head` …
-    fn intermediate(&mut self, branch: usize, name: &str, value: &Tensor) {
-        let _ = (branch, name, value);
+    /// Who is shown the intermediate results of branch `branch` (counted from 0), named as in the reference: `t`,
+    /// `block0.self_attn`, `head` … The prediction is the same with and without a probe; only memory and time differ.
+    fn probe(&mut self, branch: usize) -> Option<&mut dyn Probe> {
+        let _ = branch;
+        None
     }
 }
 
@@ -29,26 +26,5 @@ impl Observer for () {}
 impl<F: FnMut(usize, usize) -> ControlFlow<()>> Observer for F {
     fn block(&mut self, block: usize, of: usize) -> ControlFlow<()> {
         self(block, of)
-    }
-}
-
-/// The observer as the layers see it.
-pub(crate) struct Probe<'a> {
-    pub(crate) observer: &'a mut dyn Observer,
-    pub(crate) branch: usize,
-    pub(crate) prefix: String,
-    pub(crate) on: bool,
-}
-
-impl<'a> Probe<'a> {
-    pub(crate) fn new(observer: &'a mut dyn Observer, branch: usize, prefix: String) -> Self {
-        let on = observer.wants_intermediates();
-        Self { observer, branch, prefix, on }
-    }
-
-    pub(crate) fn record(&mut self, name: &str, value: &Tensor) {
-        if self.on {
-            self.observer.intermediate(self.branch, &format!("{}{name}", self.prefix), value);
-        }
     }
 }

@@ -11,9 +11,9 @@ use nn::Grid;
 /// How the blocks' matrices are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage {
-    /// In this type: `F32` or `BF16`.
+    /// One `F32` or `BF16` an element.
     Dense(DType),
-    /// In quantised blocks.
+    /// In blocks of this format.
     Quantized(GgmlDType),
 }
 
@@ -28,12 +28,12 @@ impl Storage {
     }
 }
 
-/// What is to be computed.
+/// What is to be computed: how large a latent, how often, with which weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Job {
+pub struct Workload {
     /// Latent frames, height and width: (81 - 1) / 4 + 1, 720 / 8, 1280 / 8 for 81 frames of 720p.
     pub latent: [usize; 3],
-    /// Denoising steps.
+    /// Denoising steps; each runs the model once for each branch.
     pub steps: usize,
     /// 2 with guidance (positive and negative), 1 without.
     pub branches: usize,
@@ -56,11 +56,11 @@ pub struct Plan {
     pub step_flops: f64,
     /// Arithmetic of all steps.
     pub total_flops: f64,
-    /// Parameters of the model.
+    /// How many numbers all weights together are.
     pub parameters: u64,
-    /// One block.
+    /// Weights of one block.
     pub block_bytes: u64,
-    /// Everything but the blocks.
+    /// Weights of everything but the blocks.
     pub other_bytes: u64,
     /// Weights in memory at once.
     pub weight_bytes: u64,
@@ -97,7 +97,7 @@ fn parameters(c: &Config) -> (u64, u64, u64) {
 ///
 /// # Errors
 /// When the config doesn't hold together or the latent isn't a multiple of the patch.
-pub fn plan(config: &Config, job: &Job) -> Result<Plan> {
+pub fn plan(config: &Config, job: &Workload) -> Result<Plan> {
     config.validate()?;
     let c = config;
     let grid = Grid::of(job.latent, c.patch_size)?;
@@ -160,7 +160,7 @@ pub fn plan(config: &Config, job: &Job) -> Result<Plan> {
 mod tests {
     use super::*;
 
-    const SMALL: Job = Job {
+    const SMALL: Workload = Workload {
         latent: [4, 32, 32],
         steps: 50,
         branches: 2,
@@ -186,7 +186,7 @@ mod tests {
         let config = Config::i2v_14b_720p();
         let resident = plan(&config, &SMALL).unwrap();
         let streaming = Some(Streaming { in_flight: 2, keep: 1 });
-        let streamed = plan(&config, &Job { streaming, ..SMALL }).unwrap();
+        let streamed = plan(&config, &Workload { streaming, ..SMALL }).unwrap();
         assert_eq!(resident.weight_bytes, 40 * resident.block_bytes + resident.other_bytes);
         assert_eq!(resident.read_bytes, resident.weight_bytes);
         assert_eq!(streamed.weight_bytes, 3 * resident.block_bytes + resident.other_bytes);
@@ -199,10 +199,10 @@ mod tests {
         let storage = Storage::Quantized(GgmlDType::Q8_0);
         assert_eq!(storage.bytes(64), 2 * 34);
         let config = Config::t2v_1_3b();
-        let q8 = plan(&config, &Job { storage, ..SMALL }).unwrap();
+        let q8 = plan(&config, &Workload { storage, ..SMALL }).unwrap();
         let half = plan(&config, &SMALL).unwrap();
         let share = q8.block_bytes as f64 / half.block_bytes as f64;
         assert!((share - 34.0 / 64.0).abs() < 0.01, "{share}");
-        assert!(plan(&config, &Job { latent: [1, 3, 4], ..SMALL }).is_err());
+        assert!(plan(&config, &Workload { latent: [1, 3, 4], ..SMALL }).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 /// Hands out the blocks of a model in order.
 pub trait BlockProvider: Send + Sync + std::fmt::Debug {
-    /// Number of blocks.
+    /// How many blocks a pass runs through.
     fn n_blocks(&self) -> usize;
 
     /// Calls `run` with each block, first to last, and stops at the first error.

@@ -2,13 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "tests, helpers included")]
 
 use anicrafter_dit::{
-    BlockProvider, ConditionEmbedders, Conditions, Config, Error, Resident, Rounding, Streamed, Streaming,
+    BlockProvider, ConditionEmbedders, Conditions, Config, Error, Observer, Resident, Rounding, Streamed, Streaming,
     WanModel, condition, pad_context,
 };
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor, Var};
-use nn::{QuantizeOnLoad, RandomWeights, WeightSource, Weights};
-use std::collections::HashMap;
+use nn::{Probe, QuantizeOnLoad, RandomWeights, Recording, WeightSource, Weights};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -288,6 +288,60 @@ fn the_observer_can_stop_a_pass() {
         let error = model.forward(&inputs.x, 700.0, &branch, &mut stop).unwrap_err();
         assert!(matches!(error, Error::Cancelled { block: 1, of: 3 }));
         assert_eq!(calls, [(0, 3), (1, 3)]);
+    }
+}
+
+#[derive(Default)]
+struct Watcher(BTreeMap<usize, Recording>);
+
+impl Observer for Watcher {
+    fn probe(&mut self, branch: usize) -> Option<&mut dyn Probe> {
+        Some(self.0.entry(branch).or_default())
+    }
+}
+
+/// Watching takes the same ways through the model, fused and in chunks: the same bits come out, and what is seen is what
+/// the whole pass computes.
+#[test]
+fn watching_changes_nothing() {
+    let config = config();
+    let inputs = Inputs::new(&config, [3, 4, 6]);
+    let quantized: Arc<dyn WeightSource> =
+        Arc::new(QuantizeOnLoad::new(Arc::new(RandomWeights::default()), GgmlDType::Q8_0));
+    let weights = [
+        weights(),
+        weights().with_dtype(DType::BF16),
+        Weights::new(quantized, DType::F32, &Device::Cpu),
+    ];
+    for weights in weights {
+        let mut whole = Watcher::default();
+        for rows in [64, 5] {
+            let model = WanModel::load(&config, &weights).unwrap().with_rows(rows);
+            let positive = model.branch(&inputs.conditions()).unwrap();
+            let negative =
+                model.branch(&Conditions { add_condition: None, ..inputs.conditions() }).unwrap();
+            let mut seen = Watcher::default();
+            let predict = |observer: &mut dyn Observer| {
+                model.forward_all(&inputs.x, 700.0, &[&positive, &negative], observer).unwrap()
+            };
+            for (watched, alone) in predict(&mut seen).iter().zip(&predict(&mut ())) {
+                assert_eq!(worst(watched, alone), 0.0, "{rows} rows");
+            }
+            assert_eq!(seen.0.len(), 2, "both branches were shown");
+            if rows == 64 {
+                whole = seen;
+                continue;
+            }
+            for (branch, recording) in &seen.0 {
+                assert!(recording.values.contains_key("block2.self_attn.norm_q"));
+                for (name, values) in &recording.values {
+                    let expected = &whole.0[branch].values[name];
+                    assert_eq!((values.len(), expected.len()), (1, 1), "{name}");
+                    let worst = worst(&values[0], &expected[0]);
+                    assert!(worst < 1e-4, "{name}: {worst}");
+                }
+            }
+        }
     }
 }
 

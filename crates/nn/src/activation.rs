@@ -1,7 +1,7 @@
 //! Activation functions.
 
-use crate::slices;
-use candle_core::{DType, Device, Result, Tensor};
+use crate::ops;
+use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// What is applied to each element after a linear layer.
@@ -28,22 +28,7 @@ impl Activation {
         if self == Self::None {
             return Ok(x.clone());
         }
-        if slices::on_kernels(&[x]) && x.dtype() == DType::F32 {
-            let mut out = slices::read::<f32, _>(x, |x| Ok(x.to_vec()))?;
-            match self {
-                Self::None => {}
-                Self::GeluTanh => kernels::gelu_tanh(&mut out),
-                Self::GeluErf => kernels::gelu_erf(&mut out),
-                Self::Silu => kernels::silu(&mut out),
-            }
-            return Tensor::from_vec(out, x.shape(), &Device::Cpu);
-        }
-        match self {
-            Self::None => Ok(x.clone()),
-            Self::GeluTanh => x.gelu(),
-            Self::GeluErf => x.gelu_erf(),
-            Self::Silu => x.silu(),
-        }
+        ops::choose(|backend| backend.activate(x, self))
     }
 }
 

@@ -1,11 +1,8 @@
 //! `y = x Wᵀ + b`, with the weights in f32, in bf16 or in the blocks of a quantised file.
 
-use crate::{Activation, Inputs, Weights, add_gated, quantize, slices};
-use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{DType, Device, Module, Result, Tensor, bail};
-use half::bf16;
-use kernels::{Gate, PackedBf16, PackedF32, Precision, Weight};
-use std::sync::Arc;
+use crate::ops::{self, Matrix};
+use crate::{Activation, Inputs, Weights, quantize};
+use candle_core::{DType, Result, Tensor, bail};
 
 /// An affine map over the last axis.
 ///
@@ -15,50 +12,10 @@ use std::sync::Arc;
 /// [`Inputs::Int8`], rounds its input to 8 bits and multiplies integers.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    weight: Matrix,
-    bias: Option<Tensor>,
-    d_in: usize,
-    d_out: usize,
-}
-
-#[derive(Clone)]
-enum Matrix {
-    /// `[d_out, d_in]` in f32 or bf16.
-    Dense(Tensor),
-    PackedF32(Arc<PackedF32>),
-    PackedBf16(Arc<PackedBf16>),
-    Quantized(Arc<QTensor>, Inputs),
-}
-
-impl std::fmt::Debug for Matrix {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Dense(weight) => write!(f, "{:?}", weight.dtype()),
-            Self::PackedF32(_) => write!(f, "F32, packed"),
-            Self::PackedBf16(_) => write!(f, "BF16, packed"),
-            Self::Quantized(weight, Inputs::Float) => write!(f, "{:?}", weight.dtype()),
-            Self::Quantized(weight, Inputs::Int8) => write!(f, "{:?} by 8 bits", weight.dtype()),
-        }
-    }
-}
-
-impl Matrix {
-    /// Takes the form that this device multiplies fastest.
-    fn of(weight: Tensor) -> Result<Self> {
-        let (n, k) = weight.dims2()?;
-        if !slices::on_kernels(&[&weight]) {
-            return Ok(Self::Dense(weight));
-        }
-        match weight.dtype() {
-            DType::F32 => {
-                slices::read::<f32, _>(&weight, |w| Ok(Self::PackedF32(Arc::new(PackedF32::new(w, n, k)))))
-            }
-            DType::BF16 => {
-                slices::read::<bf16, _>(&weight, |w| Ok(Self::PackedBf16(Arc::new(PackedBf16::new(w, n, k)))))
-            }
-            other => bail!("a linear layer needs weights in f32 or bf16, got {other:?}"),
-        }
-    }
+    pub(crate) weight: Matrix,
+    pub(crate) bias: Option<Tensor>,
+    pub(crate) d_in: usize,
+    pub(crate) d_out: usize,
 }
 
 impl Linear {
@@ -96,7 +53,7 @@ impl Linear {
                 }
                 Matrix::Quantized(quantized, weights.inputs())
             }
-            None => Matrix::of(weights.get((d_out, d_in), "weight")?)?,
+            None => prepare(&weights.get((d_out, d_in), "weight")?)?,
         };
         Ok(Self { weight, bias: None, d_in, d_out })
     }
@@ -112,16 +69,16 @@ impl Linear {
         {
             bail!("a bias of shape {:?} doesn't fit a weight of shape {:?}", bias.dims(), weight.dims());
         }
-        Ok(Self { weight: Matrix::of(weight)?, bias, d_in, d_out })
+        Ok(Self { weight: prepare(&weight)?, bias, d_in, d_out })
     }
 
-    /// Width of the input.
+    /// Length of the last axis of what comes in.
     #[must_use]
     pub fn d_in(&self) -> usize {
         self.d_in
     }
 
-    /// Width of the output.
+    /// Length of the last axis of what goes out.
     #[must_use]
     pub fn d_out(&self) -> usize {
         self.d_out
@@ -146,21 +103,8 @@ impl Linear {
     /// # Errors
     /// When the last axis of `x` isn't `d_in`.
     pub fn forward_act(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        let mut dims = self.checked_dims(x)?;
-        let rows = x.elem_count() / self.d_in;
-        if let Some(last) = dims.last_mut() {
-            *last = self.d_out;
-        }
-        if !self.runs_on_kernels(x) {
-            return self.with_candle(&x.reshape((rows, self.d_in))?, activation)?.reshape(dims);
-        }
-        self.with_kernel(activation, |linear| {
-            slices::read::<f32, _>(x, |x| {
-                let mut out = vec![0.0; rows * self.d_out];
-                linear.forward(x, &mut out);
-                Tensor::from_vec(out, dims, &Device::Cpu)
-            })
-        })
+        self.check_input(x)?;
+        ops::choose(|backend| backend.linear(self, x, activation))
     }
 
     /// `residual[:, first .. first + l] += gate · (x Wᵀ + b)`, in place where no gradient is recorded.
@@ -179,7 +123,7 @@ impl Linear {
         first: usize,
         gate: Option<&Tensor>,
     ) -> Result<Tensor> {
-        self.checked_dims(x)?;
+        self.check_input(x)?;
         let ((b, l, _), (br, l_all, d)) = (x.dims3()?, residual.dims3()?);
         let gate_fits = gate.is_none_or(|g| g.dims() == [self.d_out]);
         if br != b || d != self.d_out || first + l > l_all || (l < l_all && b != 1) || !gate_fits {
@@ -190,89 +134,21 @@ impl Linear {
                 residual.dims()
             );
         }
-        if !self.runs_on_kernels(x) || !slices::on_kernels(&[&residual]) || !residual.is_contiguous() {
-            return add_gated(residual, first, &self.forward(x)?, gate);
-        }
-        let rows = residual.narrow(1, first, l)?;
-        self.with_kernel(Activation::None, |linear| {
-            slices::update_from(&rows, [x, gate.unwrap_or(x)], |out, x, g| {
-                linear.forward_add(x, if gate.is_some() { Gate::Row(g) } else { Gate::One }, out);
-                Ok(())
-            })
-        })?;
-        Ok(residual)
+        ops::choose(|backend| backend.linear_add(self, x, &residual, first, gate))
     }
 
-    fn checked_dims(&self, x: &Tensor) -> Result<Vec<usize>> {
-        let dims = x.dims().to_vec();
-        if dims.last() != Some(&self.d_in) {
-            bail!("a linear layer of input width {} was handed {dims:?}", self.d_in);
+    fn check_input(&self, x: &Tensor) -> Result<()> {
+        if x.dims().last() != Some(&self.d_in) {
+            bail!("a linear layer of input width {} was handed {:?}", self.d_in, x.dims());
         }
         if x.dtype() != DType::F32 {
             bail!("a linear layer takes activations in f32, got {:?}", x.dtype());
         }
-        Ok(dims)
+        Ok(())
     }
+}
 
-    fn runs_on_kernels(&self, x: &Tensor) -> bool {
-        !matches!(self.weight, Matrix::Dense(_)) && slices::on_kernels(&[x])
-    }
-
-    fn with_kernel<R>(
-        &self,
-        activation: Activation,
-        f: impl FnOnce(kernels::Linear<'_>) -> Result<R>,
-    ) -> Result<R> {
-        let (n, k) = (self.d_out, self.d_in);
-        let finish = |linear: kernels::Linear<'_>| {
-            let linear = linear.activation(activation.into());
-            match &self.bias {
-                Some(bias) => slices::read::<f32, _>(bias, |bias| f(linear.bias(bias))),
-                None => f(linear),
-            }
-        };
-        match &self.weight {
-            Matrix::PackedF32(w) => finish(kernels::Linear::new(Weight::PackedF32(w), n, k)),
-            Matrix::PackedBf16(w) => finish(kernels::Linear::new(Weight::PackedBf16(w), n, k)),
-            Matrix::Quantized(w, inputs) => match quantize::kind(w.dtype()) {
-                Some(kind) => {
-                    let data = w.data()?;
-                    let linear = kernels::Linear::new(Weight::Quantized(kind, &data), n, k);
-                    finish(match inputs {
-                        Inputs::Float => linear,
-                        Inputs::Int8 => linear.precision(Precision::Int8),
-                    })
-                }
-                None => finish(kernels::Linear::new(Weight::Bf16(&quantize::widen(w)?), n, k)),
-            },
-            Matrix::Dense(_) => bail!("weights of a training run aren't packed"),
-        }
-    }
-
-    fn with_candle(&self, rows: &Tensor, activation: Activation) -> Result<Tensor> {
-        let product = match &self.weight {
-            Matrix::Dense(weight) if rows.device().is_cpu() => {
-                rows.matmul(&weight.to_dtype(DType::F32)?.t()?)?
-            }
-            Matrix::Dense(weight) => {
-                let product = rows.to_dtype(weight.dtype())?.matmul(&weight.t()?)?;
-                #[cfg(feature = "cuda")]
-                if let Some(out) = crate::cuda::finish_product(&product, self.bias.as_ref(), activation) {
-                    return out;
-                }
-                product.to_dtype(DType::F32)?
-            }
-            Matrix::Quantized(weight, _) => {
-                QMatMul::from_arc(weight.clone())?.forward(&rows.contiguous()?)?
-            }
-            Matrix::PackedF32(_) | Matrix::PackedBf16(_) => {
-                bail!("no gradient passes through packed weights: make the layer from variables")
-            }
-        };
-        let sum = match &self.bias {
-            Some(bias) => product.broadcast_add(bias)?,
-            None => product,
-        };
-        activation.forward(&sum)
-    }
+/// The form in which this weight's device keeps it for products.
+fn prepare(weight: &Tensor) -> Result<Matrix> {
+    ops::choose(|backend| backend.prepare(weight))
 }

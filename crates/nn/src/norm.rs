@@ -1,8 +1,7 @@
 //! RMS norm, layer norm, and the shift-and-scale modulation of diffusion transformers.
 
-use crate::{Rope3d, Weights, slices};
-use candle_core::{D, DType, Device, Result, Tensor, bail};
-use kernels::Modulation;
+use crate::{Rope3d, Weights, ops};
+use candle_core::{DType, Result, Tensor, bail};
 
 /// `x / √(mean(x²) + eps) · weight` over the last axis.
 #[derive(Clone, Debug)]
@@ -34,21 +33,8 @@ impl RmsNorm {
     /// # Errors
     /// When the last axis isn't `d`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let d = self.weight.dims1()?;
-        check_rows(x, d)?;
-        if slices::on_kernels(&[x, &self.weight]) {
-            return slices::read_f32([x, &self.weight], |[rows, weight]| {
-                let mut out = vec![0.0; rows.len()];
-                kernels::rms_norm(rows, weight, self.eps as f32, &mut out);
-                Tensor::from_vec(out, x.shape(), &Device::Cpu)
-            });
-        }
-        #[cfg(feature = "cuda")]
-        if let Some(out) = crate::cuda::rms_norm_rope(x, &self.weight, None, self.eps) {
-            return out;
-        }
-        let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
-        x.broadcast_div(&(mean_square + self.eps)?.sqrt()?)?.broadcast_mul(&self.weight)
+        check_rows(x, self.weight.dims1()?)?;
+        ops::choose(|backend| backend.rms_norm(x, &self.weight, self.eps))
     }
 
     /// Normalises each row over its whole width, then turns its heads as [`Rope3d::forward`] does. `x` is consumed
@@ -60,29 +46,10 @@ impl RmsNorm {
     /// # Errors
     /// When the shapes don't fit.
     pub fn forward_rope(&self, x: Tensor, rope: &Rope3d, first: usize) -> Result<Tensor> {
-        let (b, l, d) = x.dims3()?;
-        #[cfg(feature = "cuda")]
-        if x.device().is_cuda() {
-            check_rows(&x, self.weight.dims1()?)?;
-            let (cos, sin) = rope.rows(first, l, d)?;
-            if let Some(out) = crate::cuda::rms_norm_rope(&x, &self.weight, Some((&cos, &sin)), self.eps) {
-                return out;
-            }
-        }
-        if !slices::on_kernels(&[&x, &self.weight]) || b != 1 || !x.is_contiguous() {
-            return rope.forward(&self.forward(&x)?, first);
-        }
-        if d != self.weight.dims1()? {
-            bail!("an RMS norm of width {} was handed {:?}", self.weight.dims1()?, x.dims());
-        }
-        let (cos, sin) = rope.rows(first, l, d)?;
-        slices::read::<f32, _>(&self.weight, |weight| {
-            slices::update_from(&x, [&cos, &sin], |x, cos, sin| {
-                kernels::rms_norm_rope(x, rope.head_dim(), weight, self.eps as f32, cos, sin);
-                Ok(())
-            })
-        })?;
-        Ok(x)
+        let (_, l, d) = x.dims3()?;
+        check_rows(&x, self.weight.dims1()?)?;
+        let rows = rope.rows(first, l, d)?;
+        ops::choose(|backend| backend.rms_norm_rope(&x, &self.weight, self.eps, &rows))
     }
 }
 
@@ -119,21 +86,8 @@ impl LayerNorm {
         if let Some((weight, _)) = &self.affine {
             check_rows(x, weight.dims1()?)?;
         }
-        if slices::on_kernels(&[x]) && x.rank() > 0 {
-            return self.with_kernel(x);
-        }
-        #[cfg(feature = "cuda")]
-        if x.dtype() == DType::F32 {
-            let affine = self.affine.as_ref().map(|(weight, bias)| (weight, bias));
-            if let Some(out) = crate::cuda::layer_norm(x, affine, 0.0, self.eps) {
-                return out;
-            }
-        }
-        let normal = self.normal(x)?;
-        match &self.affine {
-            Some((weight, bias)) => normal.broadcast_mul(weight)?.broadcast_add(bias),
-            None => Ok(normal),
-        }
+        let affine = self.affine.as_ref().map(|(weight, bias)| (weight, bias));
+        ops::choose(|backend| backend.layer_norm(x, affine, self.eps))
     }
 
     /// Normalises each row, then `· (1 + scale) + shift`: the modulation of a diffusion transformer.
@@ -147,42 +101,11 @@ impl LayerNorm {
         if shift.rank() != 1 || shift.dims() != scale.dims() {
             bail!("a modulation's shift {:?} and scale {:?} must be rows", shift.dims(), scale.dims());
         }
-        let d = shift.dims1()?;
-        check_rows(x, d)?;
-        if self.affine.is_none() && slices::on_kernels(&[x, shift, scale]) {
-            return slices::read_f32([x, shift, scale], |[rows, shift, scale]| {
-                let mut out = vec![0.0; rows.len()];
-                let (shift, scale) = (Modulation::Row(shift), Modulation::Row(scale));
-                kernels::modulated_layer_norm(rows, d, scale, shift, self.eps as f32, &mut out);
-                Tensor::from_vec(out, x.shape(), &Device::Cpu)
-            });
+        check_rows(x, shift.dims1()?)?;
+        if self.affine.is_some() {
+            return self.forward(x)?.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift);
         }
-        #[cfg(feature = "cuda")]
-        if self.affine.is_none()
-            && let Some(out) = crate::cuda::layer_norm(x, Some((scale, shift)), 1.0, self.eps)
-        {
-            return out;
-        }
-        self.forward(x)?.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)
-    }
-
-    fn with_kernel(&self, x: &Tensor) -> Result<Tensor> {
-        let d = x.dim(D::Minus1)?;
-        let run = |rows: &[f32], weight: Option<&[f32]>, bias: Option<&[f32]>| {
-            let mut out = vec![0.0; rows.len()];
-            kernels::layer_norm(rows, d, weight, bias, self.eps as f32, &mut out);
-            Tensor::from_vec(out, x.shape(), &Device::Cpu)
-        };
-        match &self.affine {
-            Some((weight, bias)) => slices::read_f32([x, weight, bias], |[x, w, b]| run(x, Some(w), Some(b))),
-            None => slices::read_f32([x], |[x]| run(x, None, None)),
-        }
-    }
-
-    fn normal(&self, x: &Tensor) -> Result<Tensor> {
-        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        centred.broadcast_div(&(variance + self.eps)?.sqrt()?)
+        ops::choose(|backend| backend.modulated_layer_norm(x, shift, scale, self.eps))
     }
 }
 

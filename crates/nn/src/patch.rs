@@ -5,11 +5,11 @@ use candle_core::{Result, Tensor, bail};
 /// How many tokens a latent has along each axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
-    /// Along time.
+    /// Latent frames over the patch's.
     pub t: usize,
-    /// From top to bottom.
+    /// Latent rows over the patch's height.
     pub h: usize,
-    /// From left to right.
+    /// Latent columns over the patch's width.
     pub w: usize,
 }
 
@@ -27,7 +27,7 @@ impl Grid {
         Ok(Self { t: latent[0] / patch[0], h: latent[1] / patch[1], w: latent[2] / patch[2] })
     }
 
-    /// Number of tokens.
+    /// L = t · h · w, in the order of [`patchify`].
     #[must_use]
     pub fn tokens(&self) -> usize {
         self.t * self.h * self.w

@@ -1,6 +1,7 @@
 //! Rotary position embedding over three axes.
 
-use crate::{Grid, slices};
+use crate::Grid;
+use crate::ops::{self, RopeRows};
 use candle_core::{Device, Result, Tensor, bail};
 
 /// Base of the frequencies' geometric series.
@@ -13,9 +14,9 @@ const THETA: f64 = 10_000.0;
 /// computed in f64 and applied in f32. After Wan 2.1 (`precompute_freqs_cis_3d`, `rope_apply`).
 #[derive(Clone, Debug)]
 pub struct Rope3d {
-    /// `[L, K/2]`.
+    /// Of each token's angles: `[L, K/2]`.
     cos: Tensor,
-    /// `[L, K/2]`.
+    /// Of each token's angles: `[L, K/2]`.
     sin: Tensor,
 }
 
@@ -52,7 +53,7 @@ impl Rope3d {
         Ok(Self { cos: Tensor::from_vec(cos, shape, device)?, sin: Tensor::from_vec(sin, shape, device)? })
     }
 
-    /// Number of tokens.
+    /// L, the places that there are.
     #[must_use]
     pub fn tokens(&self) -> usize {
         self.cos.dims()[0]
@@ -64,8 +65,8 @@ impl Rope3d {
         2 * self.cos.dims()[1]
     }
 
-    /// Cosines and sines `[l, K/2]` of the tokens from `first` on, for rows of `d`.
-    pub(crate) fn rows(&self, first: usize, l: usize, d: usize) -> Result<(Tensor, Tensor)> {
+    /// The angles of `l` tokens from `first` on, for rows of `d`.
+    pub(crate) fn rows(&self, first: usize, l: usize, d: usize) -> Result<RopeRows> {
         let head = self.head_dim();
         if first + l > self.tokens() || !d.is_multiple_of(head) {
             bail!(
@@ -73,7 +74,7 @@ impl Rope3d {
                 self.tokens()
             );
         }
-        Ok((self.cos.narrow(0, first, l)?, self.sin.narrow(0, first, l)?))
+        Ok(RopeRows { cos: self.cos.narrow(0, first, l)?, sin: self.sin.narrow(0, first, l)? })
     }
 
     /// Turns the heads of the tokens `first .. first + L`.
@@ -84,22 +85,8 @@ impl Rope3d {
     /// # Errors
     /// When the width isn't a multiple of the head or there are more tokens than places.
     pub fn forward(&self, x: &Tensor, first: usize) -> Result<Tensor> {
-        let (b, l, d) = x.dims3()?;
-        let (cos, sin) = self.rows(first, l, d)?;
-        let half = self.head_dim() / 2;
-        if slices::on_kernels(&[x]) && b == 1 {
-            return slices::read_f32([x, &cos, &sin], |[x, cos, sin]| {
-                let mut out = x.to_vec();
-                kernels::rope(&mut out, d / (2 * half), 2 * half, cos, sin);
-                Tensor::from_vec(out, (b, l, d), &Device::Cpu)
-            });
-        }
-        let cos = cos.reshape((1, l, 1, half, 1))?;
-        let sin = sin.reshape((1, l, 1, half, 1))?;
-        let pairs = x.reshape((b, l, d / (2 * half), half, 2))?; // [B, L, N, K/2, 2]
-        let (re, im) = (pairs.narrow(4, 0, 1)?, pairs.narrow(4, 1, 1)?);
-        let turned_re = (re.broadcast_mul(&cos)? - im.broadcast_mul(&sin)?)?;
-        let turned_im = (re.broadcast_mul(&sin)? + im.broadcast_mul(&cos)?)?;
-        Tensor::cat(&[turned_re, turned_im], 4)?.reshape((b, l, d)) // [B, L, N·K]
+        let (_, l, d) = x.dims3()?;
+        let rows = self.rows(first, l, d)?;
+        ops::choose(|backend| backend.rope(x, &rows))
     }
 }

@@ -32,14 +32,13 @@ pub trait WeightSource: Send + Sync {
     fn contains(&self, name: &str) -> bool;
 }
 
-/// How a layer's product by quantised weights takes its input.
+/// What a linear layer with quantised weights does to its input before it multiplies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Inputs {
-    /// As it is, up to the weights' compute type.
+    /// Nothing: products are in floating point.
     #[default]
     Float,
-    /// Rounded to 8 bits, each row in groups of 32, so that products are integers: [`kernels::Precision::Int8`]. On the CPU
-    /// alone.
+    /// Rounds it to 8 bits, each row in groups of 32, so that products are integers: [`kernels::Precision::Int8`]. CPU only.
     Int8,
 }
 
@@ -80,25 +79,26 @@ impl Weights {
         Self { prefix: self.name(&segment.to_string()), ..self.clone() }
     }
 
-    /// The same place with another compute type.
+    /// The same place in the tree; tensors come in `dtype` from here on.
     #[must_use]
     pub fn with_dtype(&self, dtype: DType) -> Self {
         Self { dtype, ..self.clone() }
     }
 
-    /// The same place, whose layers of quantised weights take their inputs so.
+    /// The same place in the tree; linear layers loaded from here on treat their inputs so, where their weights are quantised.
+    /// Dense layers don't change.
     #[must_use]
     pub fn with_inputs(&self, inputs: Inputs) -> Self {
         Self { inputs, ..self.clone() }
     }
 
-    /// How layers of quantised weights take their inputs.
+    /// What [`Weights::with_inputs`] has set.
     #[must_use]
     pub fn inputs(&self) -> Inputs {
         self.inputs
     }
 
-    /// The compute type.
+    /// The type that [`Weights::get`] hands out: f32 or bf16.
     #[must_use]
     pub fn dtype(&self) -> DType {
         self.dtype
@@ -110,7 +110,7 @@ impl Weights {
         &self.device
     }
 
-    /// The full name of a tensor below this place.
+    /// The full name of a tensor below this place, as the file has it: `blocks.3.ffn.0.weight` for `weight`.
     #[must_use]
     pub fn name(&self, tensor: &str) -> String {
         if self.prefix.is_empty() { tensor.to_owned() } else { format!("{}.{tensor}", self.prefix) }
@@ -122,7 +122,7 @@ impl Weights {
         self.source.contains(&self.name(tensor))
     }
 
-    /// A tensor in the compute type.
+    /// A tensor in the type of [`Weights::dtype`].
     ///
     /// # Errors
     /// When the tensor is missing or has another shape.

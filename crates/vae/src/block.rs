@@ -4,10 +4,10 @@
 //! `Resample`. Differences: the cache holds a block's input before norm and SiLU, which the convolution applies while it
 //! reads; frames of zeros are counted, not stored.
 
-use crate::Observer;
 use candle_core::Result;
-use nn::Weights;
 use nn::conv3d::{Calls, ChannelNorm, Conv3d, ConvShape, Frames, Padding, Read, Window, Workspace};
+use nn::{ProbeAt, Weights};
+use std::fmt::Display;
 
 /// Frames that a temporal kernel of 3 looks back.
 const LOOK_BACK: usize = 2;
@@ -46,16 +46,13 @@ impl Cache {
 pub(crate) struct Pass<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) cache: &'a mut Cache,
-    pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) probe: ProbeAt<'a>,
 }
 
 impl Pass<'_> {
-    /// Shows an output to the observer.
-    pub(crate) fn show(&mut self, name: impl Fn() -> String, value: &Frames) -> Result<()> {
-        if self.observer.wants_intermediates() {
-            self.observer.intermediate(&name(), &value.to_tensor()?.unsqueeze(0)?);
-        }
-        Ok(())
+    /// Shows a module's output.
+    pub(crate) fn show(&mut self, name: impl Display, value: &Frames) -> Result<()> {
+        self.probe.show_with(name, || value.to_tensor()?.unsqueeze(0))
     }
 }
 

@@ -14,10 +14,10 @@ pub const WAN_2_1_STD: [f32; 16] = [
     1.1253, 2.8251, 1.9160,
 ];
 
-/// Hyperparameters of the autoencoder.
+/// Widths and compression factors of an autoencoder.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Config {
-    /// Channels of the first level.
+    /// Channels at full resolution.
     pub dim: usize,
     /// Channels of the latents.
     pub z_dim: usize,
@@ -31,9 +31,9 @@ pub struct Config {
     /// Which of the halvings also halve the frames.
     #[serde(alias = "temporal_downsample")]
     pub temperal_downsample: Vec<bool>,
-    /// Mean of each latent channel.
+    /// What is subtracted from each latent channel, `z_dim` values.
     pub mean: Vec<f32>,
-    /// Standard deviation of each latent channel.
+    /// What each latent channel is divided by then, `z_dim` values.
     pub std: Vec<f32>,
 }
 
@@ -117,8 +117,15 @@ impl Config {
         if !self.mean.iter().all(|m| m.is_finite()) || !self.std.iter().all(|s| s.is_finite() && *s > 0.0) {
             return fail("mean must be finite and std finite and positive".to_owned());
         }
-        if halvings > 0 && !self.dim.is_multiple_of(2) {
-            return fail(format!("dim {} is odd: upsampling halves the channels", self.dim));
+        // The decoder halves the channels of every level but the first, when it doubles the picture.
+        for (level, mult) in self.dim_mult.iter().enumerate().skip(1) {
+            if !self.dim.checked_mul(*mult).is_some_and(|channels| channels.is_multiple_of(2)) {
+                return fail(format!(
+                    "level {level} has dim · dim_mult[{level}] = {} · {mult} channels: upsampling halves them, so \
+                     they must be even",
+                    self.dim
+                ));
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::{Config, Result};
 use nn::conv3d::Storage;
 use std::collections::BTreeMap;
 
-/// Which way.
+/// Which half of the autoencoder a pass runs through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Pixels to latents.

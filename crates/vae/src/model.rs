@@ -24,7 +24,7 @@ pub enum Backend {
 /// The halves of the autoencoder that are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Halves {
-    /// Both.
+    /// Encoder and decoder.
     #[default]
     Both,
     /// For encoding only.
@@ -110,7 +110,7 @@ impl Vae {
         })
     }
 
-    /// The hyperparameters.
+    /// What it was loaded with.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
@@ -124,7 +124,7 @@ impl Vae {
         encoder.chain(decoder).map(Conv3d::weight_bytes).sum()
     }
 
-    /// How feature maps are kept.
+    /// What feature maps are made of between the layers.
     #[must_use]
     pub fn storage(&self) -> Storage {
         self.storage

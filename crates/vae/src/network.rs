@@ -9,7 +9,7 @@ use nn::conv3d::{Calls, ChannelNorm, Conv3d, Frames, Read};
 /// A stack of blocks between a first and a last convolution.
 #[derive(Debug)]
 pub(crate) struct Network {
-    /// `enc` or `dec`, for the observer.
+    /// `enc` or `dec`, as probes are told.
     name: &'static str,
     conv1: CausalConv,
     /// `(module, blocks)` in order: `downsamples` then `middle`, or `middle` then `upsamples`.
@@ -105,15 +105,15 @@ impl Network {
         pass.cache.rewind();
         let name = self.name;
         let mut x = self.conv1.forward(pass, x, Read::PLAIN, None)?;
-        pass.show(|| format!("{name}.conv1"), &x)?;
+        pass.show(format_args!("{name}.conv1"), &x)?;
         for (part, blocks) in &self.parts {
             for (i, block) in blocks.iter().enumerate() {
                 x = block.forward(pass, x)?;
-                pass.show(|| format!("{name}.{part}.{i}"), &x)?;
+                pass.show(format_args!("{name}.{part}.{i}"), &x)?;
             }
         }
         let x = self.head.forward(pass, &x, Read::norm_silu(&self.head_norm), None)?;
-        pass.show(|| name.to_owned(), &x)?;
+        pass.show(name, &x)?;
         Ok(x)
     }
 

@@ -1,6 +1,6 @@
 //! Watching and cancelling a pass.
 
-use candle_core::Tensor;
+use nn::Probe;
 use std::ops::ControlFlow;
 
 /// Watches a pass through the autoencoder. Every method has a default that does nothing; `&mut ()` is the observer that
@@ -13,15 +13,10 @@ pub trait Observer {
         ControlFlow::Continue(())
     }
 
-    /// Should [`Observer::intermediate`] be called?
-    fn wants_intermediates(&self) -> bool {
-        false
-    }
-
-    /// The output `[1, C, T, H, W]` of a module for one chunk, named as in the reference: `enc.downsamples.3`,
-    /// `dec.middle.1`, `enc` …
-    fn intermediate(&mut self, name: &str, value: &Tensor) {
-        let _ = (name, value);
+    /// Who is shown the modules' outputs `[1, C, T, H, W]`, chunk by chunk, named as in the reference:
+    /// `enc.downsamples.3`, `dec.middle.1`, `enc` … The result is the same with and without a probe.
+    fn probe(&mut self) -> Option<&mut dyn Probe> {
+        None
     }
 }
 

@@ -4,6 +4,7 @@ use crate::block::{Cache, Pass};
 use crate::model::Vae;
 use crate::{Error, Observer, Result};
 use candle_core::{DType, Tensor};
+use nn::ProbeAt;
 use nn::conv3d::{Frames, Read, Window, Workspace};
 
 /// Encodes a video whose frames come bit by bit.
@@ -87,10 +88,10 @@ impl<'a> EncodeStream<'a> {
     fn chunk(&mut self, frames: &Tensor, observer: &mut dyn Observer) -> Result<Tensor> {
         let encoder = self.vae.encoder()?;
         let x = Frames::from_tensor(&self.workspace, &frames.to_device(self.vae.device())?)?;
-        let mut pass = Pass { workspace: &self.workspace, cache: &mut self.cache, observer };
+        let mut pass = Pass { workspace: &self.workspace, cache: &mut self.cache, probe: ProbeAt::root(observer.probe()) };
         let x = encoder.network.forward(&mut pass, &x)?;
         let moments = encoder.conv1.apply(&self.workspace, Window::of(&x), Read::PLAIN, None)?;
-        pass.show(|| "moments".to_owned(), &moments)?;
+        pass.show("moments", &moments)?;
         let mu = moments.to_tensor()?.narrow(0, 0, self.vae.config().z_dim)?;
         self.vae.stats.normalise(&mu)
     }
@@ -149,9 +150,9 @@ impl<'a> DecodeStream<'a> {
         for k in 0..t {
             let x = latents.narrow(1, k, 1)?.to_device(self.vae.device())?;
             let x = Frames::from_tensor(&self.workspace, &self.vae.stats.restore(&x)?)?;
-            let mut pass = Pass { workspace: &self.workspace, cache: &mut self.cache, observer };
+            let mut pass = Pass { workspace: &self.workspace, cache: &mut self.cache, probe: ProbeAt::root(observer.probe()) };
             let x = decoder.conv2.apply(&self.workspace, Window::of(&x), Read::PLAIN, None)?;
-            pass.show(|| "conv2".to_owned(), &x)?;
+            pass.show("conv2", &x)?;
             let x = decoder.network.forward(&mut pass, &x)?;
             frames.push(x.to_tensor()?.to_dtype(DType::F32)?);
         }

@@ -1,7 +1,7 @@
 //! Properties that hold for any weights: streaming equals the whole pass, a batch its items, tiles the picture.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use anicrafter_vae::{Backend, Config, Direction, Error, Halves, Tiles, Vae, random_weights};
+use anicrafter_vae::{Backend, Config, Direction, Error, Halves, Observer, Tiles, Vae, random_weights};
 use candle_core::{DType, Device, Tensor};
 use std::ops::ControlFlow;
 
@@ -109,12 +109,28 @@ fn one_tile_is_the_whole_pass() {
 
 #[test]
 fn kernels_and_candle_operations_agree() {
+    agree(&Config { attn_scales: vec![0.5], ..Config::small(16) });
+}
+
+#[test]
+fn an_odd_width_works_where_nothing_halves_it() {
+    // Levels of 5, 10, 20 and 20 channels: only the last three are halved on the way up.
+    agree(&Config::small(5));
+    let refused = Config { dim_mult: vec![1, 2, 3, 4], ..Config::small(5) };
+    let error = refused.validate().unwrap_err().to_string();
+    assert!(error.contains("dim_mult[2]") && error.contains("5 · 3"), "{error}");
+    // One level halves nothing.
+    let flat = Config { dim_mult: vec![3], temperal_downsample: vec![], ..Config::small(5) };
+    flat.validate().unwrap();
+}
+
+/// The CPU kernels compute what candle's operations compute, both ways.
+fn agree(config: &Config) {
+    let fast = vae(config);
     // Variables of a training run take candle's operations.
-    let config = Config { attn_scales: vec![0.5], ..Config::small(16) };
-    let fast = vae(&config);
-    let source = random_weights(&config, 7, &Device::Cpu).unwrap();
+    let source = random_weights(config, 7, &Device::Cpu).unwrap();
     let slow = Vae::load(
-        &config,
+        config,
         &nn::Weights::new(std::sync::Arc::new(Variables(source)), DType::F32, &Device::Cpu),
     )
     .unwrap();
@@ -125,6 +141,31 @@ fn kernels_and_candle_operations_agree() {
     let latents = noise(&[1, 16, 3, 2, 3]);
     let (a, b) = (fast.decode(&latents, &mut ()).unwrap(), slow.decode(&latents, &mut ()).unwrap());
     assert!(worst(&a, &b) < 5e-5, "decode {}", worst(&a, &b));
+}
+
+#[derive(Default)]
+struct Watcher(nn::Recording);
+
+impl Observer for Watcher {
+    fn probe(&mut self) -> Option<&mut dyn nn::Probe> {
+        Some(&mut self.0)
+    }
+}
+
+#[test]
+fn watching_changes_nothing() {
+    let vae = vae(&small());
+    let video = noise(&[1, 3, 9, 16, 24]);
+    let mut seen = Watcher::default();
+    let latents = vae.encode(&video, &mut seen).unwrap();
+    assert_eq!(values(&latents), values(&vae.encode(&video, &mut ()).unwrap()));
+    // One value for each chunk of frames: 1, 4 and 4 of them.
+    let calls: Vec<usize> = seen.0.values["enc.conv1"].iter().map(|v| v.dims()[2]).collect();
+    assert_eq!(calls, [1, 4, 4]);
+    let mut seen = Watcher::default();
+    let back = vae.decode(&latents, &mut seen).unwrap();
+    assert_eq!(values(&back), values(&vae.decode(&latents, &mut ()).unwrap()));
+    assert_eq!(seen.0.values["dec"].len(), 3);
 }
 
 struct Variables(nn::Weights);

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use candle_core::Tensor;
-use nn::{Activation, Attention, LayerNorm, Linear, Weights};
+use nn::{Activation, Attention, LayerNorm, Linear, Probe, ProbeAt, Weights};
 use serde::{Deserialize, Serialize};
 
 /// The tower's hyperparameters, named as in the reference's constructor.
@@ -12,15 +12,15 @@ pub struct Config {
     pub image_size: usize,
     /// Side of a patch in pixels.
     pub patch_size: usize,
-    /// Width.
+    /// D, width of the token stream.
     pub vision_dim: usize,
-    /// Number of heads.
+    /// N; a head has D / N elements.
     pub vision_heads: usize,
     /// Number of blocks in the file; the last one isn't run.
     pub vision_layers: usize,
     /// Width inside the MLP over the width.
     pub vision_mlp_ratio: usize,
-    /// Epsilon of the layer norms.
+    /// Added to the variance in the layer norms.
     #[serde(default = "Config::default_norm_eps")]
     pub norm_eps: f64,
 }
@@ -75,10 +75,7 @@ impl Config {
     }
 }
 
-/// Sees intermediate results by the reference's names: `patch_embedding`, `pre_norm`, `block0` …
-pub type Trace<'a> = dyn FnMut(&str, &Tensor) + 'a;
-
-/// The image tower.
+/// Pictures to the rows that an image-to-video transformer attends to.
 #[derive(Debug)]
 pub struct ImageEncoder {
     patch_embedding: Linear,
@@ -114,7 +111,7 @@ impl ImageEncoder {
         })
     }
 
-    /// Encodes pictures.
+    /// Encodes pictures of any size.
     ///
     /// # Shapes
     /// `[B, 3, H, W]` in −1..1, any size → `[B, 1 + patches, D]`, f32.
@@ -130,25 +127,29 @@ impl ImageEncoder {
     /// # Errors
     /// When the shape differs.
     pub fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
-        self.forward_traced(pixels, &mut |_, _| ())
+        self.run(pixels, &mut ProbeAt::default())
     }
 
-    /// As [`ImageEncoder::forward`], showing intermediate results to `trace`.
+    /// As [`ImageEncoder::forward`], showing `patch_embedding`, `pre_norm`, `block0` … to a probe.
     ///
     /// # Errors
     /// When the shape differs.
-    pub fn forward_traced(&self, pixels: &Tensor, trace: &mut Trace<'_>) -> Result<Tensor> {
+    pub fn forward_probed(&self, pixels: &Tensor, probe: &mut dyn Probe) -> Result<Tensor> {
+        self.run(pixels, &mut ProbeAt::root(Some(probe)))
+    }
+
+    fn run(&self, pixels: &Tensor, probe: &mut ProbeAt<'_>) -> Result<Tensor> {
         let patches = self.patch_embedding.forward(&self.patches(pixels)?)?; // [B, L, D]
         let (b, _, d) = patches.dims3()?;
         let side = self.image_size / self.patch_size;
-        trace("patch_embedding", &patches.transpose(1, 2)?.reshape((b, d, side, side))?);
+        probe.show_with("patch_embedding", || patches.transpose(1, 2)?.reshape((b, d, side, side)))?;
         let class = self.cls_embedding.broadcast_as((b, 1, self.cls_embedding.dim(2)?))?;
         let x = Tensor::cat(&[&class.contiguous()?, &patches], 1)?.broadcast_add(&self.pos_embedding)?; // [B, 1 + L, D]
         let mut x = self.pre_norm.forward(&x)?;
-        trace("pre_norm", &x);
+        probe.show("pre_norm", &x);
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x)?;
-            trace(&format!("block{i}"), &x);
+            probe.show(format_args!("block{i}"), &x);
         }
         Ok(x)
     }

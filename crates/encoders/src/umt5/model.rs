@@ -2,23 +2,23 @@
 
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use nn::{Activation, Attention, Linear, RmsNorm, Weights};
+use nn::{Activation, Attention, Linear, Probe, ProbeAt, RmsNorm, Weights};
 use serde::{Deserialize, Serialize};
 
 /// The encoder's hyperparameters, named as in the reference's constructor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// Size of the vocabulary.
+    /// Token ids lie below this.
     pub vocab: usize,
-    /// Width.
+    /// D, width of the token stream.
     pub dim: usize,
     /// Width of queries, keys and values of all heads together.
     pub dim_attn: usize,
     /// Width inside the feed-forward layer.
     pub dim_ffn: usize,
-    /// Number of heads.
+    /// N; `dim_attn` is N heads of `dim_attn` / N elements.
     pub num_heads: usize,
-    /// Number of blocks.
+    /// Blocks of attention and feed-forward layer.
     pub num_layers: usize,
     /// Number of relative-position buckets, both directions together.
     pub num_buckets: usize,
@@ -64,10 +64,7 @@ impl Config {
     }
 }
 
-/// Sees intermediate results by the reference's names: `block0`, `block0.attn`, `block0.ffn`, `block0.pos_bias`.
-pub type Trace<'a> = dyn FnMut(&str, &Tensor) + 'a;
-
-/// The encoder.
+/// Text to the rows that a Wan transformer attends to.
 #[derive(Debug)]
 pub struct TextEncoder {
     token_embedding: Tensor,
@@ -127,14 +124,18 @@ impl TextEncoder {
     /// # Errors
     /// When an id lies outside the vocabulary.
     pub fn forward(&self, ids: &[u32], valid: usize) -> Result<Tensor> {
-        self.forward_traced(ids, valid, &mut |_, _| ())
+        self.run(ids, valid, &mut ProbeAt::default())
     }
 
-    /// As [`TextEncoder::forward`], showing intermediate results to `trace`.
+    /// As [`TextEncoder::forward`], showing `block0`, `block0.attn`, `block0.ffn`, `block0.pos_bias` … to a probe.
     ///
     /// # Errors
     /// When an id lies outside the vocabulary.
-    pub fn forward_traced(&self, ids: &[u32], valid: usize, trace: &mut Trace<'_>) -> Result<Tensor> {
+    pub fn forward_probed(&self, ids: &[u32], valid: usize, probe: &mut dyn Probe) -> Result<Tensor> {
+        self.run(ids, valid, &mut ProbeAt::root(Some(probe)))
+    }
+
+    fn run(&self, ids: &[u32], valid: usize, probe: &mut ProbeAt<'_>) -> Result<Tensor> {
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.vocab) {
             return Err(Error::TokenOutOfRange { id, vocab: self.vocab });
         }
@@ -147,9 +148,9 @@ impl TextEncoder {
             None => None,
         };
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block
-                .forward(&x, valid, shared.as_ref(), &mut |name, t| trace(&format!("block{i}.{name}"), t))?;
-            trace(&format!("block{i}"), &x);
+            let name = format!("block{i}");
+            x = block.forward(&x, valid, shared.as_ref(), &mut probe.pp(&name))?;
+            probe.show(&name, &x);
         }
         Ok(self.norm.forward(&x)?)
     }
@@ -198,12 +199,12 @@ impl Block {
         x: &Tensor,
         valid: usize,
         shared: Option<&Tensor>,
-        trace: &mut Trace<'_>,
+        probe: &mut ProbeAt<'_>,
     ) -> Result<Tensor> {
         let bias = match (&self.pos_embedding, shared) {
             (Some(own), _) => {
                 let position = own.position(x.dim(1)?)?;
-                trace("pos_bias", &position.unsqueeze(0)?);
+                probe.show_with("pos_bias", || position.unsqueeze(0))?;
                 Some(without_padding(position, valid)?)
             }
             (None, shared) => shared.cloned(),
@@ -213,14 +214,14 @@ impl Block {
         // T5 doesn't scale its scores.
         let attention = Attention { scale: Some(1.0), bias: bias.as_ref(), ..Attention::new(self.n_heads) };
         let attended = self.o.forward(&attention.forward(&q, &k, &v)?)?;
-        trace("attn", &attended);
+        probe.show("attn", &attended);
         let x = (x + attended)?;
 
         let h = self.norm2.forward(&x)?;
         let gate = self.gate.forward_act(&h, Activation::GeluTanh)?;
         let wide = (self.fc1.forward(&h)? * gate)?;
         let narrow = self.fc2.forward(&wide)?;
-        trace("ffn", &narrow);
+        probe.show("ffn", &narrow);
         Ok((x + narrow)?)
     }
 }

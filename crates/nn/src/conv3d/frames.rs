@@ -74,7 +74,7 @@ impl Frames {
         }
     }
 
-    /// T
+    /// T, number of frames.
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.data {
@@ -83,13 +83,13 @@ impl Frames {
         }
     }
 
-    /// No frames?
+    /// Is T 0?
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// C, H, W
+    /// Channels, height and width of every frame, `[C, H, W]`.
     #[must_use]
     pub fn size(&self) -> [usize; 3] {
         self.size

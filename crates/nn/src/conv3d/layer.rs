@@ -127,7 +127,7 @@ impl Conv3d {
         Self::from_tensors(&weight, Some(&bias), ConvShape { c_out: n, ..shape }, Calls::Frames)
     }
 
-    /// The geometry.
+    /// Channels, kernel, stride and padding.
     #[must_use]
     pub fn shape(&self) -> &ConvShape {
         &self.shape

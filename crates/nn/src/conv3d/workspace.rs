@@ -46,13 +46,13 @@ pub(crate) struct Buffer {
 }
 
 impl Workspace {
-    /// An empty workspace.
+    /// A workspace that has no memory yet.
     #[must_use]
     pub fn new(storage: Storage) -> Self {
         Self { storage, free: Arc::default() }
     }
 
-    /// How frames are kept.
+    /// What its frames are made of.
     #[must_use]
     pub fn storage(&self) -> Storage {
         self.storage

@@ -7,6 +7,7 @@ use bg_mask::resample::Filter;
 use bg_mask::{Scaling, resize, to_planes};
 use candle_core::{Device, Tensor};
 use encoders::clip_vision::{Config, ImageEncoder, preprocess};
+use nn::Recording;
 use testkit::{Case, Checker};
 
 pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Result<()> {
@@ -26,14 +27,13 @@ pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Resu
         check.f32(&format!("{name}.preprocessed"), input.dims(), &to_f32(&input)?);
         let pixels = preprocess(&input, config.image_size)?;
         check.f32(&format!("{name}.pixels"), pixels.dims(), &to_f32(&pixels)?);
-        let mut traced = Vec::new();
-        let out = model.forward_traced(&pixels, &mut |tensor, value| {
-            traced.push((format!("{name}.{tensor}"), value.clone()));
-        })?;
+        let mut seen = Recording::default();
+        let out = model.forward_probed(&pixels, &mut seen)?;
         check.f32(&format!("{name}.out"), out.dims(), &to_f32(&out)?);
-        for (tensor, value) in traced {
-            if check.expects(&tensor) {
-                check.f32(&tensor, value.dims(), &to_f32(&value)?);
+        for (tensor, values) in &seen.values {
+            let tensor = format!("{name}.{tensor}");
+            for value in values.iter().filter(|_| check.expects(&tensor)) {
+                check.f32(&tensor, value.dims(), &to_f32(value)?);
             }
         }
     }

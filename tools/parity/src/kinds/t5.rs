@@ -2,7 +2,7 @@
 
 use super::tensor::{to_f32, weights};
 use anyhow::{Context, Result, ensure};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use encoders::umt5::{Config, TextEncoder};
 use testkit::{Case, Checker};
 
@@ -16,7 +16,7 @@ pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Resu
         let ids: Vec<u32> = ids.data.iter().map(|&id| u32::try_from(id)).collect::<Result<_, _>>()?;
         let valid = mask.data.iter().filter(|&&m| m > 0).count();
         let mut failed = None;
-        let raw = model.forward_traced(&ids, valid, &mut |tensor, value| {
+        let raw = model.forward_probed(&ids, valid, &mut |tensor: &str, value: &Tensor| {
             let tensor = format!("{name}.{tensor}");
             if check.expects(&tensor) {
                 match to_f32(value) {

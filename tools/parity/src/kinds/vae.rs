@@ -3,22 +3,18 @@
 use super::tensor::{from_array, to_f32, weights};
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
+use nn::{Probe, Recording};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use testkit::{Case, Checker};
 use vae::{Config, Observer, Tiles, Vae};
 
 /// Keeps every intermediate of every chunk.
 #[derive(Default)]
-struct Collector(BTreeMap<String, Vec<Tensor>>);
+struct Collector(Recording);
 
 impl Observer for Collector {
-    fn wants_intermediates(&self) -> bool {
-        true
-    }
-
-    fn intermediate(&mut self, name: &str, value: &Tensor) {
-        self.0.entry(name.to_owned()).or_default().push(value.clone());
+    fn probe(&mut self) -> Option<&mut dyn Probe> {
+        Some(&mut self.0)
     }
 }
 
@@ -36,7 +32,7 @@ pub fn run(case: &Case, checker: &mut Checker<'_>, device: &Device) -> Result<()
             (op, _) => bail!("run {name}: op {op:?}"),
         };
         checker.f32(&format!("{name}.out"), out.dims(), &to_f32(&out)?);
-        for (module, chunks) in &seen.0 {
+        for (module, chunks) in &seen.0.values {
             // Inside the networks one tensor for each chunk; around them the chunks joined.
             for (k, value) in chunks.iter().enumerate() {
                 compare(checker, &format!("{name}.{module}.call{k}"), value)?;

@@ -1,0 +1,32 @@
+//! The forms in which backends keep the weights of a product.
+
+use crate::Inputs;
+use ::kernels::{PackedBf16, PackedF32};
+use candle_core::Tensor;
+use candle_core::quantized::QTensor;
+use std::sync::Arc;
+
+/// A weight matrix `[d_out, d_in]`.
+#[derive(Clone)]
+pub(crate) enum Matrix {
+    /// As it is, in f32 or bf16: other devices than the CPU, and variables of a training run.
+    Dense(Tensor),
+    /// Repacked for the CPU kernels.
+    PackedF32(Arc<PackedF32>),
+    /// Repacked for the CPU kernels; products round their input to bf16 too.
+    PackedBf16(Arc<PackedBf16>),
+    /// The blocks of a quantised file, and how a product takes its input.
+    Quantized(Arc<QTensor>, Inputs),
+}
+
+impl std::fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dense(weight) => write!(f, "{:?}", weight.dtype()),
+            Self::PackedF32(_) => write!(f, "F32, packed"),
+            Self::PackedBf16(_) => write!(f, "BF16, packed"),
+            Self::Quantized(weight, Inputs::Float) => write!(f, "{:?}", weight.dtype()),
+            Self::Quantized(weight, Inputs::Int8) => write!(f, "{:?} by 8 bits", weight.dtype()),
+        }
+    }
+}
