@@ -78,24 +78,10 @@ impl VideoArgs {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
-    /// Four LCM steps without guidance, for distilled few-step LoRAs.
-    #[arg(long, conflicts_with_all = ["steps", "cfg_scale", "solver"])]
-    few_steps: bool,
     #[command(flatten)]
     settings: SamplingChanges,
     #[command(flatten)]
     prompt: PromptChanges,
-}
-
-impl SamplingArgs {
-    pub(crate) fn changes(self) -> (SamplingChanges, PromptChanges) {
-        let mut settings = self.settings;
-        if self.few_steps {
-            let few = SamplingChanges::few_steps();
-            (settings.steps, settings.cfg_scale, settings.solver) = (few.steps, few.cfg_scale, few.solver);
-        }
-        (settings, self.prompt)
-    }
 }
 
 /// All of it.
@@ -105,7 +91,7 @@ pub(crate) fn changes(
     sampling: SamplingArgs,
     output: OutputChanges,
 ) -> JobChanges {
-    let (sampling, prompt) = sampling.changes();
+    let SamplingArgs { settings: sampling, prompt } = sampling;
     JobChanges { video: video.changes(), models, sampling, prompt, output, ..JobChanges::default() }
 }
 

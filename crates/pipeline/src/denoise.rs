@@ -4,32 +4,15 @@
 //! `model_fn_wan_video`): the positive branch carries the condition tokens, the negative one doesn't; guidance is
 //! `negative + cfg · (positive − negative)`; with a scale of exactly 1 the negative branch isn't run.
 
-pub use crate::job::{Sampling, SolverName, TeaCacheSettings};
+pub use crate::job::{FewStepName, Interval, Sampling, SolverName, StepCacheName, StepCacheSettings};
+pub use sampler::{FewStep, SavedState};
 
 use crate::{Error, Result};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use dit::{Branch, Conditions, Embedded, WanModel};
 use sampler::noise::Generator;
-use sampler::{Decision, Solver, SolverKind, TeaCache, TeaCacheModel};
+use sampler::{Decision, Level, Signals, Solver, StepCache};
 use std::ops::ControlFlow;
-
-impl From<SolverName> for SolverKind {
-    fn from(name: SolverName) -> Self {
-        match name {
-            SolverName::Euler => Self::Euler,
-            SolverName::UniPc => Self::UniPc,
-            SolverName::Lcm => Self::Lcm,
-        }
-    }
-}
-
-impl TeaCacheSettings {
-    fn cache(&self, steps: usize) -> Result<TeaCache> {
-        let model = TeaCacheModel::from_name(&self.model)
-            .ok_or_else(|| Error::TeaCacheModel { name: self.model.clone() })?;
-        Ok(TeaCache::new(steps, self.threshold, model)?)
-    }
-}
 
 /// What one step computed.
 #[derive(Debug)]
@@ -40,14 +23,38 @@ pub struct Step<'a> {
     pub timestep: f64,
     /// The velocity of the positive branch.
     pub positive: &'a Tensor,
-    /// The velocity of the negative branch, where it was run.
+    /// The velocity of the negative branch, where guidance is on.
     pub negative: Option<&'a Tensor>,
     /// The guided velocity.
     pub velocity: &'a Tensor,
     /// The latents after the step.
     pub latents: &'a Tensor,
-    /// For each branch: did the blocks run, and the change that its step cache had added up.
+    /// For each branch: did the model run, and the change that the step cache had added up.
     pub cache: &'a [(bool, f64)],
+    /// What else the next steps depend on.
+    pub carried: Carried<'a>,
+}
+
+/// What a loop carries from step to step besides the latents.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried<'a> {
+    solver: &'a Solver,
+    cache: Option<&'a StepCache>,
+}
+
+impl Carried<'_> {
+    /// Everything that [`Start::state`] takes: an interrupted loop goes on from it to the same bits.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn save(&self) -> Result<SavedState> {
+        let mut state = SavedState::default();
+        state.extend("solver", self.solver.save()?);
+        if let Some(cache) = self.cache {
+            state.extend("cache", cache.save()?);
+        }
+        Ok(state)
+    }
 }
 
 /// Watches the loop.
@@ -77,12 +84,32 @@ pub struct Start {
     pub latents: Tensor,
     /// Steps already done.
     pub step: usize,
+    /// Seed of the noise that solvers draw between the steps: the clip's own, see [`window_seed`].
+    pub seed: u64,
+    /// What [`Carried::save`] gave after the last of those steps; empty at step 0.
+    pub state: SavedState,
 }
 
-/// Can an interrupted loop go on from its latents alone? Multistep solvers and the step cache carry more.
+impl Start {
+    /// The beginning: [`initial_noise`] of `seed`, latents of `shape` `[1, C, T, h, w]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn noise(seed: u64, shape: [usize; 5], device: &Device) -> Result<Self> {
+        Ok(Self::at(initial_noise(seed, shape, device)?, seed))
+    }
+
+    /// The beginning, from latents of the caller's.
+    #[must_use]
+    pub fn at(latents: Tensor, seed: u64) -> Self {
+        Self { latents, step: 0, seed, state: SavedState::default() }
+    }
+}
+
+/// The seed of window `n` of a job, so that every window has noise of its own; the first one's is the job's.
 #[must_use]
-pub fn is_resumable(sampling: &Sampling) -> bool {
-    sampling.tea_cache.is_none() && sampling.solver != SolverName::UniPc
+pub fn window_seed(seed: u64, n: usize) -> u64 {
+    seed.wrapping_add((n as u64) << 20)
 }
 
 /// Runs the loop and returns the clean latents `[1, C, T, h, w]`.
@@ -97,12 +124,13 @@ pub fn denoise(
     sampling: &Sampling,
     watch: &mut dyn Watch,
 ) -> Result<Tensor> {
+    sampling.validate()?;
     let mut branches = vec![model.branch(positive)?];
     if sampling.cfg_scale != 1.0 {
         let negative = negative.ok_or(Error::NegativeMissing { cfg_scale: sampling.cfg_scale })?;
         branches.push(model.branch(negative)?);
     }
-    let mut run = Loop::new(model, branches, sampling)?;
+    let mut run = Loop::new(model, branches, sampling, &start)?;
     let mut latents = run.keep(&start.latents)?;
     for index in start.step..sampling.steps {
         latents = run.step(index, &latents, watch)?;
@@ -113,17 +141,31 @@ pub fn denoise(
 struct Loop<'a> {
     model: &'a WanModel,
     branches: Vec<Branch>,
-    caches: Vec<Option<TeaCache>>,
+    cache: Option<StepCache>,
     solver: Solver,
     sampling: &'a Sampling,
+    seed: u64,
 }
 
+/// The branches' velocities, and of each: did the model run, and the change that the step cache had added up.
+type Predictions = (Vec<Tensor>, Vec<(bool, f64)>);
+
 impl<'a> Loop<'a> {
-    fn new(model: &'a WanModel, branches: Vec<Branch>, sampling: &'a Sampling) -> Result<Self> {
-        let cache = sampling.tea_cache.as_ref().map(|settings| settings.cache(sampling.steps)).transpose()?;
-        let caches = vec![cache; branches.len()];
-        let solver = Solver::new(sampling.solver.into(), sampling.schedule()?);
-        Ok(Self { model, branches, caches, solver, sampling })
+    fn new(
+        model: &'a WanModel,
+        branches: Vec<Branch>,
+        sampling: &'a Sampling,
+        start: &Start,
+    ) -> Result<Self> {
+        let mut cache = sampling.step_cache()?;
+        let mut solver = Solver::new(sampling.solver.into(), sampling.schedule()?);
+        if start.step > 0 {
+            solver.restore(&start.state.part("solver"))?;
+            if let Some(cache) = &mut cache {
+                cache.restore(&start.state.part("cache"))?;
+            }
+        }
+        Ok(Self { model, branches, cache, solver, sampling, seed: start.seed })
     }
 
     /// Rounds to what the reference keeps between operations.
@@ -167,52 +209,103 @@ impl<'a> Loop<'a> {
             velocity: &velocity,
             latents: &next,
             cache: &cache,
+            carried: Carried { solver: &self.solver, cache: self.cache.as_ref() },
         })?;
         Ok(next)
     }
 
-    /// The velocities of all branches. Each block's weights are used for all of them before the next block's are.
-    #[expect(clippy::type_complexity, reason = "two parallel lists, one entry a branch")]
+    /// The velocities of the branches that take part in a step.
     fn predict(
         &mut self,
         index: usize,
         timestep: f64,
         latents: &Tensor,
         watch: &mut dyn Watch,
-    ) -> Result<(Vec<Tensor>, Vec<(bool, f64)>)> {
-        let embedded = self
-            .branches
-            .iter()
-            .map(|branch| self.model.embed(latents, timestep, branch))
-            .collect::<Result<Vec<Embedded>, _>>()?;
-        let mut decisions = Vec::with_capacity(embedded.len());
-        for (cache, embedded) in self.caches.iter_mut().zip(&embedded) {
-            decisions.push(match cache {
-                Some(cache) => (cache.decide(&embedded.t_mod)? == Decision::Compute, cache.accumulated()),
-                None => (true, 0.0),
-            });
+    ) -> Result<Predictions> {
+        let sigma = self.solver.schedule().sigmas()[index];
+        let active = if self.branches.len() > 1 && !self.sampling.guides(sigma) { 1 } else { self.branches.len() };
+        let Some(mut cache) = self.cache.take() else {
+            let embedded = self.embed(active, timestep, latents)?;
+            let tokens = self.run_blocks(index, &embedded, watch)?;
+            return Ok((self.heads(&tokens, &embedded)?, vec![(true, 0.0); active]));
+        };
+        let result = match cache.level() {
+            Level::Tokens => self.predict_tokens(&mut cache, (index, timestep, sigma), active, latents, watch),
+            Level::Velocity => self.predict_velocity(&mut cache, (index, timestep, sigma), active, latents, watch),
+        };
+        self.cache = Some(cache);
+        result
+    }
+
+    /// A cache around the blocks: embedding and head run in every step.
+    fn predict_tokens(
+        &self,
+        cache: &mut StepCache,
+        (index, timestep, sigma): (usize, f64, f32),
+        active: usize,
+        latents: &Tensor,
+        watch: &mut dyn Watch,
+    ) -> Result<Predictions> {
+        let embedded = self.embed(active, timestep, latents)?;
+        let signals = Signals { sigma, sample: latents, modulation: embedded.first().map(|e| &e.t_mod) };
+        let compute = cache.decide(&signals, active)? == Decision::Compute;
+        let decisions = vec![(compute, cache.accumulated()); active];
+        let tokens = if compute {
+            let tokens = self.run_blocks(index, &embedded, watch)?;
+            for (branch, (tokens, embedded)) in tokens.iter().zip(&embedded).enumerate() {
+                cache.store(branch, &embedded.tokens, tokens)?;
+            }
+            tokens
+        } else {
+            let one = |(branch, e): (usize, &Embedded)| cache.predict(branch, &e.tokens);
+            embedded.iter().enumerate().map(one).collect::<sampler::Result<_>>()?
+        };
+        Ok((self.heads(&tokens, &embedded)?, decisions))
+    }
+
+    /// A cache around the whole model: a step that is left out costs next to nothing.
+    fn predict_velocity(
+        &self,
+        cache: &mut StepCache,
+        (index, timestep, sigma): (usize, f64, f32),
+        active: usize,
+        latents: &Tensor,
+        watch: &mut dyn Watch,
+    ) -> Result<Predictions> {
+        let compute =
+            cache.decide(&Signals { sigma, sample: latents, modulation: None }, active)? == Decision::Compute;
+        let decisions = vec![(compute, cache.accumulated()); active];
+        if !compute {
+            let one = |branch| self.keep(&cache.predict(branch, latents)?);
+            return Ok(((0..active).map(one).collect::<Result<_>>()?, decisions));
         }
-        let running: Vec<&Embedded> =
-            embedded.iter().zip(&decisions).filter(|(_, (compute, _))| *compute).map(|(e, _)| e).collect();
+        let embedded = self.embed(active, timestep, latents)?;
+        let tokens = self.run_blocks(index, &embedded, watch)?;
+        let velocities = self.heads(&tokens, &embedded)?;
+        for (branch, velocity) in velocities.iter().enumerate() {
+            cache.store(branch, latents, velocity)?;
+        }
+        Ok((velocities, decisions))
+    }
+
+    fn embed(&self, active: usize, timestep: f64, latents: &Tensor) -> Result<Vec<Embedded>> {
+        let branches = self.branches.iter().take(active);
+        Ok(branches.map(|branch| self.model.embed(latents, timestep, branch)).collect::<Result<_, _>>()?)
+    }
+
+    /// The tokens after all blocks. Each block's weights are used for all branches before the next block's are.
+    fn run_blocks(
+        &self,
+        index: usize,
+        embedded: &[Embedded],
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Tensor>> {
         let mut observer = |block: usize, of: usize| watch.block(index, block, of);
-        let mut computed = self.model.run_blocks(&running, &mut observer)?.into_iter();
-        let mut predictions = Vec::with_capacity(embedded.len());
-        for ((embedded, cache), (compute, _)) in embedded.iter().zip(&mut self.caches).zip(&decisions) {
-            let tokens = match (compute, cache) {
-                (true, cache) => {
-                    let tokens = computed.next().ok_or(Error::Internal("a branch without a result"))?;
-                    if let Some(cache) = cache {
-                        cache.store(&embedded.tokens, &tokens)?;
-                    }
-                    tokens
-                }
-                (false, Some(cache)) => cache.reuse(&embedded.tokens)?,
-                (false, None) => return Err(Error::Internal("a branch skipped without a cache")),
-            };
-            predictions.push(self.model.head(&tokens, embedded)?);
-        }
-        let predictions = predictions.iter().map(|p| self.keep(p)).collect::<Result<_>>()?;
-        Ok((predictions, decisions))
+        Ok(self.model.run_blocks(&embedded.iter().collect::<Vec<_>>(), &mut observer)?)
+    }
+
+    fn heads(&self, tokens: &[Tensor], embedded: &[Embedded]) -> Result<Vec<Tensor>> {
+        tokens.iter().zip(embedded).map(|(tokens, e)| self.keep(&self.model.head(tokens, e)?)).collect()
     }
 
     fn guide(&self, positive: &Tensor, negative: &Tensor) -> Result<Tensor> {
@@ -223,9 +316,9 @@ impl<'a> Loop<'a> {
 
     /// Noise of a step: its own seed, so that a resumed loop draws the same.
     fn fresh_noise(&self, index: usize, like: &Tensor) -> Result<Tensor> {
-        let seed = self.sampling.seed.wrapping_add(1 + index as u64);
+        let seed = self.seed.wrapping_add(1 + index as u64);
         let values = Generator::new(seed).randn(like.elem_count());
-        Ok(Tensor::from_vec(values, like.shape(), &candle_core::Device::Cpu)?.to_device(like.device())?)
+        Ok(Tensor::from_vec(values, like.shape(), &Device::Cpu)?.to_device(like.device())?)
     }
 }
 
@@ -233,7 +326,7 @@ impl<'a> Loop<'a> {
 ///
 /// # Errors
 /// When the device fails.
-pub fn initial_noise(seed: u64, shape: [usize; 5], device: &candle_core::Device) -> Result<Tensor> {
+pub fn initial_noise(seed: u64, shape: [usize; 5], device: &Device) -> Result<Tensor> {
     let values = sampler::noise::randn(seed, shape.iter().product());
-    Ok(Tensor::from_vec(values, shape.as_slice(), &candle_core::Device::Cpu)?.to_device(device)?)
+    Ok(Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?.to_device(device)?)
 }

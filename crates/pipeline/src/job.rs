@@ -12,7 +12,10 @@ mod models;
 mod output;
 mod replace;
 mod sampling;
+#[cfg(test)]
+mod sampling_tests;
 mod settings;
+mod step_cache;
 mod video;
 
 pub use changes::JobChanges;
@@ -21,8 +24,9 @@ pub use models::{Activations, Dtype, Lora, ModelChanges, Models, Preset};
 pub use output::{Output, OutputChanges, Until};
 pub use replace::{Replace, ReplaceChanges};
 pub use sampling::{
-    NEGATIVE_PROMPT, PROMPT, Prompt, PromptChanges, Sampling, SamplingChanges, SolverName, TeaCacheSettings,
+    FewStepName, Interval, NEGATIVE_PROMPT, PROMPT, Prompt, PromptChanges, Sampling, SamplingChanges, SolverName,
 };
+pub use step_cache::{StepCacheName, StepCacheSettings};
 pub use video::{Blend, FirstFrame, Fit, Video, VideoChanges};
 
 use crate::{Error, Result};
@@ -152,11 +156,14 @@ impl Job {
     /// Settings that are legal but rarely wanted, in plain words.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
-        let mut advice = Vec::new();
-        let distilled = !self.models.lora.is_empty() || self.models.preset == Preset::Demo;
+        let name = |lora: &Lora| lora.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut advice = self.sampling.advice(&self.models.lora.iter().map(name).collect::<Vec<_>>());
+        let distilled = !self.models.lora.is_empty()
+            || self.sampling.few_step.is_some()
+            || self.models.preset == Preset::Demo;
         if self.sampling.steps < 15 && !distilled {
             advice.push(format!(
-                "{} steps are few for weights that weren't distilled for it: expect blur; take 30 to 50, or add a few-step LoRA",
+                "{} steps are few for weights that weren't distilled for it: expect blur; take 30 to 50, or a LoRA for few steps with --few-step",
                 self.sampling.steps
             ));
         }

@@ -47,9 +47,9 @@ pub use detail::{DetailFrame, DetailTransfer, EdgeRing, Place};
 pub use error::{Error, Result};
 pub use finish::{beside, frame_rate, sound, write_video};
 pub use job::{
-    Activations, Actor, Blend, Dtype, FirstFrame, Fit, Input, InputChanges, Job, JobChanges, Lora,
+    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job, JobChanges, Lora,
     ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Preset, Prompt, PromptChanges,
-    Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, TeaCacheSettings, Until, Video,
+    Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, StepCacheName, StepCacheSettings, Until, Video,
     VideoChanges,
 };
 pub use person::{Person, PersonOptions, find_person};

@@ -242,7 +242,7 @@ impl ModelSet {
             source = source.with_lora(&Lora::open(&files, Alpha::Ignore)?, 1.0)?;
         }
         for lora in &self.settings.lora {
-            source = source.with_lora(&Lora::open(&[&lora.path], Alpha::FromFile)?, lora.strength)?;
+            source = source.with_lora(&Lora::open(&[&lora.path], Alpha::FromFile)?, lora.strength())?;
         }
         let source: Arc<dyn WeightSource> = Arc::new(source);
         let blocks: Arc<dyn WeightSource> = match self.settings.dtype {

@@ -10,6 +10,33 @@ use candle_core::Tensor;
 /// The number of training timesteps: timestep = sigma × this.
 const TRAIN_TIMESTEPS: f32 = 1000.0;
 
+/// How a timestep is rounded before the model is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TimestepRounding {
+    /// Not at all: f32.
+    #[default]
+    None,
+    /// To bf16, as AniCrafter's pipeline does with its bf16 model: 995.9 becomes 996.
+    Bf16,
+    /// To the whole number below, as Wan's multistep schedulers do.
+    Truncate,
+    /// To the nearest whole number.
+    Nearest,
+}
+
+impl TimestepRounding {
+    /// The rounded timestep.
+    #[must_use]
+    pub fn round(self, timestep: f32) -> f32 {
+        match self {
+            Self::None => timestep,
+            Self::Bf16 => round_to_bf16(timestep),
+            Self::Truncate => timestep.trunc(),
+            Self::Nearest => timestep.round(),
+        }
+    }
+}
+
 /// A schedule of noise levels, from the noisiest down.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowMatch {
@@ -42,17 +69,79 @@ impl FlowMatch {
         }
         let shift_by = |sigma: f32| (shift as f32 * sigma) / (1.0 + (shift - 1.0) as f32 * sigma);
         // One level more than there are steps; the last one, 0, is where the last step lands.
-        let sigmas: Vec<f32> = linspace(strength as f32, 0.0, steps + 1).take(steps).map(shift_by).collect();
-        Ok(Self::from_sigmas(sigmas))
+        Self::from_sigmas(linspace(strength as f32, 0.0, steps + 1).take(steps).map(shift_by).collect())
+    }
+
+    /// `steps` noise levels as Wan 2.1's own multistep schedulers space them: evenly from σ = 0.999 on before the shift.
+    /// After `FlowUniPCMultistepScheduler.set_timesteps` (`wan/utils/fm_solvers_unipc.py`, commit 9737cba), which tells the
+    /// model timesteps rounded by [`TimestepRounding::Truncate`].
+    ///
+    /// # Errors
+    /// When `steps` is 0 or `shift` isn't positive and finite.
+    pub fn wan(steps: usize, shift: f64) -> Result<Self> {
+        if steps == 0 {
+            return Err(Error::NoSteps);
+        }
+        if !(shift.is_finite() && shift > 0.0) {
+            return Err(Error::Shift(shift));
+        }
+        let first = f64::from(0.999_f32);
+        let level = |i: usize| first * (1.0 - i as f64 / steps as f64);
+        let shift_by = |sigma: f64| (shift * sigma / (1.0 + (shift - 1.0) * sigma)) as f32;
+        Self::from_sigmas((0..steps).map(|i| shift_by(level(i))).collect())
     }
 
     /// A schedule with its noise levels given, in descending order; the step after the last one lands at 0.
     ///
     /// Distilled models come with such a list.
-    #[must_use]
-    pub fn from_sigmas(sigmas: Vec<f32>) -> Self {
+    ///
+    /// # Errors
+    /// When the list is empty, not descending, or a level lies outside (0, 1].
+    pub fn from_sigmas(sigmas: Vec<f32>) -> Result<Self> {
+        if sigmas.is_empty() {
+            return Err(Error::NoSteps);
+        }
+        if let Some(step) = sigmas.iter().position(|sigma| !(*sigma > 0.0 && *sigma <= 1.0)) {
+            return Err(Error::Sigma { step, sigma: sigmas[step] });
+        }
+        if let Some(step) = sigmas.windows(2).position(|pair| pair[0] <= pair[1]) {
+            return Err(Error::NotDescending { step: step + 1, before: sigmas[step], sigma: sigmas[step + 1] });
+        }
         let timesteps = sigmas.iter().map(|sigma| sigma * TRAIN_TIMESTEPS).collect();
-        Self { sigmas, timesteps }
+        Ok(Self { sigmas, timesteps })
+    }
+
+    /// A schedule of given timesteps in 0 to 1000, in descending order, at the noise levels timestep / 1000. The model is
+    /// told just these numbers.
+    ///
+    /// # Errors
+    /// As [`FlowMatch::from_sigmas`].
+    pub fn from_timesteps(timesteps: Vec<f32>) -> Result<Self> {
+        let schedule = Self::from_sigmas(timesteps.iter().map(|t| t / TRAIN_TIMESTEPS).collect())?;
+        Ok(Self { timesteps, ..schedule })
+    }
+
+    /// The same noise levels, with other numbers told to the model.
+    ///
+    /// # Errors
+    /// When there aren't as many as steps, or one lies outside 0 to 1000.
+    pub fn with_timesteps(self, timesteps: Vec<f32>) -> Result<Self> {
+        if timesteps.len() != self.len() {
+            return Err(Error::TimestepCount { timesteps: timesteps.len(), sigmas: self.len() });
+        }
+        if let Some(step) = timesteps.iter().position(|t| !(0.0..=TRAIN_TIMESTEPS).contains(t)) {
+            return Err(Error::Timestep { step, timestep: timesteps[step] });
+        }
+        Ok(Self { timesteps, ..self })
+    }
+
+    /// The same noise levels, with rounded timesteps told to the model.
+    #[must_use]
+    pub fn rounded(mut self, rounding: TimestepRounding) -> Self {
+        for timestep in &mut self.timesteps {
+            *timestep = rounding.round(*timestep);
+        }
+        self
     }
 
     /// The number of steps.
@@ -73,7 +162,7 @@ impl FlowMatch {
         &self.sigmas
     }
 
-    /// What the model is told: σ × 1000, one a step.
+    /// What the model is told, one a step: σ × 1000 unless it was given or rounded.
     #[must_use]
     pub fn timesteps(&self) -> &[f32] {
         &self.timesteps

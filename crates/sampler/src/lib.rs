@@ -18,12 +18,16 @@
 //! ```
 
 mod error;
+mod few_step;
 mod flow_match;
 pub mod noise;
 mod solver;
-mod teacache;
+mod state;
+mod step_cache;
 
 pub use error::{Error, Result};
-pub use flow_match::FlowMatch;
+pub use few_step::{FewStep, LoraRole, looks_distilled};
+pub use flow_match::{FlowMatch, TimestepRounding};
 pub use solver::{Solver, SolverKind};
-pub use teacache::{Decision, TeaCache, TeaCacheModel};
+pub use state::SavedState;
+pub use step_cache::{Decision, FEWEST_STEPS, Level, Signals, StepCache, StepCacheKind, TeaCacheModel};

@@ -1,7 +1,7 @@
 //! Solvers: how a predicted velocity becomes the next sample.
 
 use crate::flow_match::scale;
-use crate::{Error, FlowMatch, Result};
+use crate::{Error, FlowMatch, Result, SavedState};
 use candle_core::{DType, Tensor};
 
 /// The choice of solver.
@@ -82,6 +82,43 @@ impl Solver {
         noise: &Tensor,
     ) -> Result<Tensor> {
         self.advance(step, velocity, sample, Some(noise))
+    }
+
+    /// Everything besides the sample that the next steps depend on: nothing for solvers that look at one step alone.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn save(&self) -> Result<SavedState> {
+        let mut saved = SavedState::default();
+        let State::UniPc(state) = &self.state else { return Ok(saved) };
+        saved.put_number("due", state.due as f64)?;
+        for (i, (lambda, clean)) in state.history.iter().enumerate() {
+            saved.put_number(&format!("lambda.{i}"), *lambda)?;
+            saved.put(format!("clean.{i}"), clean);
+        }
+        if let Some((sample, order)) = &state.last {
+            saved.put("sample", sample);
+            saved.put_number("order", *order as f64)?;
+        }
+        Ok(saved)
+    }
+
+    /// Goes on from what [`Solver::save`] gave for a solver of the same kind and schedule.
+    ///
+    /// # Errors
+    /// When a part of the state is missing.
+    pub fn restore(&mut self, saved: &SavedState) -> Result<()> {
+        let State::UniPc(state) = &mut self.state else { return Ok(()) };
+        state.due = saved.count("due")?;
+        let history = saved.list("clean").into_iter().enumerate();
+        state.history = history
+            .map(|(i, clean)| Ok((saved.number(&format!("lambda.{i}"))?, clean)))
+            .collect::<Result<_>>()?;
+        state.last = match saved.get("sample") {
+            Some(sample) => Some((sample, saved.count("order")?)),
+            None => None,
+        };
+        Ok(())
     }
 
     fn advance(

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use dit::{ConditionEmbedders, Conditions, Rounding, WanModel, pad_context};
 use image::RgbImage;
 use pipeline::conditions::{self, assemble_y};
-use pipeline::denoise::{Sampling, Start, denoise, initial_noise};
+use pipeline::denoise::{Sampling, Start, denoise};
 use pipeline::models::ModelSet;
 use pipeline::{DetailFrame, DetailTransfer, Job, Preset};
 use std::path::Path;
@@ -78,14 +78,14 @@ impl Restorer {
         let feature =
             self.image.encode(&Tensor::from_vec(planes, (1, 3, h as usize, w as usize), &device)?)?;
         let (_, _, t, lh, lw) = y.dims5()?;
-        let noise = initial_noise(sampling.seed, [1, self.channels, t, lh, lw], &device)?;
+        let start = Start::noise(sampling.seed, [1, self.channels, t, lh, lw], &device)?;
         let given = Conditions {
             context: &self.context,
             clip_feature: Some(&feature),
             y: Some(&y),
             add_condition: Some(&tokens),
         };
-        let clean = denoise(&self.model, &given, None, Start { latents: noise, step: 0 }, sampling, &mut ())?;
+        let clean = denoise(&self.model, &given, None, start, sampling, &mut ())?;
         let round_trip = if with_round_trip {
             let of_target = conditions::Clip { reference: &clip.reference, blend: &target, mesh: &mesh };
             self.frames(&self.vae.encode(&of_target.blend_tensor(&device)?, &mut ())?)?

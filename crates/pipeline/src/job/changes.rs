@@ -51,11 +51,16 @@ impl Job {
         input.apply(&mut self.input);
         video.apply(&mut self.video);
         models.apply(&mut self.models);
-        if follow {
+        // A preset for few steps says itself what is rounded.
+        if follow && self.sampling.few_step.is_none() {
             self.follow_precision();
         }
         prompt.apply(&mut self.prompt);
-        sampling.apply(&mut self.sampling);
+        sampling.apply_in_order(&mut self.sampling);
+        let roles = self.sampling.preset().map_or(&[][..], |preset| preset.loras);
+        for (lora, role) in self.models.lora.iter_mut().zip(roles) {
+            lora.strength.get_or_insert(role.strength);
+        }
         output.apply(&mut self.output);
         if let Some(changes) = replace {
             changes.apply(self.replace.get_or_insert_with(Replace::default));

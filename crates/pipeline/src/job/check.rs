@@ -54,9 +54,6 @@ impl Job {
             );
         }
         self.validate_composite()?;
-        if self.sampling.steps == 0 {
-            return refuse("sampling.steps", "must be at least 1".to_owned());
-        }
         if self.models.preset == Preset::AniCrafter
             && (self.models.wan.is_none() || self.models.anicrafter.is_none())
         {
@@ -70,7 +67,7 @@ impl Job {
         if self.models.memory_gib.is_some_and(|gib| !(gib.is_finite() && gib > 0.0)) {
             return refuse("models.memory_gib", "must be a positive number".to_owned());
         }
-        self.sampling.schedule().map(|_| ())
+        self.sampling.validate()
     }
 
     /// Checks what the avatar-background video alone needs: as [`Job::validate`], with any size that video can have, and

@@ -91,13 +91,17 @@ pub enum Activations {
 pub struct Lora {
     /// The file.
     pub path: PathBuf,
-    /// What its change is multiplied by.
-    #[serde(default = "whole")]
-    pub strength: f64,
+    /// What its change is multiplied by. Absent: what [`super::Sampling::few_step`]'s preset says for it, else 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
 }
 
-fn whole() -> f64 {
-    1.0
+impl Lora {
+    /// What its change is multiplied by.
+    #[must_use]
+    pub fn strength(&self) -> f64 {
+        self.strength.unwrap_or(1.0)
+    }
 }
 
 impl FromStr for Lora {
@@ -108,9 +112,9 @@ impl FromStr for Lora {
         match text.rsplit_once('=') {
             Some((path, strength)) => {
                 let strength = strength.parse().map_err(|_| format!("{strength:?} isn't a strength"))?;
-                Ok(Self { path: path.into(), strength })
+                Ok(Self { path: path.into(), strength: Some(strength) })
             }
-            None => Ok(Self { path: text.into(), strength: whole() }),
+            None => Ok(Self { path: text.into(), strength: None }),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Done, Loaded, Run, flow, only_tensors};
 use crate::conditions::round;
-use crate::denoise::{Start, Step, Watch, denoise, initial_noise, is_resumable};
+use crate::denoise::{SavedState, Start, Step, Watch, denoise, window_seed};
 use crate::progress::{Event, Stage};
 use crate::work::{Fingerprint, load_tensors, save_tensors, take};
 use crate::{Error, Result};
@@ -45,13 +45,10 @@ impl Run<'_> {
             let (y, tokens) = (take(&mut tensors, "y", &file)?, take(&mut tensors, "tokens", &file)?);
             let channels = run.models.vae_config().z_dim;
             let (_, _, t, h, w) = y.dims5()?;
-            let start = match saved_latents(part, device)? {
-                Some(start) if is_resumable(sampling) => start,
-                _ => {
-                    // Every window has noise of its own.
-                    let seed = sampling.seed.wrapping_add((n as u64) << 20);
-                    Start { latents: initial_noise(seed, [1, channels, t, h, w], device)?, step: 0 }
-                }
+            let seed = window_seed(sampling.seed, n);
+            let start = match saved_start(part, seed, device)? {
+                Some(start) => start,
+                None => Start::noise(seed, [1, channels, t, h, w], device)?,
             };
             let with = |context, add_condition| Conditions {
                 context,
@@ -83,8 +80,8 @@ impl Run<'_> {
     }
 }
 
-/// The furthest latents that an interrupted loop left.
-fn saved_latents(part: &Path, device: &Device) -> Result<Option<Start>> {
+/// How far an interrupted loop had come.
+fn saved_start(part: &Path, seed: u64, device: &Device) -> Result<Option<Start>> {
     let entries = std::fs::read_dir(part).map_err(|source| Error::Io { path: part.to_owned(), source })?;
     let steps = entries.filter_map(|entry| {
         let name = entry.ok()?.file_name().into_string().ok()?;
@@ -92,8 +89,9 @@ fn saved_latents(part: &Path, device: &Device) -> Result<Option<Start>> {
     });
     let Some(step) = steps.max() else { return Ok(None) };
     let path = part.join(format!("step-{step}.safetensors"));
-    let latents = take(&mut load_tensors(&path, device)?, "latents", &path)?;
-    Ok(Some(Start { latents, step }))
+    let mut tensors = load_tensors(&path, device)?;
+    let latents = take(&mut tensors, "latents", &path)?;
+    Ok(Some(Start { latents, step, seed, state: SavedState { tensors: tensors.into_iter().collect() } }))
 }
 
 /// Saves and shows how far a window is.
@@ -112,11 +110,11 @@ impl Watch for DenoiseWatch<'_, '_> {
     fn step(&mut self, step: &Step<'_>) -> Result<()> {
         let (output, done) = (&self.run.job.output, step.index + 1);
         let due = |every: usize| every > 0 && done.is_multiple_of(every);
-        if due(output.save_every)
-            && done < self.run.job.sampling.steps
-            && is_resumable(&self.run.job.sampling)
-        {
-            save_tensors(&self.part.join(format!("step-{done}.safetensors")), &[("latents", step.latents)])?;
+        if due(output.save_every) && done < self.run.job.sampling.steps {
+            let state = step.carried.save()?;
+            let mut tensors = vec![("latents", step.latents)];
+            tensors.extend(state.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
+            save_tensors(&self.part.join(format!("step-{done}.safetensors")), &tensors)?;
         }
         if due(output.preview_every) && step.latents.dim(1)? == 16 {
             let path = self.run.work.root().join(format!("preview-{:03}-{done:03}.png", self.window));

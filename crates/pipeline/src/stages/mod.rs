@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
             files.push(Fingerprint::of_path(path)?);
         }
         // Where and how weights are held changes rounding only through their type.
-        let strengths: Vec<f64> = m.lora.iter().map(|l| l.strength).collect();
+        let strengths: Vec<f64> = m.lora.iter().map(crate::job::Lora::strength).collect();
         Fingerprint::of(&(m.preset, m.dtype, m.activations, &m.device, strengths, m.tiled_vae, files))
     }
 }

@@ -7,7 +7,7 @@ use bg_mask::{Scaling, from_planes, to_planes};
 use candle_core::{DType, Device, Tensor};
 use dit::{ConditionEmbedders, Conditions, Rounding, WanModel};
 use pipeline::conditions::{Clip, assemble_y, round};
-use pipeline::denoise::{Sampling, SolverName, Start, Step, TeaCacheSettings, Watch, denoise};
+use pipeline::denoise::{Sampling, Start, Step, StepCacheSettings, Watch, denoise};
 use serde_json::Value;
 use testkit::{Case, Checker};
 use vae::{Tiles, Vae};
@@ -79,7 +79,7 @@ fn one(case: &Case, check: &mut Checker<'_>, (name, run): (&str, &Value), device
     };
     let noise = round(&from_array(case.input_f32(inputs, "noise")?, device)?, rounding)?;
     let mut steps = Steps::default();
-    let start = Start { latents: noise, step: 0 };
+    let start = Start::at(noise, 0);
     let result = denoise(
         &model,
         &with(&positive, Some(&tokens)),
@@ -141,19 +141,19 @@ fn tiles(run: &Value) -> Result<Option<Tiles>> {
 }
 
 fn sampling(config: &Value, run: &Value, half: bool) -> Result<Sampling> {
-    let tea_cache = run["tea_cache_l1_thresh"].as_f64().map(|threshold| TeaCacheSettings {
-        threshold,
-        model: run["tea_cache_model_id"].as_str().unwrap_or_default().to_owned(),
+    let step_cache = run["tea_cache_l1_thresh"].as_f64().map(|threshold| StepCacheSettings {
+        threshold: Some(threshold),
+        model: run["tea_cache_model_id"].as_str().map(str::to_owned),
+        ..StepCacheSettings::default()
     });
     Ok(Sampling {
         steps: run["num_inference_steps"].as_u64().context("num_inference_steps")? as usize,
         cfg_scale: run["cfg_scale"].as_f64().context("cfg_scale")?,
         shift: config["sigma_shift"].as_f64().context("sigma_shift")?,
-        seed: 0,
-        solver: SolverName::Euler,
-        tea_cache,
+        step_cache,
         bf16_timestep: half || run["round_timestep_bf16"] == true,
         bf16_latents: half,
+        ..Sampling::reference()
     })
 }
 

@@ -3,7 +3,7 @@
 use super::tensor::{from_array, to_f32};
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use sampler::{Decision, TeaCache, TeaCacheModel};
+use sampler::{Decision, Signals, StepCache, StepCacheKind, TeaCacheModel};
 use testkit::{Case, Checker};
 
 pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Result<()> {
@@ -14,20 +14,22 @@ pub(super) fn run(case: &Case, check: &mut Checker<'_>, device: &Device) -> Resu
         let inputs = from_array(case.input_f32(name, "x")?, device)?;
         let blocks_out = from_array(case.input_f32(name, "blocks_out")?, device)?;
         let steps = modulations.dim(0)?;
-        let mut cache = TeaCache::new(steps, threshold, model)?;
+        let mut cache = StepCache::new(StepCacheKind::Tea { threshold, model }, steps)?;
         let (mut calc, mut accumulated, mut outs) = (Vec::new(), Vec::new(), Vec::new());
         for i in 0..steps {
             let x = inputs.get(i)?;
-            let decision = cache.decide(&modulations.get(i)?)?;
+            let modulation = modulations.get(i)?;
+            let signals = Signals { sigma: 1.0, sample: &x, modulation: Some(&modulation) };
+            let decision = cache.decide(&signals, 1)?;
             accumulated.push(cache.accumulated());
             calc.push(i64::from(decision == Decision::Compute));
             outs.push(match decision {
                 Decision::Compute => {
                     let out = blocks_out.get(i)?;
-                    cache.store(&x, &out)?;
+                    cache.store(0, &x, &out)?;
                     out
                 }
-                Decision::Reuse => cache.reuse(&x)?,
+                Decision::Reuse | Decision::Forecast => cache.predict(0, &x)?,
             });
         }
         let out = Tensor::stack(&outs, 0)?;

@@ -4,7 +4,8 @@
 //! pipeline drives it: the relative change of the modulation from step to step, put through a polynomial that was
 //! fitted for the model, is added up; while the sum stays below a threshold the last residual is used again.
 
-use crate::{Error, Result};
+use super::{Decision, Signals, mean_abs, put};
+use crate::{Error, Result, SavedState};
 use candle_core::{DType, Tensor};
 
 /// The models that the polynomial was published for.
@@ -61,58 +62,35 @@ impl TeaCacheModel {
     }
 }
 
-/// What to do with the blocks of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Run them, then hand their result to [`TeaCache::store`].
-    Compute,
-    /// Skip them: [`TeaCache::reuse`] gives their result.
-    Reuse,
-}
-
-/// The step cache of one branch (conditional or unconditional) of a denoising loop.
+/// The rule of one loop.
 #[derive(Clone, Debug)]
-pub struct TeaCache {
-    steps: usize,
+pub(super) struct TeaCache {
     threshold: f64,
     coefficients: [f64; 5],
-    step: usize,
     accumulated: f64,
     previous_modulation: Option<Tensor>,
-    residual: Option<Tensor>,
+    /// What the blocks added to the tokens when they last ran, one a branch.
+    residuals: Vec<Tensor>,
 }
 
 impl TeaCache {
-    /// A cache for a loop of `steps` steps. A higher `threshold` skips more (0.3 for I2V 720p).
-    ///
-    /// # Errors
-    /// When the threshold is negative or not finite.
-    pub fn new(steps: usize, threshold: f64, model: TeaCacheModel) -> Result<Self> {
-        if !(threshold.is_finite() && threshold >= 0.0) {
-            return Err(Error::Threshold(threshold));
-        }
-        Ok(Self {
-            steps,
+    pub(super) fn new(threshold: f64, model: TeaCacheModel) -> Self {
+        Self {
             threshold,
             coefficients: model.coefficients(),
-            step: 0,
             accumulated: 0.0,
             previous_modulation: None,
-            residual: None,
-        })
+            residuals: Vec::new(),
+        }
     }
 
-    /// Looks at the modulation (`t_mod`, any shape) of the next step. The first and the last step always run.
-    ///
-    /// # Errors
-    /// When the modulation's shape changes from step to step.
-    pub fn decide(&mut self, modulation: &Tensor) -> Result<Decision> {
-        let modulation = modulation.to_dtype(DType::F32)?;
-        let forced = self.step == 0 || self.step + 1 == self.steps;
+    pub(super) fn decide(&mut self, signals: &Signals<'_>, must: bool) -> Result<Decision> {
+        let modulation = signals.modulation.ok_or(Error::SignalMissing("modulation"))?.to_dtype(DType::F32)?;
         let mut compute = true;
         match &self.previous_modulation {
-            Some(previous) if !forced => {
-                let change = mean_abs(&(&modulation - previous)?)? / mean_abs(previous)?;
+            Some(previous) if !must => {
+                // Rounded to f32 as the reference's means are.
+                let change = mean_abs(&(&modulation - previous)?)? as f32 / mean_abs(previous)? as f32;
                 self.accumulated += self.coefficients.iter().fold(0.0, |sum, c| sum * f64::from(change) + c);
                 compute = self.accumulated >= self.threshold;
             }
@@ -122,63 +100,45 @@ impl TeaCache {
             self.accumulated = 0.0;
         }
         self.previous_modulation = Some(modulation);
-        self.step = (self.step + 1) % self.steps.max(1);
         Ok(if compute { Decision::Compute } else { Decision::Reuse })
     }
 
-    /// Keeps what the blocks added: `after − before`, both taken around the blocks of the step just computed.
-    ///
-    /// # Errors
-    /// When the shapes differ.
-    pub fn store(&mut self, before: &Tensor, after: &Tensor) -> Result<()> {
-        self.residual = Some((after - before)?);
+    pub(super) fn store(&mut self, branch: usize, before: &Tensor, after: &Tensor) -> Result<()> {
+        put(&mut self.residuals, branch, (after - before)?);
         Ok(())
     }
 
-    /// What the blocks would roughly have made of `x`: `x` plus the kept residual.
-    ///
-    /// # Errors
-    /// When nothing was stored yet or the shapes differ.
-    pub fn reuse(&self, x: &Tensor) -> Result<Tensor> {
-        let residual = self.residual.as_ref().ok_or(Error::NoResidual)?;
-        Ok((x + residual)?)
+    pub(super) fn predict(&self, branch: usize, tokens: &Tensor) -> Result<Tensor> {
+        Ok((tokens + self.residuals.get(branch).ok_or(Error::NoResidual)?)?)
     }
 
-    /// The change added up since the blocks last ran.
-    #[must_use]
-    pub fn accumulated(&self) -> f64 {
+    pub(super) fn accumulated(&self) -> f64 {
         self.accumulated
     }
-}
 
-/// The mean of the absolute values, rounded to f32 as the reference's is.
-fn mean_abs(x: &Tensor) -> Result<f32> {
-    let n = x.elem_count();
-    let sum: f64 = x.abs()?.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f64::from).sum();
-    Ok((sum / n as f64) as f32)
+    pub(super) fn save(&self) -> Result<SavedState> {
+        let mut state = SavedState::default();
+        state.put_number("accumulated", self.accumulated)?;
+        if let Some(modulation) = &self.previous_modulation {
+            state.put("modulation", modulation);
+        }
+        for (branch, residual) in self.residuals.iter().enumerate() {
+            state.put(format!("residual.{branch}"), residual);
+        }
+        Ok(state)
+    }
+
+    pub(super) fn restore(&mut self, state: &SavedState) -> Result<()> {
+        self.accumulated = state.number("accumulated")?;
+        self.previous_modulation = state.get("modulation");
+        self.residuals = state.list("residual");
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
-
-    #[test]
-    fn first_and_last_steps_always_run() {
-        let mut cache = TeaCache::new(3, 1e9, TeaCacheModel::I2v14b720p).unwrap();
-        let m = |x: f32| Tensor::full(x, (1, 6, 4), &Device::Cpu).unwrap();
-        assert_eq!(cache.decide(&m(1.0)).unwrap(), Decision::Compute);
-        assert_eq!(cache.decide(&m(1.1)).unwrap(), Decision::Reuse);
-        assert_eq!(cache.decide(&m(1.2)).unwrap(), Decision::Compute);
-    }
-
-    #[test]
-    fn reuse_needs_a_residual() {
-        let cache = TeaCache::new(3, 0.3, TeaCacheModel::T2v14b).unwrap();
-        let x = Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap();
-        assert!(matches!(cache.reuse(&x), Err(Error::NoResidual)));
-        assert!(matches!(TeaCache::new(3, f64::NAN, TeaCacheModel::T2v14b), Err(Error::Threshold(_))));
-    }
 
     #[test]
     fn names_lead_back_to_models() {
