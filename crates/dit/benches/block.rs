@@ -22,7 +22,8 @@ fn dit_block(c: &mut Criterion) {
         // Made on first use, so that a filtered run doesn't pay for what it leaves out.
         let mut block = None;
         for (tokens, latent) in SIZES {
-            let job = Workload { latent, steps: 1, branches: 1, storage: Storage::Dense(dtype), streaming: None };
+            let job =
+                Workload { latent, steps: 1, branches: 1, storage: Storage::Dense(dtype), streaming: None };
             let flops = plan(&config, &job).expect("the sizes fit the patch").block_flops;
             group.throughput(Throughput::Elements(flops as u64));
             group.bench_function(BenchmarkId::new(name, tokens), |b| {

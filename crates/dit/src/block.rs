@@ -4,7 +4,9 @@
 
 use crate::{Config, Result};
 use candle_core::{DType, Tensor};
-use nn::{Activation, Attention, LayerNorm, Linear, Pieces, Precision, ProbeAt, RmsNorm, Rope3d, Weights, add_gated};
+use nn::{
+    Activation, Attention, LayerNorm, Linear, Pieces, Precision, ProbeAt, RmsNorm, Rope3d, Weights, add_gated,
+};
 
 /// The text and image rows that the tokens attend to, embedded.
 #[derive(Clone, Debug)]

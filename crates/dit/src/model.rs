@@ -6,7 +6,9 @@
 use crate::provider::{BlockProvider, Resident};
 use crate::{Config, Context, Error, Observer, Result, Scope};
 use candle_core::{Device, Tensor};
-use nn::{Activation, Grid, LayerNorm, Linear, ProbeAt, Rope3d, Weights, patchify, timestep_embedding, unpatchify};
+use nn::{
+    Activation, Grid, LayerNorm, Linear, ProbeAt, Rope3d, Weights, patchify, timestep_embedding, unpatchify,
+};
 use std::ops::ControlFlow;
 
 /// Memory that the widest intermediate of a chunk of tokens may take on the CPU, in bytes.
@@ -215,12 +217,7 @@ impl WanModel {
     ) -> Result<Vec<Tensor>> {
         let mut embedded = Vec::with_capacity(branches.len());
         for (n, branch) in branches.iter().enumerate() {
-            embedded.push(self.embed_probed(
-                x,
-                timestep,
-                branch,
-                &mut ProbeAt::root(observer.probe(n)),
-            )?);
+            embedded.push(self.embed_probed(x, timestep, branch, &mut ProbeAt::root(observer.probe(n)))?);
         }
         let tokens = self.run_blocks(&embedded.iter().collect::<Vec<_>>(), observer)?;
         let mut outputs = Vec::with_capacity(tokens.len());

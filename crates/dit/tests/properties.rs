@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests, helpers included")]
 
 use anicrafter_dit::{
-    BlockProvider, ConditionEmbedders, Conditions, Config, Error, Observer, Resident, Rounding, Streamed, Streaming,
-    WanModel, condition, pad_context,
+    BlockProvider, ConditionEmbedders, Conditions, Config, Error, Observer, Resident, Rounding, Streamed,
+    Streaming, WanModel, condition, pad_context,
 };
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor, Var};
@@ -308,18 +308,14 @@ fn watching_changes_nothing() {
     let inputs = Inputs::new(&config, [3, 4, 6]);
     let quantized: Arc<dyn WeightSource> =
         Arc::new(QuantizeOnLoad::new(Arc::new(RandomWeights::default()), GgmlDType::Q8_0));
-    let weights = [
-        weights(),
-        weights().with_dtype(DType::BF16),
-        Weights::new(quantized, DType::F32, &Device::Cpu),
-    ];
+    let weights =
+        [weights(), weights().with_dtype(DType::BF16), Weights::new(quantized, DType::F32, &Device::Cpu)];
     for weights in weights {
         let mut whole = Watcher::default();
         for rows in [64, 5] {
             let model = WanModel::load(&config, &weights).unwrap().with_rows(rows);
             let positive = model.branch(&inputs.conditions()).unwrap();
-            let negative =
-                model.branch(&Conditions { add_condition: None, ..inputs.conditions() }).unwrap();
+            let negative = model.branch(&Conditions { add_condition: None, ..inputs.conditions() }).unwrap();
             let mut seen = Watcher::default();
             let predict = |observer: &mut dyn Observer| {
                 model.forward_all(&inputs.x, 700.0, &[&positive, &negative], observer).unwrap()

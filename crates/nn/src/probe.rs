@@ -99,8 +99,7 @@ impl<'a> ProbeAt<'a> {
     /// Begins a value that is computed piece by piece; [`ProbeAt::show_pieces`] shows it.
     #[must_use]
     pub fn pieces(&self, name: &'static str) -> Pieces {
-        let wanted =
-            self.probe.as_ref().is_some_and(|probe| probe.wants(&format!("{}{name}", self.prefix)));
+        let wanted = self.probe.as_ref().is_some_and(|probe| probe.wants(&format!("{}{name}", self.prefix)));
         Pieces { name, wanted, parts: Vec::new() }
     }
 

@@ -97,7 +97,8 @@ fn block(device: &Device, latent: [usize; 3]) -> Result<()> {
     })?;
     let mean = x.narrow(1, 0, tokens.min(1000))?.abs()?.mean_all()?.to_scalar::<f32>()?;
     let storage = Storage::Dense(DType::BF16);
-    let flops = plan(&config, &Workload { latent, steps: 1, branches: 1, storage, streaming: None })?.block_flops;
+    let flops =
+        plan(&config, &Workload { latent, steps: 1, branches: 1, storage, streaming: None })?.block_flops;
     println!(
         "block, bf16, {tokens} tokens: {seconds:.3} s, {:.0} TFLOP/s, peak {peak}, mean size {mean:.3}",
         flops / seconds / 1e12

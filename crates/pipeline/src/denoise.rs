@@ -223,15 +223,20 @@ impl<'a> Loop<'a> {
         watch: &mut dyn Watch,
     ) -> Result<Predictions> {
         let sigma = self.solver.schedule().sigmas()[index];
-        let active = if self.branches.len() > 1 && !self.sampling.guides(sigma) { 1 } else { self.branches.len() };
+        let active =
+            if self.branches.len() > 1 && !self.sampling.guides(sigma) { 1 } else { self.branches.len() };
         let Some(mut cache) = self.cache.take() else {
             let embedded = self.embed(active, timestep, latents)?;
             let tokens = self.run_blocks(index, &embedded, watch)?;
             return Ok((self.heads(&tokens, &embedded)?, vec![(true, 0.0); active]));
         };
         let result = match cache.level() {
-            Level::Tokens => self.predict_tokens(&mut cache, (index, timestep, sigma), active, latents, watch),
-            Level::Velocity => self.predict_velocity(&mut cache, (index, timestep, sigma), active, latents, watch),
+            Level::Tokens => {
+                self.predict_tokens(&mut cache, (index, timestep, sigma), active, latents, watch)
+            }
+            Level::Velocity => {
+                self.predict_velocity(&mut cache, (index, timestep, sigma), active, latents, watch)
+            }
         };
         self.cache = Some(cache);
         result
@@ -294,12 +299,7 @@ impl<'a> Loop<'a> {
     }
 
     /// The tokens after all blocks. Each block's weights are used for all branches before the next block's are.
-    fn run_blocks(
-        &self,
-        index: usize,
-        embedded: &[Embedded],
-        watch: &mut dyn Watch,
-    ) -> Result<Vec<Tensor>> {
+    fn run_blocks(&self, index: usize, embedded: &[Embedded], watch: &mut dyn Watch) -> Result<Vec<Tensor>> {
         let mut observer = |block: usize, of: usize| watch.block(index, block, of);
         Ok(self.model.run_blocks(&embedded.iter().collect::<Vec<_>>(), &mut observer)?)
     }

@@ -1,6 +1,8 @@
 //! Four steps of a preset over a model that is a closure, with a step cache beside fifty steps of it.
 
-use anicrafter_sampler::{Decision, FewStep, FlowMatch, Signals, Solver, SolverKind, StepCache, StepCacheKind, noise};
+use anicrafter_sampler::{
+    Decision, FewStep, FlowMatch, Signals, Solver, SolverKind, StepCache, StepCacheKind, noise,
+};
 use candle_core::{Device, Tensor};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

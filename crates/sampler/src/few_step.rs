@@ -112,8 +112,21 @@ impl FewStep {
 #[must_use]
 pub fn looks_distilled(file_name: &str) -> bool {
     const SIGNS: [&str; 15] = [
-        "lightx2v", "lightning", "distill", "causvid", "longlive", "self_forcing", "selfforcing", "self-forcing", "accvid",
-        "fastwan", "turbo", "lcm", "dmd", "rcm", "hyper",
+        "lightx2v",
+        "lightning",
+        "distill",
+        "causvid",
+        "longlive",
+        "self_forcing",
+        "selfforcing",
+        "self-forcing",
+        "accvid",
+        "fastwan",
+        "turbo",
+        "lcm",
+        "dmd",
+        "rcm",
+        "hyper",
     ];
     let name = file_name.to_lowercase();
     let steps = ["2step", "4step", "6step", "8step", "4-step", "8-step", "4_step", "8_step"];

@@ -105,7 +105,11 @@ impl FlowMatch {
             return Err(Error::Sigma { step, sigma: sigmas[step] });
         }
         if let Some(step) = sigmas.windows(2).position(|pair| pair[0] <= pair[1]) {
-            return Err(Error::NotDescending { step: step + 1, before: sigmas[step], sigma: sigmas[step + 1] });
+            return Err(Error::NotDescending {
+                step: step + 1,
+                before: sigmas[step],
+                sigma: sigmas[step + 1],
+            });
         }
         let timesteps = sigmas.iter().map(|sigma| sigma * TRAIN_TIMESTEPS).collect();
         Ok(Self { sigmas, timesteps })

@@ -15,7 +15,8 @@ pub struct SavedState {
 impl SavedState {
     /// Puts everything of `part` below `prefix`.
     pub fn extend(&mut self, prefix: &str, part: Self) {
-        self.tensors.extend(part.tensors.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
+        self.tensors
+            .extend(part.tensors.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
     }
 
     /// What [`SavedState::extend`] has put below `prefix`.

@@ -111,7 +111,8 @@ fn forecasts_are_better_than_repeating() {
 fn a_polynomial_is_forecast_exactly() {
     let kind = StepCacheKind::Taylor { interval: 4, order: 2, keep_first: 3 };
     let mut cache = StepCache::new(kind, 20).unwrap();
-    let velocity = |sigma: f32| Tensor::new(&[1.0 + 2.0 * sigma - 3.0 * sigma * sigma], &Device::Cpu).unwrap();
+    let velocity =
+        |sigma: f32| Tensor::new(&[1.0 + 2.0 * sigma - 3.0 * sigma * sigma], &Device::Cpu).unwrap();
     let x = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
     for sigma in [1.0_f32, 0.9, 0.85, 0.7] {
         match cache.decide(&Signals { sigma, sample: &x, modulation: None }, 1).unwrap() {
@@ -130,7 +131,11 @@ fn a_cached_loop_resumes_to_the_same_bits() {
             let whole = run(Some(kind), solver, 20, None);
             for done in [1, 4, 9, 10, 11, 19] {
                 let resumed = run(Some(kind), solver, 20, Some((done, &whole)));
-                assert_eq!(bits(&resumed.latents), bits(&whole.latents), "{kind:?}, {solver:?}, {done} steps");
+                assert_eq!(
+                    bits(&resumed.latents),
+                    bits(&whole.latents),
+                    "{kind:?}, {solver:?}, {done} steps"
+                );
                 assert_eq!(resumed.decisions, whole.decisions[done..]);
             }
         }

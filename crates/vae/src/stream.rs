@@ -88,7 +88,11 @@ impl<'a> EncodeStream<'a> {
     fn chunk(&mut self, frames: &Tensor, observer: &mut dyn Observer) -> Result<Tensor> {
         let encoder = self.vae.encoder()?;
         let x = Frames::from_tensor(&self.workspace, &frames.to_device(self.vae.device())?)?;
-        let mut pass = Pass { workspace: &self.workspace, cache: &mut self.cache, probe: ProbeAt::root(observer.probe()) };
+        let mut pass = Pass {
+            workspace: &self.workspace,
+            cache: &mut self.cache,
+            probe: ProbeAt::root(observer.probe()),
+        };
         let x = encoder.network.forward(&mut pass, &x)?;
         let moments = encoder.conv1.apply(&self.workspace, Window::of(&x), Read::PLAIN, None)?;
         pass.show("moments", &moments)?;
@@ -150,7 +154,11 @@ impl<'a> DecodeStream<'a> {
         for k in 0..t {
             let x = latents.narrow(1, k, 1)?.to_device(self.vae.device())?;
             let x = Frames::from_tensor(&self.workspace, &self.vae.stats.restore(&x)?)?;
-            let mut pass = Pass { workspace: &self.workspace, cache: &mut self.cache, probe: ProbeAt::root(observer.probe()) };
+            let mut pass = Pass {
+                workspace: &self.workspace,
+                cache: &mut self.cache,
+                probe: ProbeAt::root(observer.probe()),
+            };
             let x = decoder.conv2.apply(&self.workspace, Window::of(&x), Read::PLAIN, None)?;
             pass.show("conv2", &x)?;
             let x = decoder.network.forward(&mut pass, &x)?;

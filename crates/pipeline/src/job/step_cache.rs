@@ -97,7 +97,10 @@ impl StepCacheSettings {
             ("sampling.step_cache.order", self.order.is_some() && !taylor),
         ];
         if let Some((option, _)) = stray.into_iter().find(|(_, stray)| *stray) {
-            return Err(Error::Option { option, why: format!("is not a setting of the rule {:?}", self.kind) });
+            return Err(Error::Option {
+                option,
+                why: format!("is not a setting of the rule {:?}", self.kind),
+            });
         }
         if let Some(threshold) = self.threshold.filter(|t| !(t.is_finite() && *t >= 0.0)) {
             let why = format!("must be a finite number and not negative, got {threshold}");
@@ -146,11 +149,9 @@ mod tests {
 
     #[test]
     fn settings_of_another_rule_are_refused() {
-        let taylor = StepCacheSettings { threshold: Some(0.1), ..StepCacheSettings::of(StepCacheName::Taylor) };
-        assert!(matches!(
-            taylor.kind(),
-            Err(Error::Option { option: "sampling.step_cache.threshold", .. })
-        ));
+        let taylor =
+            StepCacheSettings { threshold: Some(0.1), ..StepCacheSettings::of(StepCacheName::Taylor) };
+        assert!(matches!(taylor.kind(), Err(Error::Option { option: "sampling.step_cache.threshold", .. })));
         let tea = StepCacheSettings { interval: Some(3), ..StepCacheSettings::default() };
         assert!(matches!(tea.kind(), Err(Error::Option { option: "sampling.step_cache.interval", .. })));
         let every = StepCacheSettings { interval: Some(1), ..StepCacheSettings::of(StepCacheName::Taylor) };

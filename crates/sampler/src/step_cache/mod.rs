@@ -132,7 +132,9 @@ impl StepCache {
     pub fn decide(&mut self, signals: &Signals<'_>, branches: usize) -> Result<Decision> {
         let keep_first = match self.kind {
             StepCacheKind::Tea { .. } => 1,
-            StepCacheKind::Easy { keep_first, .. } | StepCacheKind::Taylor { keep_first, .. } => keep_first.max(1),
+            StepCacheKind::Easy { keep_first, .. } | StepCacheKind::Taylor { keep_first, .. } => {
+                keep_first.max(1)
+            }
         };
         let must = self.step < keep_first || self.step + 1 >= self.steps || branches > self.stored;
         let decision = match &mut self.rule {

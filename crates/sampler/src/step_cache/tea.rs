@@ -85,7 +85,8 @@ impl TeaCache {
     }
 
     pub(super) fn decide(&mut self, signals: &Signals<'_>, must: bool) -> Result<Decision> {
-        let modulation = signals.modulation.ok_or(Error::SignalMissing("modulation"))?.to_dtype(DType::F32)?;
+        let modulation =
+            signals.modulation.ok_or(Error::SignalMissing("modulation"))?.to_dtype(DType::F32)?;
         let mut compute = true;
         match &self.previous_modulation {
             Some(previous) if !must => {

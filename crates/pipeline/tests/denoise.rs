@@ -1,0 +1,146 @@
+//! The denoising loop over a small transformer with random weights: stopping and going on, guidance, noise.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use anicrafter_pipeline::denoise::{
+    Sampling, SavedState, SolverName, Start, Step, StepCacheName, StepCacheSettings, Watch, denoise,
+    window_seed,
+};
+use anicrafter_pipeline::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use dit::{Conditions, Config, WanModel};
+use nn::{RandomWeights, Weights};
+use std::sync::Arc;
+
+const SHAPE: [usize; 5] = [1, 16, 2, 4, 4];
+
+struct Small {
+    model: WanModel,
+    positive: Tensor,
+    negative: Tensor,
+}
+
+impl Small {
+    fn new() -> Self {
+        let config =
+            Config { dim: 48, ffn_dim: 64, num_heads: 2, num_layers: 2, text_dim: 32, ..Config::t2v_1_3b() };
+        let weights = Weights::new(Arc::new(RandomWeights::default()), DType::F32, &Device::Cpu);
+        let rows = |x: f32| Tensor::full(x, (1, 6, 32), &Device::Cpu).unwrap();
+        Self { model: WanModel::load(&config, &weights).unwrap(), positive: rows(0.7), negative: rows(-0.4) }
+    }
+
+    fn run(&self, sampling: &Sampling, start: Start, watch: &mut dyn Watch) -> Result<Tensor> {
+        let of = |context| Conditions { context, clip_feature: None, y: None, add_condition: None };
+        let (positive, negative) = (of(&self.positive), of(&self.negative));
+        denoise(&self.model, &positive, Some(&negative), start, sampling, watch)
+    }
+}
+
+fn sampling(steps: usize) -> Sampling {
+    Sampling { steps, cfg_scale: 2.0, bf16_timestep: false, bf16_latents: false, ..Sampling::reference() }
+}
+
+fn noise(seed: u64) -> Start {
+    Start::noise(seed, SHAPE, &Device::Cpu).unwrap()
+}
+
+fn bits(x: &Tensor) -> Vec<u32> {
+    let values: Vec<f32> = x.flatten_all().unwrap().to_vec1().unwrap();
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+/// Keeps what an interrupted loop would have on disk, and how many branches ran in each step.
+#[derive(Default)]
+struct Saving {
+    saved: Vec<(Tensor, SavedState)>,
+    guided: Vec<bool>,
+    computed: Vec<bool>,
+    stop_after: Option<usize>,
+}
+
+impl Watch for Saving {
+    fn step(&mut self, step: &Step<'_>) -> Result<()> {
+        self.saved.push((step.latents.clone(), step.carried.save()?));
+        self.guided.push(step.negative.is_some());
+        self.computed.push(step.cache[0].0);
+        if self.stop_after == Some(step.index) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+fn caches() -> Vec<Option<StepCacheSettings>> {
+    let of = StepCacheSettings::of;
+    let tea = StepCacheSettings { threshold: Some(0.6), ..of(StepCacheName::Tea) };
+    let easy = StepCacheSettings { threshold: Some(0.3), keep_first: Some(3), ..of(StepCacheName::Easy) };
+    vec![None, Some(tea), Some(easy), Some(of(StepCacheName::Taylor))]
+}
+
+#[test]
+fn a_loop_that_was_stopped_goes_on_to_the_same_bits() {
+    let small = Small::new();
+    for step_cache in caches() {
+        for solver in [SolverName::Euler, SolverName::UniPc, SolverName::Lcm] {
+            let sampling = Sampling { solver, step_cache: step_cache.clone(), ..sampling(12) };
+            let mut whole = Saving::default();
+            let result = small.run(&sampling, noise(5), &mut whole).unwrap();
+            if step_cache.is_some() {
+                assert!(whole.computed.iter().any(|computed| !computed), "{step_cache:?} leaves steps out");
+            }
+            for last in [0, 4, 6, 10] {
+                let mut stopped = Saving { stop_after: Some(last), ..Saving::default() };
+                assert!(matches!(small.run(&sampling, noise(5), &mut stopped), Err(Error::Cancelled)));
+                let (latents, state) = stopped.saved.pop().unwrap();
+                let start = Start { latents, step: last + 1, seed: 5, state };
+                let resumed = small.run(&sampling, start, &mut ()).unwrap();
+                assert_eq!(bits(&resumed), bits(&result), "{step_cache:?}, {solver:?}, stopped after {last}");
+            }
+        }
+    }
+}
+
+#[test]
+fn guidance_is_on_within_its_interval_alone() {
+    let small = Small::new();
+    let levels = sampling(8).schedule().unwrap().sigmas().to_vec();
+    let limited = Sampling { guidance_interval: Some([0.5, 0.9].into()), ..sampling(8) };
+    let mut watch = Saving::default();
+    let result = small.run(&limited, noise(1), &mut watch).unwrap();
+    let expected: Vec<bool> = levels.iter().map(|sigma| (0.5..=0.9).contains(sigma)).collect();
+    assert_eq!(watch.guided, expected);
+    assert!(expected.contains(&true) && expected.contains(&false));
+    let always = small.run(&sampling(8), noise(1), &mut ()).unwrap();
+    assert_ne!(bits(&result), bits(&always));
+    let everywhere = Sampling { guidance_interval: Some([0.0, 1.0].into()), ..sampling(8) };
+    assert_eq!(bits(&small.run(&everywhere, noise(1), &mut ()).unwrap()), bits(&always));
+    // A cache has nothing of the branch that comes back: the step is computed.
+    for step_cache in caches().into_iter().flatten() {
+        let cached = Sampling { step_cache: Some(step_cache), ..limited.clone() };
+        let mut watch = Saving::default();
+        small.run(&cached, noise(1), &mut watch).unwrap();
+        let first = expected.iter().position(|guided| *guided).unwrap();
+        assert!(watch.computed[first]);
+    }
+}
+
+#[test]
+fn windows_have_noise_of_their_own_in_every_step() {
+    let small = Small::new();
+    let sampling = Sampling { solver: SolverName::Lcm, ..sampling(3) };
+    // The same start: only what is drawn between the steps differs.
+    let latents = noise(0).latents;
+    let of_window = |n| {
+        let start = Start::at(latents.clone(), window_seed(sampling.seed, n));
+        bits(&small.run(&sampling, start, &mut ()).unwrap())
+    };
+    assert_eq!(of_window(0), of_window(0));
+    assert_ne!(of_window(0), of_window(1));
+    assert_ne!(of_window(1), of_window(2));
+}
+
+#[test]
+fn a_preset_runs() {
+    let small = Small::new();
+    let mut sampling = sampling(50);
+    sampling.use_few_step(FewStepName::LongLive);
+    let mut watch = Saving::default();
+    small.run(&sampling, noise(0), &mut watch).unwrap();
+    assert_eq!(watch.guided, [false; 4]);
+}
