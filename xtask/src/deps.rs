@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("demo-weights-dit-2", &[]),
     ("person-models", &[]),
     ("sniff", &[]),
-    ("tensorfile", &[]),
+    ("tensorfile", &["sniff"]),
     ("simd", &[]),
     ("kernels", &["simd"]),
     ("bg-mask", &[]),

@@ -28,6 +28,10 @@ const MARKERS: [&str; 6] =
 /// Last part of the name of the tensor that marks a whole file.
 const FILE_MARKER: &str = "scaled_fp8";
 
+/// Endings of the names of word embeddings.
+const EMBEDDINGS: [&str; 4] =
+    ["shared.weight", "embed_tokens.weight", "token_embedding.weight", "token_embd.weight"];
+
 /// Endings of formats that aren't decoded.
 const REFUSED: [(&str, &str); 18] = [
     (".weight_scale_2", "nvfp4"),
@@ -59,6 +63,8 @@ pub(crate) struct Companions {
     renamed: HashMap<String, String>,
     /// Everything that isn't a weight of its own.
     taken: HashSet<String>,
+    /// Beginnings of names below which a tensor marks all matrices of fp8 as scaled.
+    marked_below: Vec<String>,
     /// Modules that ComfyUI marks as quantised.
     marked: HashSet<String>,
     /// Formats that aren't decoded, by module.
@@ -106,6 +112,7 @@ impl Companions {
             }
             if name.rsplit('.').next() == Some(FILE_MARKER) {
                 found.taken.insert(name.to_owned());
+                found.marked_below.push(name.trim_end_matches(FILE_MARKER).to_owned());
             }
             let Some((module, factor)) = strip(name, &SCALES) else { continue };
             let weight = format!("{module}.weight");
@@ -148,7 +155,26 @@ impl Companions {
                 return Err(Error::Quantisation { tensor: module.clone(), format: format.clone() });
             }
         }
-        keys.into_iter().try_for_each(|key| self.check(source, key))
+        keys.clone().try_for_each(|key| self.check(source, key))?;
+        // Where matrices of fp8 have scales, one without lost it. Embeddings of words aren't scaled by anybody.
+        let scaled = keys.clone().any(|key| self.scales.contains_key(key));
+        let marked = |key: &String| self.marked_below.iter().any(|p| key.starts_with(p.as_str()));
+        let lost = |key: &&String| {
+            let info = source.info(key).filter(|i| matches!(i.dtype, Dtype::F8E4M3 | Dtype::F8E5M2));
+            info.is_some_and(|i| i.shape.len() > 1)
+                && key.ends_with(".weight")
+                && !EMBEDDINGS.iter().any(|e| key.ends_with(e))
+                && !self.scales.contains_key(*key)
+                && (scaled || marked(key))
+        };
+        let mut keys = keys;
+        match keys.find(lost) {
+            Some(key) => Err(Error::Quantisation {
+                tensor: key.clone(),
+                format: "fp8 without a scale in a file of scaled weights".to_owned(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Can the weight be decoded? Looks at types and shapes, reads nothing.

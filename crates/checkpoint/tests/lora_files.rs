@@ -77,6 +77,11 @@ fn the_scale_comes_from_whoever_is_nearest() {
         (vec![], 1.0),
         (vec![("lora_adapter_metadata", adapter)], 0.75),
         (vec![("lora_adapter_metadata", patterns)], 0.75),
+        (vec![("lora_adapter_metadata", r#"{"unet.lora_alpha": 2}"#)], 0.75),
+        (
+            vec![("lora_adapter_metadata", r#"{"transformer.lora_alpha": 2, "text_encoder.lora_alpha": 9}"#)],
+            0.75,
+        ),
         (vec![("lora_adapter_metadata", stabilised)], 1.5),
         (vec![("lora_alpha", "2")], 0.75),
         (vec![("alpha", "2.0")], 0.75),

@@ -131,6 +131,16 @@ fn what_cannot_be_decoded_is_refused_by_name() {
         assert!(matches!(error, Error::Quantisation { .. }), "{words}: {error}");
         assert!(error.to_string().contains(words) && error.to_string().contains(M), "{words}: {error}");
     }
+    // A lost scale among others, and a marked file without any.
+    let other = [
+        ("blocks.1.ffn.0.weight", raw(Dtype::F8E4M3, &[1, 1], &[0x3c])),
+        ("blocks.1.ffn.0.weight_scale", f32s(&[], &[1.0])),
+    ];
+    for more in [&other[..], &[("scaled_fp8", raw(Dtype::F8E4M3, &[2], &[0; 2]))]] {
+        let error = open(None, more).unwrap_err();
+        assert!(matches!(&error, Error::Quantisation { tensor, .. } if tensor == W), "{error}");
+    }
+    assert!(open(None, &[]).is_ok(), "plain fp8 has no scales");
     let error = open(None, &[(&format!("{M}.weight_scale"), f32s(&[3], &[1.0; 3]))]).unwrap_err();
     assert!(matches!(error, Error::ScaleShape { .. }), "{error}");
     let bad = open(None, &[(&format!("{M}.weight_scale"), f32s(&[], &[f32::NAN]))]).unwrap();

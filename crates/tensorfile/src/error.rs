@@ -82,7 +82,7 @@ pub enum Error {
     #[error(transparent)]
     Gguf(#[from] GgufError),
     /// Something else under a tensor file's name: a Git LFS pointer, a web page, half a download.
-    #[error("{what}, no tensor file: {advice}")]
+    #[error("this is {what}: {advice}")]
     NotTensors {
         /// What it is.
         what: String,

@@ -1,7 +1,17 @@
 //! What downloads leave under a tensor file's name that isn't one, said in words that help.
 
 use crate::{Data, Error, Result};
+use sniff::Kind;
 use std::path::Path;
+
+/// First bytes of archives that are no containers of tensors.
+const ARCHIVES: [(&[u8], &str); 5] = [
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
+];
 
 /// Maps a file and refuses what can't be a tensor file.
 pub(crate) fn map(path: &Path) -> Result<Data> {
@@ -9,18 +19,6 @@ pub(crate) fn map(path: &Path) -> Result<Data> {
     refuse(&data).map_err(|e| Error::in_file(path, e))?;
     Ok(data)
 }
-
-/// First bytes of archives and their names.
-const ARCHIVES: [(&[u8], &str); 6] = [
-    (b"\x1f\x8b", "gzip"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ", "xz"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"7z\xbc\xaf\x27\x1c", "7z"),
-    (b"Rar!", "rar"),
-];
-
-const AGAIN: &str = "fetch it again";
 
 /// As [`refuse`], for a file that should be JSON.
 ///
@@ -34,56 +32,61 @@ pub(crate) fn refuse_page(data: &[u8]) -> Result<()> {
 /// [`Error::NotTensors`] for what is known not to be a tensor file.
 pub(crate) fn refuse(data: &[u8]) -> Result<()> {
     let not = |what: String, advice: &'static str| Err(Error::NotTensors { what, advice });
-    if data.is_empty() {
-        return not("an empty file".to_owned(), AGAIN);
-    }
     let head = &data[..data.len().min(1 << 16)];
-    if head.starts_with(b"version https://git-lfs") {
-        let text = String::from_utf8_lossy(&head[..head.len().min(1024)]);
-        let size = text.lines().find_map(|l| l.strip_prefix("size ")?.trim().parse::<u64>().ok());
-        let of = size.map_or(String::new(), |n| format!(" that stands for {n} bytes"));
-        return not(
-            format!("a Git LFS pointer{of}"),
-            "run `git lfs pull` in its folder, or download the file itself",
-        );
+    let kind = Kind::of(&head[..head.len().min(4096)]);
+    let fetch = kind.advice().unwrap_or("get the file of tensors itself");
+    match kind {
+        Kind::LfsPointer => {
+            let text = String::from_utf8_lossy(&head[..head.len().min(1024)]);
+            let size = text.lines().find_map(|l| l.strip_prefix("size ")?.trim().parse::<u64>().ok());
+            let of = size.map_or(String::new(), |n| format!(" (which has {n} bytes)"));
+            not(format!("{kind}{of}"), fetch)
+        }
+        Kind::Gzip => not(kind.to_string(), "unpack it first"),
+        // A safetensors file begins with a length, whose first byte may be that of a brace; then more than text follows.
+        Kind::Json
+            if data.len() < 1 << 24 && serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok() =>
+        {
+            let start = String::from_utf8_lossy(&head[..head.len().min(80)]).into_owned();
+            not(
+                format!("{kind} ({start})"),
+                "it is a server's answer, a configuration, or an index, which is opened by its own name (….index.json)",
+            )
+        }
+        Kind::Text if head.trim_ascii_start().starts_with(b"<?xml") => {
+            not("a server's answer (XML)".to_owned(), "the download was refused, look into the file")
+        }
+        // Old pickles are text; what is unknown is the parsers' to judge.
+        Kind::Json
+        | Kind::Text
+        | Kind::Unknown
+        | Kind::Safetensors
+        | Kind::Gguf
+        | Kind::Npz
+        | Kind::TorchZip
+        | Kind::Zip
+        | Kind::Pickle => refuse_unknown(data, head),
+        Kind::Empty | Kind::Html | Kind::Hdf5 => not(kind.to_string(), fetch),
+        // Pictures, videos, sounds, points.
+        _ if kind.is_no_medium() => Ok(()),
+        _ => not(kind.to_string(), fetch),
     }
-    let text: Vec<u8> = head.trim_ascii_start().iter().take(64).map(u8::to_ascii_lowercase).collect();
-    if [&b"<!doctype"[..], b"<html", b"<head", b"<?xml", b"<!--"].iter().any(|start| text.starts_with(start))
-    {
-        return not(
-            "a web page".to_owned(),
-            "its download was refused or needed a login; open the link in a browser, then fetch it again",
-        );
-    }
-    // A safetensors file begins with a length, whose first byte may be that of a brace; then an object follows.
-    if text.starts_with(b"{")
-        && data.len() < 1 << 24
-        && serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
-    {
-        let start = String::from_utf8_lossy(&head[..head.len().min(80)]).into_owned();
-        return not(
-            format!("JSON text ({start})"),
-            "it is a server's answer, a configuration, or an index, which is opened by its own name (….index.json)",
-        );
-    }
+}
+
+fn refuse_unknown(data: &[u8], head: &[u8]) -> Result<()> {
+    let not = |what: &str, advice: &'static str| Err(Error::NotTensors { what: what.to_owned(), advice });
     if let Some((_, name)) = ARCHIVES.iter().find(|(magic, _)| data.starts_with(magic)) {
-        return not(format!("a {name} archive"), "unpack it first");
+        return not(name, "unpack it first");
     }
     if data.get(257..262) == Some(b"ustar") {
         return not(
-            "a tar archive".to_owned(),
+            "a tar archive",
             "unpack it; PyTorch's own tar files are older than 0.1.10: save it again with a newer PyTorch",
         );
     }
-    if data.starts_with(b"\x89HDF") {
-        return not("an HDF5 file".to_owned(), "save its tensors as safetensors");
-    }
     // Programs that reserve the space first leave zeros where nothing came.
     if head.len() > 8 && head.iter().all(|&b| b == 0) {
-        return not(
-            "zeros from its first byte on".to_owned(),
-            "its download wasn't finished: fetch it again",
-        );
+        return not("a file of zeros", "its download wasn't finished: get the file again");
     }
     Ok(())
 }

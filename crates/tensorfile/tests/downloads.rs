@@ -25,15 +25,17 @@ fn what_isnt_a_tensor_file_is_named() {
     let path = dir.path().join("model.safetensors");
     let mut tar = vec![0_u8; 600];
     tar[257..262].copy_from_slice(b"ustar");
-    let impostors: [(&[u8], &str, &str); 8] = [
-        (LFS, "a Git LFS pointer that stands for 5368709120 bytes", "git lfs pull"),
-        (b"<!DOCTYPE html><html><title>Access denied</title></html>", "a web page", "browser"),
-        (b" \n<html>", "a web page", "browser"),
+    let impostors: [(&[u8], &str, &str); 10] = [
+        (LFS, "Git LFS pointer, not the file itself (which has 5368709120 bytes)", "git lfs pull"),
+        (b"<!DOCTYPE html><html><title>Access denied</title></html>", "a web page", "download it again"),
+        (b" \n<html>", "a web page", "download it again"),
+        (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "XML", "refused"),
+        (b"\x89PNG\r\n\x1a\n and more", "a PNG picture", "file of tensors"),
         (b"", "an empty file", "again"),
-        (br#"{"error":"Invalid credentials"}"#, "JSON text", "answer"),
+        (br#"{"error":"Invalid credentials"}"#, "a JSON file", "answer"),
         (&[0; 4096], "zeros", "again"),
         (&tar, "a tar archive", "unpack"),
-        (b"\x1f\x8b\x08\x00 and more", "a gzip archive", "unpack"),
+        (b"\x1f\x8b\x08\x00 and more", "a gzip file", "unpack"),
     ];
     for (bytes, kind, advice) in impostors {
         std::fs::write(&path, bytes).unwrap();
@@ -113,7 +115,7 @@ fn metadata_may_hold_more_than_text() {
 
 /// A PyTorch file of one f32 tensor of two numbers, rebuilt by `wrapped` around the plain call.
 fn torch(before: &str, after: &str) -> Vec<u8> {
-    let plain = "(Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI2\ntQI0\n(I2\nt(I1\ntI00\nNt";
+    let plain = "((Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI2\ntQI0\n(I2\nt(I1\ntI00\nNt";
     let pickle = [b"\x80\x02", before.as_bytes(), plain.as_bytes(), after.as_bytes(), b"."].concat();
     let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     zip.stored("a/data.pkl", &pickle, 1).unwrap();

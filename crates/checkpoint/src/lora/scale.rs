@@ -7,6 +7,7 @@ use super::family;
 use crate::{Error, Result};
 use regex_lite::Regex;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use tensorfile::TensorSource;
@@ -150,12 +151,21 @@ impl Stated {
     }
 }
 
-/// diffusers puts the component's name in front of every key (`transformer.lora_alpha`); others write the keys plainly.
+/// diffusers puts the component's name in front of every key (`transformer.lora_alpha`); others write the keys plainly. `None`
+/// where it can't be told which component is meant.
 fn component(config: &Value) -> Option<Value> {
     let object = config.as_object()?;
-    let prefixed: serde_json::Map<String, Value> = object
-        .iter()
-        .filter_map(|(key, value)| Some((key.strip_prefix("transformer.")?.to_owned(), value.clone())))
-        .collect();
-    Some(if prefixed.is_empty() { config.clone() } else { Value::Object(prefixed) })
+    if object.contains_key("lora_alpha") || object.contains_key("r") {
+        return Some(config.clone());
+    }
+    let prefixes: BTreeSet<&str> = object.keys().filter_map(|k| Some(k.split_once('.')?.0)).collect();
+    let prefix = match prefixes.len() {
+        0 => return Some(config.clone()),
+        1 => *prefixes.first()?,
+        _ => *prefixes.get("transformer")?,
+    };
+    let inner = object.iter().filter_map(|(key, value)| {
+        Some((key.strip_prefix(prefix)?.strip_prefix('.')?.to_owned(), value.clone()))
+    });
+    Some(Value::Object(inner.collect()))
 }

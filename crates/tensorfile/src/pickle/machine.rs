@@ -1,7 +1,10 @@
 //! The stack machine: instructions of pickle protocols 0 to 5 that build data.
 
+mod numbers;
+mod tree;
+
+use super::PickleError;
 use super::tensor::TensorRef;
-use super::{PickleError, Value};
 use crate::{Dtype, TensorView};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,19 +17,10 @@ pub(super) type Id = usize;
 
 /// Most objects that a pickle may build. Real checkpoints build some ten thousand.
 const MAX_OBJECTS: usize = 4_000_000;
-/// Deepest nesting that is turned into a [`Value`].
-const MAX_DEPTH: usize = 64;
 
 /// Bytes that the calls of a pickle of `len` bytes may copy: real ones copy each array once or twice.
 fn copy_budget(len: usize) -> usize {
     len.saturating_mul(16).min(len.saturating_mul(2) + (64 << 20)) + (64 << 10)
-}
-
-/// Bytes that the tree of a pickle of `len` bytes may take. Every object takes at least one byte of pickle, so that only
-/// the repetition of memoised objects can exceed this, and that is real (keys of optimiser states) in small
-/// amounts only.
-fn tree_budget(len: usize) -> usize {
-    len.saturating_mul(size_of::<Value>()).min(256 << 20) + (1 << 20)
 }
 
 #[derive(Clone, Debug)]
@@ -197,125 +191,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn text(&mut self, len: u64) -> Result<()> {
-        let bytes = self.take(len)?;
-        let text = std::str::from_utf8(bytes).map_err(|_| self.broken("text isn't UTF-8"))?;
-        self.push(Node::Str(text.to_owned()))
-    }
-
-    /// Python 2's strings: text where they are UTF-8.
-    fn old_text(&mut self, len: u64) -> Result<()> {
-        let bytes = self.take(len)?.to_vec();
-        self.push(String::from_utf8(bytes).map_or_else(|e| Node::Bytes(e.into_bytes()), Node::Str))
-    }
-
-    fn raw(&mut self, len: u64) -> Result<()> {
-        let bytes = self.take(len)?.to_vec();
-        self.push(Node::Bytes(bytes))
-    }
-
-    fn long(&mut self, len: u64) -> Result<()> {
-        let bytes = self.take(len)?;
-        let negative = bytes.last().is_some_and(|b| b & 0x80 != 0);
-        let mut wide = [if negative { 0xff } else { 0 }; 8];
-        if bytes.len() <= 8 {
-            wide[..bytes.len()].copy_from_slice(bytes);
-            return self.push(Node::Int(i64::from_le_bytes(wide)));
-        }
-        self.push(Node::Long(bytes.to_vec()))
-    }
-
-    fn numbers_and_text(&mut self, opcode: u8) -> Result<bool> {
-        match opcode {
-            b'N' => self.push(Node::None)?,
-            0x88 => self.push(Node::Bool(true))?,
-            0x89 => self.push(Node::Bool(false))?,
-            b'J' => {
-                let n = i32::from_le_bytes(self.array()?);
-                self.push(Node::Int(n.into()))?;
-            }
-            b'K' => {
-                let n = self.byte()?;
-                self.push(Node::Int(n.into()))?;
-            }
-            b'M' => {
-                let n = u16::from_le_bytes(self.array()?);
-                self.push(Node::Int(n.into()))?;
-            }
-            b'I' | b'L' => {
-                let node = match self.line()? {
-                    "00" if opcode == b'I' => Node::Bool(false),
-                    "01" if opcode == b'I' => Node::Bool(true),
-                    text => Node::Int(
-                        text.trim_end_matches('L')
-                            .parse()
-                            .map_err(|_| self.broken("a number can't be read"))?,
-                    ),
-                };
-                self.push(node)?;
-            }
-            0x8a => {
-                let len = self.byte()?;
-                self.long(len.into())?;
-            }
-            0x8b => {
-                let len = self.u32()?;
-                self.long(len)?;
-            }
-            b'F' => {
-                let x = self.line()?.parse().map_err(|_| self.broken("a number can't be read"))?;
-                self.push(Node::Float(x))?;
-            }
-            b'G' => {
-                let x = f64::from_be_bytes(self.array()?);
-                self.push(Node::Float(x))?;
-            }
-            b'V' | b'S' => {
-                let line = self.line()?;
-                let quoted = line.len() >= 2 && line.starts_with(['\'', '"']) && line.ends_with(['\'', '"']);
-                let text = if opcode == b'S' && quoted { &line[1..line.len() - 1] } else { line };
-                if text.contains('\\') {
-                    return Err(self.broken("text with escapes in protocol 0 isn't supported"));
-                }
-                self.push(Node::Str(text.to_owned()))?;
-            }
-            b'X' => {
-                let len = self.u32()?;
-                self.text(len)?;
-            }
-            0x8c => {
-                let len = self.byte()?;
-                self.text(len.into())?;
-            }
-            0x8d => {
-                let len = u64::from_le_bytes(self.array()?);
-                self.text(len)?;
-            }
-            b'T' => {
-                let len = self.u32()?;
-                self.old_text(len)?;
-            }
-            b'U' => {
-                let len = self.byte()?;
-                self.old_text(len.into())?;
-            }
-            b'B' => {
-                let len = self.u32()?;
-                self.raw(len)?;
-            }
-            b'C' => {
-                let len = self.byte()?;
-                self.raw(len.into())?;
-            }
-            0x8e | 0x96 => {
-                let len = u64::from_le_bytes(self.array()?);
-                self.raw(len)?;
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
     fn collections(&mut self, opcode: u8) -> Result<bool> {
         match opcode {
             b'(' => self.marks.push(self.stack.len()),
@@ -469,61 +344,5 @@ impl<'a> Machine<'a> {
         let left = self.copies_left.checked_sub(bytes);
         self.copies_left = left.ok_or(PickleError::TooMuch { what: "bytes of copies", limit })?;
         Ok(())
-    }
-
-    /// The object as a tree.
-    pub(super) fn value(&self, id: Id) -> Result<Value> {
-        let limit = tree_budget(self.bytes.len());
-        self.tree(id, 0, &mut limit.clone(), limit)
-    }
-
-    fn tree(&self, id: Id, depth: usize, left: &mut usize, limit: usize) -> Result<Value> {
-        if depth > MAX_DEPTH {
-            return Err(PickleError::TooMuch { what: "levels", limit: MAX_DEPTH });
-        }
-        let node = &self.nodes[id];
-        let own = match node {
-            Node::Str(text) => text.len(),
-            Node::Bytes(bytes) => bytes.len(),
-            Node::Tensor(tensor) => size_of::<TensorRef>() + 16 * tensor.shape.len(),
-            _ => 0,
-        };
-        *left = left
-            .checked_sub(size_of::<Value>() + own)
-            .ok_or(PickleError::TooMuch { what: "bytes of objects", limit })?;
-        let mut items = |ids: &[Id]| {
-            ids.iter().map(|&i| self.tree(i, depth + 1, left, limit)).collect::<Result<Vec<_>>>()
-        };
-        Ok(match node {
-            Node::None => Value::None,
-            Node::Bool(x) => Value::Bool(*x),
-            Node::Int(x) => Value::Int(*x),
-            // Beyond 64 bits nothing but a magic number is known; keep its bytes.
-            Node::Long(bytes) => Value::Bytes(bytes.clone()),
-            Node::Float(x) => Value::Float(*x),
-            Node::Str(text) => Value::Str(text.clone()),
-            Node::Bytes(bytes) => Value::Bytes(bytes.clone()),
-            Node::List(ids) => Value::List(items(ids)?),
-            Node::Tuple(ids) => Value::Tuple(items(ids)?),
-            Node::Dict(entries) => {
-                let mut out = Vec::new();
-                for &(k, v) in entries {
-                    out.push((self.tree(k, depth + 1, left, limit)?, self.tree(v, depth + 1, left, limit)?));
-                }
-                Value::Dict(out)
-            }
-            Node::Tensor(tensor) => Value::Tensor(tensor.clone()),
-            Node::Array(array) => Value::Array(Arc::clone(array)),
-            // An element type as data ("dtype": torch.float16) is harmless: its name.
-            Node::Global(name) if super::rebuild::torch_dtype(name).is_some() => Value::Str(name.clone()),
-            Node::NumpyType(descr) => Value::Str(descr.clone()),
-            Node::Global(name) => return Err(PickleError::Forbidden { global: name.clone() }),
-            Node::Storage(_) => {
-                return Err(PickleError::Forbidden { global: "a storage without a tensor".to_owned() });
-            }
-            Node::NumpyArray => {
-                return Err(PickleError::Arguments { function: "numpy.ndarray".to_owned() });
-            }
-        })
     }
 }
