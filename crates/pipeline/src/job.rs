@@ -24,7 +24,8 @@ pub use models::{Activations, Dtype, Lora, ModelChanges, Models, Preset};
 pub use output::{Output, OutputChanges, Until};
 pub use replace::{Replace, ReplaceChanges};
 pub use sampling::{
-    FewStepName, Interval, NEGATIVE_PROMPT, PROMPT, Prompt, PromptChanges, Sampling, SamplingChanges, SolverName,
+    FewStepName, Interval, NEGATIVE_PROMPT, PROMPT, Prompt, PromptChanges, Sampling, SamplingChanges,
+    SolverName,
 };
 pub use step_cache::{StepCacheName, StepCacheSettings};
 pub use video::{Blend, FirstFrame, Fit, Video, VideoChanges};

@@ -47,10 +47,10 @@ pub use detail::{DetailFrame, DetailTransfer, EdgeRing, Place};
 pub use error::{Error, Result};
 pub use finish::{beside, frame_rate, sound, write_video};
 pub use job::{
-    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job, JobChanges, Lora,
-    ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Preset, Prompt, PromptChanges,
-    Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, StepCacheName, StepCacheSettings, Until, Video,
-    VideoChanges,
+    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job,
+    JobChanges, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Preset, Prompt,
+    PromptChanges, Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, StepCacheName,
+    StepCacheSettings, Until, Video, VideoChanges,
 };
 pub use person::{Person, PersonOptions, find_person};
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use anicrafter_pipeline::denoise::{
-    Sampling, SavedState, SolverName, Start, Step, StepCacheName, StepCacheSettings, Watch, denoise,
-    window_seed,
+    FewStepName, Sampling, SavedState, SolverName, Start, Step, StepCacheName, StepCacheSettings, Watch,
+    denoise, window_seed,
 };
 use anicrafter_pipeline::{Error, Result};
 use candle_core::{DType, Device, Tensor};

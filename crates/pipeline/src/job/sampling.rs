@@ -199,7 +199,9 @@ impl Sampling {
         let distilled = loras.iter().find(|name| sampler::looks_distilled(name));
         let why = match (self.preset(), distilled) {
             (_, Some(name)) => Some(format!("{name} looks like a LoRA for few steps without guidance")),
-            (Some(preset), None) => Some(format!("the preset {} is for few steps without guidance", preset.name)),
+            (Some(preset), None) => {
+                Some(format!("the preset {} is for few steps without guidance", preset.name))
+            }
             (None, None) => None,
         };
         if let Some(why) = why {

@@ -1,10 +1,10 @@
 //! Tests of the sampling settings: presets, lists, guidance, advice.
 
+use crate::Error;
 use crate::job::{
     Dtype, FewStepName, Job, JobChanges, Lora, ModelChanges, Sampling, SamplingChanges, SolverName,
     StepCacheSettings,
 };
-use crate::Error;
 use sampler::FewStep;
 
 fn read(sampling: &str) -> std::result::Result<Job, toml::de::Error> {
@@ -45,14 +45,17 @@ fn every_preset_has_its_name() {
 #[test]
 fn loras_are_as_strong_as_the_preset_says_unless_it_is_said() {
     let loras = |text: &str| -> Vec<f64> {
-        let text = format!("{text}\n[models]\npreset = \"anicrafter\"\nlora = [{{ path = \"a\" }}, {{ path = \"b\" }}]");
+        let text = format!(
+            "{text}\n[models]\npreset = \"anicrafter\"\nlora = [{{ path = \"a\" }}, {{ path = \"b\" }}]"
+        );
         let job: Job = toml::from_str(&text).unwrap();
         job.models.lora.iter().map(Lora::strength).collect()
     };
     assert_eq!(loras("[sampling]\nfew_step = \"longlive\""), [1.0, 0.5]);
     assert_eq!(loras("[sampling]\nsteps = 20"), [1.0, 1.0]);
     // The command line's preset over a file's LoRAs, and a strength that is said.
-    let mut job: Job = toml::from_str("models.lora = [{ path = \"a\" }, { path = \"b\", strength = 0.9 }]").unwrap();
+    let mut job: Job =
+        toml::from_str("models.lora = [{ path = \"a\" }, { path = \"b\", strength = 0.9 }]").unwrap();
     let sampling = SamplingChanges { few_step: Some(FewStepName::LongLive), ..SamplingChanges::default() };
     job.change(JobChanges { sampling, ..JobChanges::default() });
     assert_eq!(job.models.lora.iter().map(Lora::strength).collect::<Vec<_>>(), [1.0, 0.9]);
@@ -88,10 +91,7 @@ fn guidance_has_an_interval() {
     let off = Sampling { cfg_scale: 1.0, ..sampling.clone() };
     assert!(!off.guides(0.5));
     for bad in [off, Sampling { guidance_interval: Some([0.9, 0.3].into()), ..sampling }] {
-        assert!(matches!(
-            bad.validate(),
-            Err(Error::Option { option: "sampling.guidance_interval", .. })
-        ));
+        assert!(matches!(bad.validate(), Err(Error::Option { option: "sampling.guidance_interval", .. })));
     }
 }
 

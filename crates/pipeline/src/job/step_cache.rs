@@ -57,7 +57,8 @@ impl FromStr for StepCacheSettings {
         match (settings.kind, number) {
             (_, None) => {}
             (StepCacheName::Taylor, Some(number)) => {
-                let interval = number.parse().map_err(|_| format!("{number:?} isn't a whole number of steps"))?;
+                let interval =
+                    number.parse().map_err(|_| format!("{number:?} isn't a whole number of steps"))?;
                 settings.interval = Some(interval);
             }
             (_, Some(number)) => {
