@@ -7,7 +7,7 @@ use crate::job::{
 };
 use sampler::FewStep;
 
-fn read(sampling: &str) -> std::result::Result<Job, toml::de::Error> {
+fn read(sampling: &str) -> Result<Job, toml::de::Error> {
     toml::from_str(&format!("[models]\npreset = \"anicrafter\"\n[sampling]\n{sampling}"))
 }
 
