@@ -5,6 +5,7 @@ use avatar_render::{Avatar, Camera, Frame, Renderer, RendererChoice, SplatOption
 use clap::Subcommand;
 use image::RgbImage;
 use media::{FrameRate, VideoWriter, WriteOptions};
+use pipeline::outputs::{Input, refuse_overwriting};
 use std::path::PathBuf;
 
 /// Makes, converts and looks at avatars.
@@ -70,11 +71,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Ok(())
         }
         Command::Convert { avatar, output } => {
+            refuse_overwriting(&[Input::file("the avatar", avatar)], &[("--output", output)])?;
             Avatar::open(avatar)?.save(output)?;
             println!("wrote {}", output.display());
             Ok(())
         }
         Command::Turntable { avatar, output, size, frames, renderer } => {
+            refuse_overwriting(&[Input::file("the avatar", avatar)], &[("--output", output)])?;
             let a = Avatar::open(avatar)?;
             let (low, high) = bounds(&a.gaussians.means);
             let centre: [f32; 3] = std::array::from_fn(|k| (low[k] + high[k]) / 2.0);

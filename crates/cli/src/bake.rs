@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use avatar_bake::{Baker, Options, Photo};
 use image::{DynamicImage, GrayImage, RgbImage};
+use pipeline::outputs::{Input, refuse_overwriting};
 use pipeline::{Person, PersonOptions};
 use smplx::{BodyModel, MotionFrame};
 use std::path::{Path, PathBuf};
@@ -76,7 +77,21 @@ Examples:
   anicrafter avatar bake --picture me.jpg --plain-backdrop --fit --write-pose me.json -o me.safetensors
   anicrafter avatar turntable me.safetensors -o me.mp4";
 
+/// Refuses outputs that are inputs, or one another.
+fn check_outputs(args: &Args) -> Result<()> {
+    let given = [("--mask", &args.mask), ("--body", &args.body)];
+    let given = given.iter().filter_map(|(name, path)| Some(Input::file(name, path.as_deref()?)));
+    let pose = args.body_pose.as_deref().map(|path| Input::frames("--body-pose", path));
+    let inputs: Vec<Input<'_>> =
+        std::iter::once(Input::file("--picture", &args.picture)).chain(given).chain(pose).collect();
+    let beside = [("--write-mask", &args.write_mask), ("--write-pose", &args.write_pose)];
+    let beside = beside.iter().filter_map(|(name, path)| Some((*name, path.as_deref()?)));
+    let outputs: Vec<(&str, &Path)> = std::iter::once(("--output", &*args.output)).chain(beside).collect();
+    Ok(refuse_overwriting(&inputs, &outputs)?)
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
+    check_outputs(args)?;
     let model = pipeline::open_body(args.body.as_deref())?;
     let subject = Subject::read(args, &model)?;
     let height = subject.picture.height() as usize;

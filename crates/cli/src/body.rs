@@ -1,6 +1,7 @@
 //! `anicrafter body`.
 
 use anyhow::{Result, bail};
+use pipeline::outputs::{Input, refuse_overwriting};
 use smplx::export::{Axes, glb, obj, ply};
 use smplx::{Frame, Motion};
 use std::path::PathBuf;
@@ -26,6 +27,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let motion = args.motion.as_deref().map(|path| Input::frames("--motion", path));
+    let body = args.body.as_deref().map(|path| Input::file("--body", path));
+    let inputs: Vec<Input<'_>> = motion.into_iter().chain(body).collect();
+    refuse_overwriting(&inputs, &[("--output", &args.output)])?;
     let body = pipeline::open_body(args.body.as_deref())?;
     let motion = args.motion.as_ref().map(|path| Motion::open(path, args.fps)).transpose()?;
     let vertices = || -> Result<Vec<[f32; 3]>> {

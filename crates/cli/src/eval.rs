@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use evaluation::{evaluate, to_table};
 use media::VideoReader;
+use pipeline::outputs::{Input, refuse_overwriting};
 use std::path::PathBuf;
 
 /// Compares two videos.
@@ -27,6 +28,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(json) = &args.json {
+        let mask = args.mask.as_deref().map(|path| Input::frames("--mask", path));
+        let videos = [Input::frames("the first video", &args.a), Input::frames("the second video", &args.b)];
+        let inputs: Vec<Input<'_>> = videos.into_iter().chain(mask).collect();
+        refuse_overwriting(&inputs, &[("--json", json)])?;
+    }
     let open = |path: &PathBuf| -> Result<_> {
         let reader = VideoReader::open(path).with_context(|| path.display().to_string())?;
         Ok(reader.map(|frame| Ok::<_, pipeline::Error>(frame?)))

@@ -255,6 +255,20 @@ fn outputs_that_are_inputs_are_refused() {
     let refused = fails(&["replace", "--video", &background, "--until", "plate", "-o", &background]);
     assert!(refused.contains("replace.video too"), "{refused}");
     assert_eq!(std::fs::read(&copy).unwrap(), before);
+    let picture = dir.path().join("me.png").display().to_string();
+    std::fs::copy(scene().join("character.png"), &picture).unwrap();
+    for (args, named) in [
+        (["avatar", "convert", &avatar, "-o", &avatar].as_slice(), "the avatar too"),
+        (
+            &["avatar", "bake", "--picture", &picture, "-o", "a.ply", "--write-mask", &picture],
+            "--picture too",
+        ),
+        (&["body", "--motion", &motion, "-o", &motion], "--motion too"),
+        (&["eval", &background, &background, "--json", &background], "video too"),
+    ] {
+        let refused = fails(args);
+        assert!(refused.contains(named), "{args:?}: {refused}");
+    }
 }
 
 #[test]

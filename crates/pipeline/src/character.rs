@@ -1,11 +1,11 @@
 //! The character's picture: the model's reference frame.
 
-use crate::composite::{gray, open_body};
+use crate::Result;
+use crate::composite::open_body;
 use crate::job::Input;
 use crate::person::{PersonOptions, find_person};
 use crate::progress::Context;
-use crate::{Error, Result};
-use image::{DynamicImage, GrayImage, RgbImage};
+use image::{GrayImage, RgbImage};
 use std::path::Path;
 
 /// The character on white, padded to `width` × `height`. What cuts the person out is the mask, else the picture's alpha
@@ -17,34 +17,23 @@ pub(crate) fn reference(
     context: Context<'_>,
 ) -> Result<RgbImage> {
     let (picture, mask) = match &input.character_mask {
-        Some(mask) => (media::read_picture(path)?, gray(&media::read_picture(mask)?)),
+        Some(mask) => (media::read_picture(path)?, media::read_matte(mask)?),
         None => {
-            let decoded = image::open(path)
-                .map_err(|e| Error::Damaged { path: path.to_owned(), why: e.to_string() })?;
-            match cut_out(&decoded) {
-                Some(both) => both,
-                None => found(&decoded.to_rgb8(), path, input, context)?,
+            let (picture, alpha) = bg_mask::split_alpha(&media::read_picture_rgba(path)?);
+            // An alpha channel that is opaque everywhere cuts nothing out.
+            if alpha.iter().any(|level| *level < 255) {
+                (picture, alpha)
+            } else {
+                let mask = found(&picture, path, input, context)?;
+                (picture, mask)
             }
         }
     };
     Ok(bg_mask::reference_frame(&picture, &mask, width, height)?)
 }
 
-/// Picture and mask by the alpha channel; `None` where there is none that cuts anything out.
-fn cut_out(picture: &DynamicImage) -> Option<(RgbImage, GrayImage)> {
-    if !picture.color().has_alpha() {
-        return None;
-    }
-    let (picture, mask) = bg_mask::split_alpha(&picture.to_rgba8());
-    mask.iter().any(|level| *level < 255).then_some((picture, mask))
-}
-
-fn found(
-    picture: &RgbImage,
-    path: &Path,
-    input: &Input,
-    context: Context<'_>,
-) -> Result<(RgbImage, GrayImage)> {
+/// The person's mask, with a word on where it is from.
+fn found(picture: &RgbImage, path: &Path, input: &Input, context: Context<'_>) -> Result<GrayImage> {
     let body = open_body(input.body.as_deref())?;
     let person = find_person(picture, &body, &PersonOptions::default())?;
     let which = if person.people > 1 {
@@ -56,7 +45,7 @@ fn found(
         "{} has no alpha channel and no mask was given: {which}; name a mask with character_mask (--character-mask) where the outline isn't right",
         path.display()
     ));
-    Ok((picture.clone(), person.mask))
+    Ok(person.mask)
 }
 
 #[cfg(test)]
@@ -80,7 +69,7 @@ mod tests {
         let path = dir.path().join("plain.png");
         plain.save(&path).unwrap();
         let opaque = dir.path().join("opaque.png");
-        DynamicImage::from(plain).to_rgba8().save(&opaque).unwrap();
+        image::DynamicImage::from(plain).to_rgba8().save(&opaque).unwrap();
 
         let warnings = Mutex::new(Vec::new());
         let listen = |event: &Event| {

@@ -22,7 +22,7 @@ pub enum Error {
         why: String,
     },
     /// An output that would overwrite what is read, or another output.
-    #[error("{output}: {} is {input} too: choose another name for the output", path.display())]
+    #[error("{output}: {} is {input} too, or lies among its files: choose another place for it", path.display())]
     Overwrites {
         /// The output's setting.
         output: String,

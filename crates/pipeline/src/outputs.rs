@@ -27,7 +27,7 @@ impl<'a> Input<'a> {
 }
 
 /// Refuses outputs (the setting's name and the path) that are one of the inputs or of one another, or that lie in an input's
-/// folder of frames. Empty paths are passed over.
+/// folder of frames; links count as what they lead to. Empty paths are passed over.
 ///
 /// # Errors
 /// [`Error::Overwrites`] for the first of them.
@@ -44,7 +44,7 @@ pub fn refuse_overwriting(inputs: &[Input<'_>], outputs: &[(&str, &Path)]) -> Re
         for input in inputs.iter().filter(|input| !input.path.as_os_str().is_empty()) {
             let read = self::real(input.path);
             let becomes_frame = input.frames && read.is_dir() && real.starts_with(&read);
-            if real == read || becomes_frame {
+            if real == read || becomes_frame || media::same_place(output.1, input.path) {
                 return refuse(output, input.name);
             }
         }
@@ -109,6 +109,9 @@ mod tests {
             let link = dir.path().join("link.mp4");
             std::os::unix::fs::symlink(&file, &link).unwrap();
             assert_eq!(check(&link).as_deref(), Some("in"));
+            let hard = dir.path().join("hard.mp4");
+            std::fs::hard_link(&file, &hard).unwrap();
+            assert_eq!(check(&hard).as_deref(), Some("in"));
         }
     }
 
