@@ -308,9 +308,13 @@ fn watching_changes_nothing() {
     let inputs = Inputs::new(&config, [3, 4, 6]);
     let quantized: Arc<dyn WeightSource> =
         Arc::new(QuantizeOnLoad::new(Arc::new(RandomWeights::default()), GgmlDType::Q8_0));
-    let weights =
-        [weights(), weights().with_dtype(DType::BF16), Weights::new(quantized, DType::F32, &Device::Cpu)];
-    for weights in weights {
+    // Products of few rows and of many round their inputs differently where weights aren't f32.
+    let weights = [
+        (weights(), 1e-4),
+        (weights().with_dtype(DType::BF16), 0.1),
+        (Weights::new(quantized, DType::F32, &Device::Cpu), 0.1),
+    ];
+    for (weights, tolerance) in weights {
         let mut whole = Watcher::default();
         for rows in [64, 5] {
             let model = WanModel::load(&config, &weights).unwrap().with_rows(rows);
@@ -334,7 +338,7 @@ fn watching_changes_nothing() {
                     let expected = &whole.0[branch].values[name];
                     assert_eq!((values.len(), expected.len()), (1, 1), "{name}");
                     let worst = worst(&values[0], &expected[0]);
-                    assert!(worst < 1e-4, "{name}: {worst}");
+                    assert!(worst < tolerance, "{name}: {worst}");
                 }
             }
         }
