@@ -1,4 +1,5 @@
 //! Prompt and picture to the rows that a Wan transformer attends to, with small random weights in place of the published ones.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use anicrafter_encoders::{clip_vision, umt5};
 use candle_core::{DType, Device, Tensor};

@@ -1,13 +1,17 @@
-//! What step caches save and cost: the demo's trained weights on the clip of `fixtures/trained`, each cache at three settings,
-//! against the same loop without one. Prints the table of docs/step-caches.md.
+//! What step caches save and cost: the demo's trained weights on the demo's first frames, each cache at three settings, against
+//! the same loop without one. Prints the table of docs/step-caches.md.
 //!
 //! `cargo run --release -p anicrafter-pipeline --example step_caches`, from the checkout's root.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use anicrafter_pipeline::conditions::{Clip, assemble_y};
 use anicrafter_pipeline::denoise::{Sampling, Start, Step, StepCacheName, StepCacheSettings, Watch, denoise};
 use anicrafter_pipeline::models::ModelSet;
-use anicrafter_pipeline::{Job, Preset};
+use anicrafter_pipeline::work::FrameFile;
+use anicrafter_pipeline::{Actor, CancelToken, Context, Error, Job, Preset, Quiet, composite};
 use candle_core::{Device, Tensor};
-use dit::Conditions;
+use dit::{Conditions, Rounding, pad_context};
+use std::path::Path;
 
 /// Counts the steps in which the transformer ran.
 #[derive(Default)]
@@ -41,20 +45,51 @@ fn settings() -> Vec<(String, StepCacheSettings)> {
     all
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// The demo's first nine frames at 160×96, composed anew.
+fn demo_job(work: &Path) -> Job {
+    let demo = |name: &str| Path::new("assets/demo").join(name);
     let mut job = Job::new(Preset::Demo);
-    job.models.demo = Some("assets/demo/weights".into());
+    job.models.demo = Some(demo("weights"));
     job.models.device = "cpu".to_owned();
+    job.input.actors = vec![Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
+    job.input.background = demo("background.mp4");
+    job.input.character = Some(demo("character.png"));
+    job.input.end = Some(9);
+    (job.video.width, job.video.height, job.video.window) = (160, 96, 9);
+    job.output.work = Some(work.to_owned());
+    job
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let work = std::env::temp_dir().join(format!("step-caches-{}", std::process::id()));
+    let job = demo_job(&work);
+    let files = composite(&job, "cpu".parse()?, Context::new(&Quiet, &CancelToken::new()))?;
+    let (mut blend, mut mesh) = (files.blend()?, files.mesh()?);
+    let read =
+        |frames: &mut FrameFile| -> Result<Vec<_>, Error> { (0..9).map(|i| frames.frame(i)).collect() };
+    let (reference, blend, mesh) = (files.reference()?, read(&mut blend)?, read(&mut mesh)?);
+    std::fs::remove_dir_all(&work)?;
+
     let models = ModelSet::new(&job.models)?;
-    let (model, vae) = (models.transformer()?, models.vae(vae::Halves::Decoder)?);
-    let clip = candle_core::safetensors::load("fixtures/trained/trained.safetensors", &Device::Cpu)?;
+    let (model, vae) = (models.transformer()?, models.vae(vae::Halves::Both)?);
+    let (tokenizer, text) = models.text()?;
+    let rows = models.context_rows();
+    let context =
+        pad_context(&text.encode(&tokenizer.tokenize(&job.prompt.positive, rows)?.ids, rows)?, rows)?;
+    let clip = Clip { reference: &reference, blend: &blend, mesh: &mesh };
+    let latents = vae.encode(&clip.blend_tensor(&Device::Cpu)?, &mut ())?;
+    let y = assemble_y(&clip.latent_mask()?, &latents, Rounding::None)?;
+    let tokens = clip.tokens(&models.embedders()?, Rounding::None, &Device::Cpu)?;
+    let planes = bg_mask::to_planes(&reference, bg_mask::Scaling::PreprocessImage);
+    let picture = Tensor::from_vec(planes, (1, 3, 96, 160), &Device::Cpu)?;
+    let feature = models.image()?.encode(&picture)?;
     let conditions = Conditions {
-        context: &clip["context"],
-        clip_feature: Some(&clip["clip_feature"]),
-        y: Some(&clip["y"]),
-        add_condition: Some(&clip["tokens"]),
+        context: &context,
+        clip_feature: Some(&feature),
+        y: Some(&y),
+        add_condition: Some(&tokens),
     };
-    let shape: [usize; 5] = clip["x"].dims().try_into()?;
+    let shape: [usize; 5] = latents.dims().try_into()?;
     let run = |sampling: &Sampling| -> Result<(usize, Tensor), Box<dyn std::error::Error>> {
         let mut calls = Calls::default();
         let start = Start::noise(0, shape, &Device::Cpu)?;

@@ -1,4 +1,5 @@
 //! Four steps of a preset over a model that is a closure, with a step cache beside fifty steps of it.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use anicrafter_sampler::{
     Decision, FewStep, FlowMatch, Signals, Solver, SolverKind, StepCache, StepCacheKind, noise,
