@@ -50,8 +50,8 @@ pub use layers::{Occluder, composite_layers};
 pub use light::{LightMatch, LightOptions, apply_gains};
 pub use lock::{LockOptions, lock_background, lock_mask};
 pub use mask::{
-    Component, Components, alpha_mask, components, fill_holes, is_background, keep_components, largest_components,
-    mask_from_bytes, person_mask, union, with_shadow,
+    Component, Components, alpha_mask, components, fill_holes, is_background, keep_components,
+    largest_components, mask_from_bytes, person_mask, union, with_shadow,
 };
 pub use matte::refine_matte;
 pub use normalize::{Scaling, from_planes, to_planes};

@@ -213,10 +213,8 @@ impl ModelSet {
         let all = Checkpoint::open(&files)?;
         let stack = |name: &str| -> Result<ConditionEmbedder> {
             let source = Arc::new(all.module(name)?);
-            let stack = ConditionEmbedder::load(
-                config.dim,
-                &Weights::new(source.clone(), DType::F32, &self.device),
-            )?;
+            let stack =
+                ConditionEmbedder::load(config.dim, &Weights::new(source.clone(), DType::F32, &self.device))?;
             source.report().strict()?;
             Ok(stack)
         };
