@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vae", &["nn", "kernels"]),
     ("dit", &["nn"]),
     ("encoders", &["nn"]),
+    ("conditioning", &["bg-mask", "dit", "nn", "vae"]),
     ("checkpoint", &["nn", "tensorfile"]),
     (
         "pipeline",
@@ -41,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "avatar-render",
             "bg-mask",
             "checkpoint",
+            "conditioning",
             "dit",
             "encoders",
             "evaluation",

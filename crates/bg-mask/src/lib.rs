@@ -11,8 +11,7 @@
 //! * [`PlateBuilder`] takes people out of a video: plates for moving and standing cameras, frame by frame.
 //! * [`cast_contact_shadow`] and [`LightMatch`] seat an avatar in its scene.
 //! * [`lock_background`] puts the source back around a generated person.
-//! * [`conditions`] builds the mask of the diffusion model; [`resample`](mod@resample) resizes
-//!   as Pillow does, byte for byte.
+//! * [`resample`](mod@resample) resizes as Pillow does, byte for byte.
 //!
 //! ```
 //! use anicrafter_bg_mask::{Layout, Render, over};
@@ -28,7 +27,6 @@
 
 mod blend;
 mod character;
-pub mod conditions;
 mod distance;
 mod error;
 mod fit;
@@ -52,8 +50,8 @@ pub use layers::{Occluder, composite_layers};
 pub use light::{LightMatch, LightOptions, apply_gains};
 pub use lock::{LockOptions, lock_background, lock_mask};
 pub use mask::{
-    Component, Components, alpha_mask, components, fill_holes, keep_components, largest_components,
-    mask_from_bytes, person_mask, union, with_shadow,
+    Component, Components, alpha_mask, components, fill_holes, is_background, keep_components,
+    largest_components, mask_from_bytes, person_mask, union, with_shadow,
 };
 pub use matte::refine_matte;
 pub use normalize::{Scaling, from_planes, to_planes};

@@ -1,10 +1,16 @@
 //! Person masks: where they come from, and the pieces they are made of.
 
-use crate::conditions::is_background;
 use crate::distance::THRESHOLD;
 use crate::error::{Error, Result};
 use crate::render::Render;
 use image::{GrayImage, RgbImage};
+
+/// Is this pixel of a body rendered on black background? The reference asks that every channel of the picture scaled to −1..1
+/// be at most −0.99, which in bytes is at most 1.
+#[must_use]
+pub fn is_background(mesh_pixel: [u8; 3]) -> bool {
+    mesh_pixel.iter().all(|&x| x <= 1)
+}
 
 /// 255 where a mesh rendered on black shows the body, 0 on the background; the same test as the model's masks.
 #[must_use]

@@ -1,5 +1,5 @@
-//! The Wan 2.1 video diffusion transformer (text to video, image to video), with AniCrafter's avatar-background
-//! conditions.
+//! The Wan 2.1 video diffusion transformer (text to video, image to video), with a place for condition tokens such as
+//! AniCrafter's.
 //!
 //! A [`Config`] and an [`nn::Weights`] cursor go in, tensors come out; nothing here opens a file. A step is
 //! *embed → blocks → head* ([`WanModel::embed`], [`WanModel::run_blocks`], [`WanModel::head`], or all at once
@@ -27,9 +27,7 @@
 //! ```
 
 mod block;
-pub mod condition;
 mod config;
-mod embedder;
 mod error;
 mod model;
 mod observer;
@@ -38,7 +36,6 @@ mod provider;
 
 pub use block::{Block, Context, Scope};
 pub use config::Config;
-pub use embedder::{ConditionEmbedder, ConditionEmbedders, Rounding, condition_tokens, embedder_frames};
 pub use error::{Error, Result};
 pub use model::{Branch, Conditions, Embedded, WanModel, pad_context, rows_at_a_time};
 pub use observer::Observer;

@@ -2,8 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests, helpers included")]
 
 use anicrafter_dit::{
-    BlockProvider, ConditionEmbedders, Conditions, Config, Error, Observer, Resident, Rounding, Streamed,
-    Streaming, WanModel, condition, pad_context,
+    BlockProvider, Conditions, Config, Error, Observer, Resident, Streamed, Streaming, WanModel, pad_context,
 };
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor, Var};
@@ -425,38 +424,6 @@ impl WeightSource for OneVariable {
 
     fn contains(&self, _: &str) -> bool {
         true
-    }
-}
-
-#[test]
-fn conditions_become_tokens() {
-    let config = config();
-    let embedders = ConditionEmbedders::load(&config, &weights()).unwrap();
-    for frames in [1, 5, 9] {
-        let rgb =
-            |seed: usize| -> Vec<u8> { (0..frames * 32 * 16 * 3).map(|i| (i * 31 + seed) as u8).collect() };
-        let frame = |seed| condition::frames_from_rgb(&rgb(seed), [frames, 32, 16], &Device::Cpu).unwrap();
-        let reference = frame(2).narrow(1, 0, 1).unwrap();
-        let blend = condition::shift_frames(&reference, &frame(0)).unwrap();
-        let mesh = condition::shift_frames(&reference, &frame(1)).unwrap();
-        let mask = condition::combine_mask(&mesh).unwrap();
-        let blend = condition::embedder_input(&mask, &blend).unwrap();
-        let mesh = condition::embedder_input(&mask, &mesh).unwrap();
-        let tokens = embedders.tokens(&blend, &mesh, Rounding::None).unwrap();
-        assert_eq!(tokens.dims(), [1, frames.div_ceil(4) * 2, config.dim]);
-        // Part by part or as a whole: the same.
-        let whole = anicrafter_dit::condition_tokens(
-            &embedders.blend.forward(&blend).unwrap(),
-            &embedders.smplx.forward(&mesh).unwrap(),
-            Rounding::None,
-        )
-        .unwrap();
-        assert_eq!(worst(&tokens, &whole), 0.0);
-        let rounded = embedders.tokens(&blend, &mesh, Rounding::Bf16).unwrap();
-        let difference = worst(&rounded, &tokens);
-        assert!(difference > 0.0 && difference < 0.02);
-        let cut = blend.narrow(3, 0, 24).unwrap();
-        assert!(matches!(embedders.tokens(&cut, &cut, Rounding::None), Err(Error::Shape { .. })));
     }
 }
 

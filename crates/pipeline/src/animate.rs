@@ -49,7 +49,7 @@ pub fn animate(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Res
         FirstFrame::Drop => condition.len(),
     };
     // Windows don't depend on each other: each stage does them all while its models are in memory.
-    let windows = windows(content.max(1), job.video.window - 1, job.video.overlap);
+    let windows = windows(content.max(1), job.video.window - 1, job.video.overlap, run.strides());
     let conditioned = run.condition(&windows, &composite_key, &condition)?;
     let denoised = run.denoise(&conditioned, &text, &image)?;
     let decoded = run.decode(&windows, &conditioned, &denoised)?;

@@ -111,6 +111,9 @@ pub enum Error {
     /// Weight files.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
+    /// From condition frames to what the transformer is given.
+    #[error(transparent)]
+    Conditioning(conditioning::Error),
     /// The diffusion transformer.
     #[error(transparent)]
     Dit(dit::Error),
@@ -129,6 +132,15 @@ pub enum Error {
     /// A broken promise of this crate.
     #[error("internal error: {0}")]
     Internal(&'static str),
+}
+
+impl From<conditioning::Error> for Error {
+    fn from(error: conditioning::Error) -> Self {
+        match error {
+            conditioning::Error::Cancelled => Self::Cancelled,
+            other => Self::Conditioning(other),
+        }
+    }
 }
 
 impl From<dit::Error> for Error {

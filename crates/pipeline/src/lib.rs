@@ -2,8 +2,8 @@
 //!
 //! A [`Job`] says everything that one video wants, a [`Session`] runs it: stage by stage into a work folder, to the video and
 //! its report, or only as far as the job says. Each stage can be used alone: [`replace`] turns a raw video into masks, motion
-//! and plate, [`composite::Compositor`] makes the condition frames, [`conditions::Clip`] the tensors, [`denoise::denoise`] is
-//! the loop over any [`dit::WanModel`].
+//! and plate, [`composite::Compositor`] makes the condition frames, [`conditioning::Conditioner`] the tensors,
+//! [`denoise::denoise`] is the loop over any [`dit::WanModel`].
 //!
 //! ```no_run
 //! use anicrafter_pipeline::{Actor, CancelToken, Context, Event, Job, Preset, Session};
@@ -21,7 +21,6 @@ mod animate;
 mod character;
 pub mod composite;
 mod condition_files;
-pub mod conditions;
 pub mod denoise;
 mod detail;
 mod error;

@@ -5,7 +5,8 @@ use crate::{DetailTransfer, Error, Result};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Shape, Tensor};
 use checkpoint::{Alpha, Checkpoint, Lora, Manifest, Model};
-use dit::{ConditionEmbedders, Streamed, Streaming, WanModel};
+use conditioning::{ConditionEmbedder, ConditionEmbedders};
+use dit::{Streamed, Streaming, WanModel};
 use encoders::clip_vision::ImageEncoder;
 use encoders::umt5::{TextEncoder, Tokenizer};
 use nn::{Inputs, QuantizeOnLoad, WeightSource, Weights};
@@ -207,15 +208,13 @@ impl ModelSet {
                 }
                 None => self.untrained(&manifest, 4, DType::F32),
             };
-            return Ok(ConditionEmbedders::load(&config, &weights)?);
+            return Ok(ConditionEmbedders::load(config.dim, &weights)?);
         };
         let all = Checkpoint::open(&files)?;
-        let stack = |name: &str| -> Result<dit::ConditionEmbedder> {
+        let stack = |name: &str| -> Result<ConditionEmbedder> {
             let source = Arc::new(all.module(name)?);
-            let stack = dit::ConditionEmbedder::load(
-                config.dim,
-                &Weights::new(source.clone(), DType::F32, &self.device),
-            )?;
+            let stack =
+                ConditionEmbedder::load(config.dim, &Weights::new(source.clone(), DType::F32, &self.device))?;
             source.report().strict()?;
             Ok(stack)
         };

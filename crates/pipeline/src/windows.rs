@@ -1,5 +1,6 @@
 //! Cutting a long video into windows that overlap, and putting the results together again.
 
+use conditioning::Strides;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -10,22 +11,22 @@ pub struct Window {
     pub start: usize,
     /// Frames that belong to the video.
     pub len: usize,
-    /// Frames that the model is given behind the reference picture, a multiple of 4: the last frame is repeated.
+    /// Frames that the model is given behind the reference picture, whole latent frames: the last frame is repeated.
     pub padded: usize,
     /// Leading frames that the window before also has.
     pub overlap: usize,
 }
 
-/// Covers `frames` frames with windows of at most `size` frames (a multiple of 4) that overlap by `overlap`. The last,
-/// partial window is kept: it moves back so that it is as long as the others, or is padded where the whole video is
-/// shorter than a window.
+/// Covers `frames` frames with windows of at most `size` frames (whole latent frames, as `strides` say) that overlap by
+/// `overlap`. The last, partial window is kept: it moves back so that it is as long as the others, or is padded where the
+/// whole video is shorter than a window.
 #[must_use]
-pub fn windows(frames: usize, size: usize, overlap: usize) -> Vec<Window> {
+pub fn windows(frames: usize, size: usize, overlap: usize, strides: Strides) -> Vec<Window> {
     if frames == 0 || size == 0 {
         return Vec::new();
     }
     if frames <= size {
-        return vec![Window { start: 0, len: frames, padded: frames.next_multiple_of(4), overlap: 0 }];
+        return vec![Window { start: 0, len: frames, padded: strides.whole(frames), overlap: 0 }];
     }
     let step = size - overlap.min(size - 1);
     let mut windows: Vec<Window> = Vec::new();
@@ -106,10 +107,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const WAN: Strides = Strides { time: 4, space: 8 };
+
     proptest! {
         #[test]
         fn windows_cover_every_frame(frames in 1usize..700, k in 1usize..30, overlap in 0usize..20) {
-            let all = windows(frames, 4 * k, overlap);
+            let all = windows(frames, 4 * k, overlap, WAN);
             let mut end = 0;
             for w in &all {
                 prop_assert_eq!(w.padded % 4, 0);
@@ -124,13 +127,13 @@ mod tests {
 
     #[test]
     fn short_videos_are_padded_to_what_the_model_takes() {
-        assert_eq!(windows(7, 80, 8), [Window { start: 0, len: 7, padded: 8, overlap: 0 }]);
+        assert_eq!(windows(7, 80, 8, WAN), [Window { start: 0, len: 7, padded: 8, overlap: 0 }]);
         assert_eq!([1, 81, 82].map(round_up), [1, 81, 85]);
     }
 
     #[test]
     fn the_last_window_moves_back() {
-        let w = windows(100, 80, 8);
+        let w = windows(100, 80, 8, WAN);
         assert_eq!((w.len(), w[1].start, w[1].len, w[1].overlap), (2, 20, 80, 60));
     }
 

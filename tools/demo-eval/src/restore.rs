@@ -3,12 +3,13 @@
 use crate::clip::Clip;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use dit::{ConditionEmbedders, Conditions, Rounding, WanModel, pad_context};
+use conditioning::{ClipConditions, ConditionEmbedders, Conditioner, Prompts, Strides};
+use dit::{WanModel, pad_context};
 use image::RgbImage;
-use pipeline::conditions::{self, assemble_y};
 use pipeline::denoise::{Sampling, Start, denoise};
 use pipeline::models::ModelSet;
 use pipeline::{DetailFrame, DetailTransfer, Job, Preset};
+use std::ops::ControlFlow;
 use std::path::Path;
 use vae::{Halves, Vae};
 
@@ -64,31 +65,27 @@ impl Restorer {
         with_round_trip: bool,
     ) -> Result<Restored> {
         let device = Device::Cpu;
-        // The model's shift drops the last frame: it is there twice.
-        let twice =
-            |frames: &[RgbImage]| -> Vec<RgbImage> { frames.iter().chain(frames.last()).cloned().collect() };
-        let (blend, mesh, target) = (twice(&clip.blend), twice(&clip.mesh), twice(&clip.target));
-        let view = conditions::Clip { reference: &clip.reference, blend: &blend, mesh: &mesh };
-        let mask = view.latent_mask()?;
-        let tokens = view.tokens(&self.embedders, Rounding::None, &device)?;
-        let latents = self.vae.encode(&view.blend_tensor(&device)?, &mut ())?;
-        let y = assemble_y(&mask, &latents, Rounding::None)?;
+        let conditioner = Conditioner::new(&self.embedders, &self.vae)?;
+        let strides = Strides::of(self.vae.config());
+        let view = |frames| conditioning::Clip::new(&clip.reference, frames, &clip.mesh, strides);
+        let go_on = &mut |_| ControlFlow::Continue(());
+        let ClipConditions { latents, y, tokens, .. } =
+            conditioner.condition(&view(&clip.blend)?, &device, go_on)?;
         let (w, h) = clip.reference.dimensions();
         let planes = bg_mask::to_planes(&clip.reference, bg_mask::Scaling::PreprocessImage);
-        let feature =
-            self.image.encode(&Tensor::from_vec(planes, (1, 3, h as usize, w as usize), &device)?)?;
+        let picture = Tensor::from_vec(planes, (1, 3, h as usize, w as usize), &device)?;
+        let prompts = Prompts {
+            positive: self.context.clone(),
+            negative: None,
+            clip_feature: self.image.encode(&picture)?,
+        };
+        let (given, _) = prompts.branches(&y, &tokens);
         let (_, _, t, lh, lw) = y.dims5()?;
         let start = Start::noise(sampling.seed, [1, self.channels, t, lh, lw], &device)?;
-        let given = Conditions {
-            context: &self.context,
-            clip_feature: Some(&feature),
-            y: Some(&y),
-            add_condition: Some(&tokens),
-        };
         let clean = denoise(&self.model, &given, None, start, sampling, &mut ())?;
         let round_trip = if with_round_trip {
-            let of_target = conditions::Clip { reference: &clip.reference, blend: &target, mesh: &mesh };
-            self.frames(&self.vae.encode(&of_target.blend_tensor(&device)?, &mut ())?)?
+            let target = view(&clip.target)?.blend_frames(&device)?;
+            self.frames(&conditioner.encode(&target, go_on)?)?
         } else {
             Vec::new()
         };

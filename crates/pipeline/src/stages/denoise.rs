@@ -1,22 +1,20 @@
 //! The diffusion transformer restores every window's latents.
 
 use super::{Done, Loaded, Run, flow, only_tensors};
-use crate::conditions::round;
 use crate::denoise::{SavedState, Start, Step, Watch, denoise, window_seed};
 use crate::progress::{Event, Stage};
 use crate::work::{Fingerprint, load_tensors, save_tensors, take};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
-use dit::{Conditions, WanModel, pad_context};
+use conditioning::Prompts;
+use dit::{WanModel, pad_context};
 use std::ops::ControlFlow;
 use std::path::Path;
 
 /// What all windows share.
 struct Shared {
     model: WanModel,
-    positive: Tensor,
-    negative: Option<Tensor>,
-    clip_feature: Tensor,
+    prompts: Prompts,
 }
 
 impl Run<'_> {
@@ -50,14 +48,7 @@ impl Run<'_> {
                 Some(start) => start,
                 None => Start::noise(seed, [1, channels, t, h, w], device)?,
             };
-            let with = |context, add_condition| Conditions {
-                context,
-                clip_feature: Some(&shared.clip_feature),
-                y: Some(&y),
-                add_condition,
-            };
-            let positive = with(&shared.positive, Some(&tokens));
-            let negative = shared.negative.as_ref().map(|context| with(context, None));
+            let (positive, negative) = shared.prompts.branches(&y, &tokens);
             let mut watch = DenoiseWatch { run, part, window: n };
             let latents = denoise(&shared.model, &positive, negative.as_ref(), start, sampling, &mut watch)?;
             save_tensors(&only_tensors(part), &[("latents", &latents)])
@@ -69,14 +60,14 @@ impl Run<'_> {
         let (text_file, image_file) = (text.file(), image.file());
         let mut text = load_tensors(&text_file, device)?;
         let mut context = |name| -> Result<Tensor> {
-            let rows = round(&take(&mut text, name, &text_file)?, self.rounding())?;
+            let rows = self.rounding().apply(&take(&mut text, name, &text_file)?)?;
             Ok(pad_context(&rows, self.models.context_rows())?)
         };
         let positive = context("positive")?;
         let negative = (self.job.sampling.cfg_scale != 1.0).then(|| context("negative")).transpose()?;
         let clip_feature = take(&mut load_tensors(&image_file, device)?, "clip_feature", &image_file)?;
         let model = self.load("transformer", |models| models.transformer())?;
-        Ok(Shared { model, positive, negative, clip_feature })
+        Ok(Shared { model, prompts: Prompts { positive, negative, clip_feature } })
     }
 }
 

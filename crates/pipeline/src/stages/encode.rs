@@ -3,7 +3,6 @@
 use super::{Done, Run, only_tensors};
 use crate::Result;
 use crate::condition_files::ConditionFiles;
-use crate::conditions::round;
 use crate::progress::Stage;
 use crate::work::{Fingerprint, load_tensors, save_tensors, take};
 use candle_core::{Device, Tensor};
@@ -49,14 +48,14 @@ impl Run<'_> {
 
     /// The reference frame's features: `clip_feature`.
     pub(crate) fn image(&mut self, composite: &Fingerprint, condition: &ConditionFiles) -> Result<Done> {
-        let key = Fingerprint::of(&(composite, self.model_key()?))?;
+        let key = Fingerprint::of(&(composite, self.model_key()?, self.job.sampling.bf16_latents))?;
         let reference = condition.reference()?;
         self.stage(Stage::Image, 0, 1, key, |run, part| {
             let (w, h) = (reference.width() as usize, reference.height() as usize);
             let planes = bg_mask::to_planes(&reference, bg_mask::Scaling::PreprocessImage);
             let picture = Tensor::from_vec(planes, (1, 3, h, w), run.models.device())?;
             let encoder = run.load("image encoder", |models| models.image())?;
-            let feature = round(&encoder.encode(&picture)?, run.rounding())?;
+            let feature = run.rounding().apply(&encoder.encode(&picture)?)?;
             save_tensors(&only_tensors(part), &[("clip_feature", &feature)])
         })
     }

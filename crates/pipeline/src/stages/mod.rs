@@ -15,7 +15,7 @@ use crate::progress::{Context, Event, Stage, peak_memory};
 use crate::report::StageRow;
 use crate::work::{Fingerprint, WorkDir};
 use crate::{Error, Result};
-use dit::Rounding;
+use conditioning::{Rounding, Strides};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -92,6 +92,11 @@ impl<'a> Run<'a> {
         let loaded = load(&self.models)?;
         self.context.tell(&Event::Loaded { model, seconds: start.elapsed().as_secs_f64() });
         Ok(loaded)
+    }
+
+    /// Frames and pixels to a latent.
+    pub(crate) fn strides(&self) -> Strides {
+        Strides::of(self.models.vae_config())
     }
 
     fn rounding(&self) -> Rounding {

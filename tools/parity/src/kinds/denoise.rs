@@ -5,10 +5,12 @@ use super::tensor::{from_array, to_f32, weights, weights_as};
 use anyhow::{Context, Result};
 use bg_mask::{Scaling, from_planes, to_planes};
 use candle_core::{DType, Device, Tensor};
-use dit::{ConditionEmbedders, Conditions, Rounding, WanModel};
-use pipeline::conditions::{Clip, assemble_y, round};
+use conditioning::{Clip, ConditionEmbedders, Conditioner, Prompts, Rounding, Strides};
+use dit::WanModel;
+use image::RgbImage;
 use pipeline::denoise::{Sampling, Start, Step, StepCacheSettings, Watch, denoise};
 use serde_json::Value;
+use std::ops::ControlFlow;
 use testkit::{Case, Checker};
 use vae::{Tiles, Vae};
 
@@ -33,13 +35,16 @@ fn one(case: &Case, check: &mut Checker<'_>, (name, run): (&str, &Value), device
     let vae_config: vae::Config = serde_json::from_value(vae_config).context("vae config")?;
     let model = WanModel::load(&dit_config, &weights_as(case, "dit.", dtype, device)?)?;
     let vae = Vae::load(&vae_config, &weights_as(case, "vae.", dtype, device)?)?;
-    let embedders = ConditionEmbedders::load(&dit_config, &weights(case, "", device)?)?;
+    let embedders = ConditionEmbedders::load(dit_config.dim, &weights(case, "", device)?)?;
 
     let reference = pictures::rgb_image(case.input_u8(inputs, "ref_u8")?)?;
     let blend = pictures::rgb_images(case.input_u8(inputs, "blend_u8")?)?;
     let mesh = pictures::rgb_images(case.input_u8(inputs, "smplx_u8")?)?;
-    let clip = Clip { reference: &reference, blend: &blend, mesh: &mesh };
-    let [f, h, w] = clip.size()?;
+    // The reference's videos lose their last frame to the reference picture.
+    let behind = |frames: &[RgbImage]| frames[..frames.len().saturating_sub(1)].to_vec();
+    let (blend, mesh) = (behind(&blend), behind(&mesh));
+    let clip = Clip::new(&reference, &blend, &mesh, Strides::of(&vae_config))?;
+    let [f, h, w] = clip.size();
     let mut expect = |tensor: &str, value: &Tensor| -> Result<()> {
         let tensor = format!("{name}.{tensor}");
         if check.expects(&tensor) {
@@ -50,44 +55,30 @@ fn one(case: &Case, check: &mut Checker<'_>, (name, run): (&str, &Value), device
 
     let picture = to_planes(&reference, Scaling::PreprocessImage);
     expect("clip_input", &Tensor::from_vec(picture, (1, 3, h, w), &Device::Cpu)?)?;
-    let mask = clip.latent_mask()?;
-    expect("smplx_mask_blurred", &mask.unsqueeze(0)?)?;
-    let tokens = clip.tokens(&embedders, rounding, device)?;
-    expect("condition", &tokens)?;
     let tiles = tiles(run)?;
-    let video = round(&clip.blend_tensor(device)?, rounding)?;
-    let latents = match &tiles {
-        Some(tiles) => vae.encode_tiled(&video, tiles, &mut ())?,
-        None => vae.encode(&video, &mut ())?,
-    };
-    let latents = round(&latents, rounding)?;
-    expect("combine_blend_latents", &latents)?;
-    let y = assemble_y(&mask, &latents, rounding)?;
-    expect("y", &y)?;
+    let mut conditioner = Conditioner::new(&embedders, &vae)?;
+    (conditioner.rounding, conditioner.tiles) = (rounding, tiles);
+    let made = conditioner.condition(&clip, device, &mut |_| ControlFlow::Continue(()))?;
+    let mask = (1, made.mask.frames, made.mask.height, made.mask.width);
+    expect("smplx_mask_blurred", &Tensor::from_vec(made.mask.data, mask, &Device::Cpu)?)?;
+    expect("condition", &made.tokens)?;
+    expect("combine_blend_latents", &made.latents)?;
+    expect("y", &made.y)?;
 
     let sampling = sampling(config, run, half)?;
     let context = |tensor: &str| -> Result<Tensor> {
-        Ok(round(&from_array(case.input_f32(inputs, tensor)?, device)?, rounding)?)
+        Ok(rounding.apply(&from_array(case.input_f32(inputs, tensor)?, device)?)?)
     };
-    let (positive, negative) = (context("context_posi")?, context("context_nega")?);
-    let feature = context("clip_feature")?;
-    let with = |context, add_condition| Conditions {
-        context,
-        clip_feature: Some(&feature),
-        y: Some(&y),
-        add_condition,
+    let prompts = Prompts {
+        positive: context("context_posi")?,
+        negative: Some(context("context_nega")?),
+        clip_feature: context("clip_feature")?,
     };
-    let noise = round(&from_array(case.input_f32(inputs, "noise")?, device)?, rounding)?;
+    let (positive, negative) = prompts.branches(&made.y, &made.tokens);
+    let noise = context("noise")?;
     let mut steps = Steps::default();
     let start = Start::at(noise, 0);
-    let result = denoise(
-        &model,
-        &with(&positive, Some(&tokens)),
-        Some(&with(&negative, None)),
-        start,
-        &sampling,
-        &mut steps,
-    )?;
+    let result = denoise(&model, &positive, negative.as_ref(), start, &sampling, &mut steps)?;
 
     expect("latents", &result)?;
     expect("latents_steps", &Tensor::stack(&steps.latents, 0)?)?;

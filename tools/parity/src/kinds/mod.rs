@@ -15,7 +15,7 @@ mod smplx;
 mod composite;
 #[cfg(feature = "render")]
 mod image_ops;
-#[cfg(feature = "render")]
+#[cfg(feature = "models")]
 mod mask;
 #[cfg(any(feature = "render", feature = "models"))]
 mod pictures;
@@ -105,7 +105,7 @@ pub const KINDS: &[(&str, Run)] = &[
     ("composite", Run::OnCpu(composite::run)),
     #[cfg(feature = "render")]
     ("image_ops", Run::OnCpu(image_ops::run)),
-    #[cfg(feature = "render")]
+    #[cfg(feature = "models")]
     ("mask", Run::OnCpu(mask::run)),
     #[cfg(feature = "render")]
     ("splat", Run::OnCpu(splat::run)),

@@ -1,11 +1,10 @@
 //! AniCrafter's condition embedders: two stacks of 3-D convolutions from masked frames to the model's tokens.
 //!
-//! After `wan_video_v2v_combine.py` of AniCrafter (lines 277-307, 559-573), commit e9e8965. The frames run through
+//! The frames run through
 //! the stack a few at a time, each layer keeping only what its kernel still needs: the result is that of the whole
 //! clip, in the memory of a few frames.
 
-use crate::condition::LEADING_FRAMES;
-use crate::{Config, Error, Result};
+use crate::{Error, Result, Rounding};
 use candle_core::{DType, Device, Tensor};
 use nn::Weights;
 use nn::conv3d::{Calls, Conv3d, ConvShape, Frames, Padding, Read, Storage, Window, Workspace};
@@ -14,20 +13,12 @@ use nn::conv3d::{Calls, Conv3d, ConvShape, Frames, Padding, Read, Storage, Windo
 const IN_CHANNELS: usize = 4;
 /// Channels between the layers.
 const HIDDEN_CHANNELS: usize = 16;
-/// Strides of the 3×3×3 layers; the last layer is 1×2×2 with stride 1×2×2.
+/// Strides of the 3×3×3 layers.
 const STRIDES: [[usize; 3]; 6] = [[1, 1, 1], [1, 1, 1], [1, 1, 1], [1, 2, 2], [2, 2, 2], [2, 2, 2]];
+/// Kernel and stride of the last layer.
+const LAST: [usize; 3] = [1, 2, 2];
 /// Frames that are pushed through the stack at a time: one of the last layer's.
 const FRAMES: usize = 4;
-
-/// How the two embedders' outputs are rounded before they are added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rounding {
-    /// Not at all.
-    #[default]
-    None,
-    /// To bf16, as the reference does for its bf16 model.
-    Bf16,
-}
 
 /// One stack: `blend_embedding` or `smplx_embedding`. Always f32.
 #[derive(Clone, Debug)]
@@ -50,8 +41,7 @@ impl ConditionEmbedder {
             layers.push(Conv3d::load_for(&weights.pp(2 * n), shape, Calls::Clips)?);
             c_in = HIDDEN_CHANNELS;
         }
-        let kernel = [1, 2, 2];
-        let shape = ConvShape { c_in, c_out: dim, kernel, stride: kernel, padding: Padding::default() };
+        let shape = ConvShape { c_in, c_out: dim, kernel: LAST, stride: LAST, padding: Padding::default() };
         layers.push(Conv3d::load_for(&weights.pp(2 * STRIDES.len()), shape, Calls::Frames)?);
         Ok(Self { layers })
     }
@@ -189,21 +179,27 @@ pub struct ConditionEmbedders {
 }
 
 impl ConditionEmbedders {
-    /// Reads `blend_embedding` and `smplx_embedding` below `weights`.
+    /// Reads `blend_embedding` and `smplx_embedding` below `weights` for a transformer of width `dim`.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
-    pub fn load(config: &Config, weights: &Weights) -> Result<Self> {
+    pub fn load(dim: usize, weights: &Weights) -> Result<Self> {
         Ok(Self {
-            blend: ConditionEmbedder::load(config.dim, &weights.pp("blend_embedding"))?,
-            smplx: ConditionEmbedder::load(config.dim, &weights.pp("smplx_embedding"))?,
+            blend: ConditionEmbedder::load(dim, &weights.pp("blend_embedding"))?,
+            smplx: ConditionEmbedder::load(dim, &weights.pp("smplx_embedding"))?,
         })
     }
 
-    /// The tokens to add after patchifying ([`Conditions::add_condition`](crate::Conditions::add_condition)).
+    /// Frames and pixels to a token: the published stacks' own.
+    pub(crate) fn strides() -> [usize; 2] {
+        let product = |axis: usize| STRIDES.iter().chain([&LAST]).map(|stride| stride[axis]).product();
+        [product(0), product(1)]
+    }
+
+    /// The tokens to add after patchifying ([`dit::Conditions::add_condition`]).
     ///
     /// # Shapes
-    /// `blend` and `smplx` `[1, 4, F + 3, H, W]` ([`embedder_input`](crate::condition::embedder_input)) →
+    /// `blend` and `smplx` `[1, 4, F + 3, H, W]` ([`Clip::embedder_inputs`](crate::Clip::embedder_inputs)) →
     /// `[1, L, D]`, f32.
     ///
     /// # Errors
@@ -229,17 +225,7 @@ impl ConditionEmbedders {
 /// # Errors
 /// When the shapes differ.
 pub fn condition_tokens(blend: &Tensor, smplx: &Tensor, rounding: Rounding) -> Result<Tensor> {
-    let round = |x: &Tensor| match rounding {
-        Rounding::None => Ok(x.clone()),
-        Rounding::Bf16 => x.to_dtype(DType::BF16)?.to_dtype(DType::F32),
-    };
     // A sum of two bf16 numbers is itself rounded to bf16.
-    let sum = round(&(round(blend)? + round(smplx)?)?)?;
+    let sum = rounding.apply(&(rounding.apply(blend)? + rounding.apply(smplx)?)?)?;
     Ok(sum.flatten_from(2)?.transpose(1, 2)?.contiguous()?) // [B, L, D]
-}
-
-/// Frames that an embedder reads for F pixel frames.
-#[must_use]
-pub fn embedder_frames(frames: usize) -> usize {
-    frames + LEADING_FRAMES
 }
