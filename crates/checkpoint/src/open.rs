@@ -56,7 +56,7 @@ fn extension(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
 }
 
-fn file_name(path: &PathBuf) -> String {
+fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
@@ -78,7 +78,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
         .collect();
     let which = |files: &[PathBuf]| Error::WhichFile {
         folder: folder.to_owned(),
-        files: files.iter().map(file_name).collect(),
+        files: files.iter().map(|p| file_name(p)).collect(),
     };
     match &indices[..] {
         [] => {}
@@ -104,7 +104,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     if weights.is_empty() {
         return Err(Error::EmptyFolder(folder.to_owned()));
     }
-    match series(&weights.iter().map(file_name).collect::<Vec<_>>()) {
+    match series(&weights.iter().map(|p| file_name(p)).collect::<Vec<_>>()) {
         Some(absent) if absent.is_empty() => return Ok(weights),
         Some(absent) => return Err(Error::AbsentShards { folder: folder.to_owned(), files: absent }),
         None => {}

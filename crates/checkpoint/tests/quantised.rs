@@ -108,7 +108,8 @@ fn what_cannot_be_decoded_is_refused_by_name() {
     let packed = || Some(raw(Dtype::U8, &[2, 4], &[0; 8]));
     let json =
         |text: &'static str| (format!("{M}.comfy_quant"), raw(Dtype::U8, &[text.len()], text.as_bytes()));
-    let cases: Vec<(Option<TensorView<'static>>, Vec<(String, TensorView<'static>)>, &str)> = vec![
+    type Refused = (Option<TensorView<'static>>, Vec<(String, TensorView<'static>)>, &'static str);
+    let cases: Vec<Refused> = vec![
         (packed(), vec![(format!("{M}.weight_scale"), raw(Dtype::F8E4M3, &[2], &[0; 2]))], "nvfp4"),
         (packed(), vec![scale(), (format!("{M}.weight_scale_2"), f32s(&[], &[1.0]))], "nvfp4"),
         (packed(), vec![scale(), json(r#"{"format":"nvfp4"}"#)], "nvfp4"),
