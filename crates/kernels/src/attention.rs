@@ -5,7 +5,7 @@ mod blocked;
 use crate::Precision;
 use crate::gemm::Mat;
 use crate::gemm::product::{Bf16Pairs, F32};
-use simd::{Level, level};
+use simd::{bf16_is_faster, level};
 
 /// A strided view of `[L, N, K]` queries, keys or values.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,7 @@ pub fn attention(q: Heads<'_>, k: Heads<'_>, v: Heads<'_>, options: &Attention<'
         return;
     }
     let level = level();
-    if options.precision == Precision::Bf16 && level == Level::Avx512Bf16 {
+    if options.precision == Precision::Bf16 && bf16_is_faster(level) {
         blocked::run(level, Bf16Pairs, [q, k, v], options, out);
     } else {
         blocked::run(level, F32, [q, k, v], options, out);

@@ -42,4 +42,4 @@ pub use quant::QuantKind;
 pub use rope::{rms_norm_rope, rope};
 
 pub use half::bf16;
-pub use simd::{Level, UnsupportedLevel, detected_level, level, set_level};
+pub use simd::{Level, UnsupportedLevel, bf16_is_faster, detected_level, level, set_level};

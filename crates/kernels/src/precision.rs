@@ -5,7 +5,7 @@
 pub enum Precision {
     /// Factors are used as `f32`.
     F32,
-    /// Factors may be rounded to bf16 where the CPU multiplies bf16 faster ([`crate::Level::Avx512Bf16`]); sums stay `f32`.
+    /// Factors may be rounded to bf16 where the CPU multiplies bf16 faster ([`crate::bf16_is_faster`]); sums stay `f32`.
     /// Elsewhere the same as [`Precision::F32`].
     #[default]
     Bf16,

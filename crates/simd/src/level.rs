@@ -48,6 +48,16 @@ impl Level {
     }
 }
 
+/// Whether bf16 products at `level` are instructions that are faster than `f32` multiply-adds on this CPU.
+#[must_use]
+pub fn bf16_is_faster(level: Level) -> bool {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Bf16 => crate::Avx512Bf16::detect().is_some_and(crate::Avx512Bf16::pairs_are_faster),
+        _ => false,
+    }
+}
+
 /// A level that this CPU can't run was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnsupportedLevel {

@@ -43,6 +43,7 @@ pub mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+mod prefetch;
 mod twice;
 mod vector;
 
@@ -52,10 +53,11 @@ pub use avx2::Avx2;
 pub use avx512::{Avx512, Avx512Bf16};
 pub use integers::Integers;
 pub use kernel::{EveryLevel, EveryLines, EveryWide, Kernel, dispatch, dispatch_lines, dispatch_wide};
-pub use level::{Level, UnsupportedLevel, detected_level, level, set_level};
+pub use level::{Level, UnsupportedLevel, bf16_is_faster, detected_level, level, set_level};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use portable::Portable;
+pub use prefetch::prefetch;
 pub use twice::Twice;
 pub use vector::Simd;
 

@@ -17,7 +17,7 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use simd::{Kernel, Level, dispatch, level};
+use simd::{Kernel, Level, bf16_is_faster, dispatch, level};
 
 use super::epilogue::Epilogue;
 use super::int8::{FiveBits, Int8, Nibbles, Signed};
@@ -66,7 +66,7 @@ pub(super) fn product(
     if a.rows <= SKINNY_ROWS && a.col_stride == 1 && skinny::product(level, &a, &b, n, epilogue, out) {
         return;
     }
-    if precision != Precision::F32 && level == Level::Avx512Bf16 {
+    if precision != Precision::F32 && bf16_is_faster(level) {
         blocked(level, Bf16Pairs, a, b, n, epilogue, out);
     } else {
         blocked(level, F32, a, b, n, epilogue, out);
@@ -193,8 +193,9 @@ impl<P: Product> Call<'_, P> {
         let task_panels = (panels / wanted).clamp(self.np.max(2), TASK_PANELS).next_multiple_of(self.np);
         let across = panels.div_ceil(task_panels);
         let down = wanted.div_ceil(across).clamp(1, self.strips.div_ceil(4).max(1));
-        // At most about 1,024 rows, so that a task's accumulators stay in a cache.
-        let task_strips = self.strips.div_ceil(down).min(1024 / self.mr).max(1);
+        // At most about 1,024 rows, so that a task's accumulators stay in a cache; equal shares of them.
+        let down = down.max(self.strips.div_ceil((1024 / self.mr).max(1)));
+        let task_strips = self.strips.div_ceil(down).max(1);
         let down = self.strips.div_ceil(task_strips);
         let task = |i: usize| {
             let (x, y) = (i / down, i % down);

@@ -122,9 +122,11 @@ fn tile_bf16<const MR: usize, const NP: usize>(s: Avx512Bf16, tile: Tile<'_, u32
         for i in 0..MR {
             let a = s.splat_word(a[i]);
             for j in 0..NP {
-                // SAFETY: `s` proves that the CPU has AVX-512 with bf16; both are 512 bits.
+                // SAFETY: `s` proves that the CPU has AVX-512 with bf16; words and pairs are 512 bits.
                 acc[i][j] = unsafe {
-                    _mm512_dpbf16_ps(acc[i][j], std::mem::transmute(a), std::mem::transmute(bv[j]))
+                    let a = std::mem::transmute::<__m512i, __m512bh>(a);
+                    let b = std::mem::transmute::<__m512i, __m512bh>(bv[j]);
+                    _mm512_dpbf16_ps(acc[i][j], a, b)
                 };
             }
         }

@@ -14,7 +14,7 @@ mod int8_avx2;
 mod neon;
 mod portable;
 
-use simd::Integers;
+use simd::{Integers, prefetch};
 
 use crate::gemm::int8::Layout;
 pub(crate) use portable::pair;
@@ -170,17 +170,29 @@ pub(crate) fn tile_f32<S: Tiles, const MR: usize, const NP: usize, const VP: usi
     }
     let zero = s.splat(0.0);
     let mut acc = [[[zero; VP]; NP]; MR];
+    // Strips lie behind each other: the next one and the place of the sums are on their way while this one is multiplied.
+    let ahead = S::LANES == PANEL;
+    if ahead && tile.accumulate {
+        for i in 0..MR {
+            for j in 0..NP {
+                prefetch(c, i * tile.ldc + j * PANEL);
+            }
+        }
+    }
     if !s.sums(a, b[0], &mut acc) {
-        for (p, a) in a.chunks_exact(MR).enumerate() {
+        for (p, row) in a.chunks_exact(MR).enumerate() {
+            if ahead {
+                prefetch(a, a.len() + p * MR);
+            }
             let mut bv = [[zero; VP]; NP];
             for j in 0..NP {
-                let row = &b[j][p * PANEL..p * PANEL + PANEL];
+                let from = &b[j][p * PANEL..p * PANEL + PANEL];
                 for v in 0..VP {
-                    bv[j][v] = s.load(&row[v * S::LANES..]);
+                    bv[j][v] = s.load(&from[v * S::LANES..]);
                 }
             }
             for i in 0..MR {
-                let a = s.splat(a[i]);
+                let a = s.splat(row[i]);
                 for j in 0..NP {
                     for v in 0..VP {
                         acc[i][j][v] = s.fma(a, bv[j][v], acc[i][j][v]);

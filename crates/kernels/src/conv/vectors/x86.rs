@@ -63,7 +63,7 @@ impl Vectors for Avx2 {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn accumulate_4x3(rows: [*const f32; 4], k: usize, b: *const f32, acc: &mut [__m256]) {
     let acc = &mut acc[..12];
-    // SAFETY: reads rows and weights as the caller vouches for, and changes the registers it names alone.
+    // SAFETY: reads what this function's contract says is there, and changes the registers it names alone.
     unsafe {
         asm!(
             "2:",
@@ -125,7 +125,7 @@ unsafe fn accumulate_4x3(rows: [*const f32; 4], k: usize, b: *const f32, acc: &m
 #[target_feature(enable = "avx2,fma")]
 unsafe fn accumulate_6x2(rows: [*const f32; 6], k: usize, b: *const f32, acc: &mut [__m256]) {
     let acc = &mut acc[..12];
-    // SAFETY: reads rows and weights as the caller vouches for, and changes the registers it names alone.
+    // SAFETY: reads what this function's contract says is there, and changes the registers it names alone.
     unsafe {
         asm!(
             "2:",

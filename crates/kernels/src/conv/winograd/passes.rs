@@ -40,7 +40,7 @@ pub(super) fn fill_slot<S: Vectors>(
         match side {
             Side::Two => transform_input::<S, 4>(s, side, patch, width, stride, v, block.grid.plane, skipped),
             Side::Four => {
-                transform_input::<S, 6>(s, side, patch, width, stride, v, block.grid.plane, skipped)
+                transform_input::<S, 6>(s, side, patch, width, stride, v, block.grid.plane, skipped);
             }
         }
     }
