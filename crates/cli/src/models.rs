@@ -6,7 +6,6 @@ use avatar_render::RendererChoice;
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 use clap::Subcommand;
-use dit::plan::{Storage, Workload, plan};
 use pipeline::models::ModelSet;
 use pipeline::{Dtype, Job, ModelChanges, OutputChanges, Preset};
 use std::fmt::Write;
@@ -61,25 +60,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
 /// The plan of a job, as text.
 pub(crate) fn plan_text(job: &Job) -> Result<String> {
     let set = ModelSet::new(&job.models)?;
-    let config: dit::Config = serde_json::from_value(set.dit_config().clone())?;
+    let p = set.plan(job)?;
     let vae = set.vae_config();
     let (factor, w, h) = (vae.spatial_factor(), job.video.width as usize, job.video.height as usize);
     let latent = [vae.latent_frames(job.video.window), h / factor, w / factor];
-    let storage = match job.models.dtype {
-        Dtype::F32 => Storage::Dense(DType::F32),
-        Dtype::Bf16 => Storage::Dense(DType::BF16),
-        Dtype::Q8 => Storage::Quantized(GgmlDType::Q8_0),
-        Dtype::Q4 => Storage::Quantized(GgmlDType::Q4K),
-    };
     let branches = if job.sampling.cfg_scale == 1.0 { 1 } else { 2 };
-    let whole = Workload { latent, steps: job.sampling.steps, branches, storage, streaming: None };
-    let resident = plan(&config, &whole)?;
-    let streaming = job
-        .models
-        .memory_gib
-        .map(|gib| dit::Streaming::for_budget((gib * GIB) as u64, resident.block_bytes, config.num_layers))
-        .transpose()?;
-    let p = plan(&config, &Workload { streaming, ..whole })?;
     let gib = |bytes: u64| bytes as f64 / GIB;
     let mut out = String::new();
     // Writing to a string can't fail.

@@ -69,7 +69,7 @@ fn predict(model: &WanModel, golden: &HashMap<String, Tensor>) -> Tensor {
 #[test]
 fn activations_of_8_bits_cost_little_beside_quantised_weights() {
     let golden = golden();
-    let config: dit::Config = serde_json::from_value(models().dit_config().clone()).unwrap();
+    let config = models().dit_config().clone();
     let files = anicrafter_pipeline::models::small_files(&root().join("assets/demo/weights"), "dit");
     let source = Arc::new(Checkpoint::open_model(Model::Dit, &files).unwrap());
     let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
