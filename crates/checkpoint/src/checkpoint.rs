@@ -108,6 +108,14 @@ impl Checkpoint {
         }
     }
 
+    /// Names and shapes of a model without any file: a LoRA can be tried on it ([`Checkpoint::with_lora`]), nothing can be read.
+    ///
+    /// # Errors
+    /// [`Error::NotThisModel`] for the tensors of another model.
+    pub fn headers(model: Model, manifest: &Manifest) -> Result<Self> {
+        Self::from_tensors(Arc::new(crate::headers::Headers(manifest.clone()))).for_model(model)
+    }
+
     /// As [`Checkpoint::open_model`], for files with several such models: the one whose names begin with `prefix`
     /// (`"ema."`, say).
     ///

@@ -6,19 +6,18 @@ mod plan;
 mod untrained;
 
 pub use configs::Configs;
-pub use files::small_files;
 
 use crate::job::{Activations, Dtype, Models, Preset};
 use crate::{DetailTransfer, Error, Result};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
-use checkpoint::{Alpha, Checkpoint, Lora, Model};
+use checkpoint::{Alpha, Checkpoint, Lora, Model, Part, Resolution, TokenizerModel, read_tokenizer, resolve};
 use dit::{ConditionEmbedder, ConditionEmbedders, Streamed, Streaming, WanModel};
 use encoders::clip_vision::ImageEncoder;
 use encoders::umt5::{TextEncoder, Tokenizer};
-use files::Part;
 use nn::{Inputs, QuantizeOnLoad, WeightSource, Weights};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use untrained::Untrained;
 
 /// The tokenizer of the small models: a few hundred words.
@@ -34,6 +33,7 @@ pub struct ModelSet {
     device: Device,
     configs: Configs,
     detail: DetailTransfer,
+    files: Arc<OnceLock<Resolution>>,
 }
 
 impl ModelSet {
@@ -58,7 +58,7 @@ impl ModelSet {
             (Preset::Demo, Some(folder)) => DetailTransfer::beside(folder)?,
             _ => DetailTransfer::default(),
         };
-        Ok(Self { settings: settings.clone(), device, configs, detail })
+        Ok(Self { settings: settings.clone(), device, configs, detail, files: Arc::default() })
     }
 
     /// How these weights want detail transfer to be done: small weights may have a `detail.json`, all others take the whole
@@ -129,13 +129,15 @@ impl ModelSet {
     /// # Errors
     /// When its file is missing or damaged.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        let Some(path) = files::tokenizer(&self.settings)? else {
+        let Some(files) = self.files(Part::Tokenizer)? else {
             return Ok(Tokenizer::from_json(SMALL_TOKENIZER)?);
         };
-        let bytes = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let json = path.extension().is_some_and(|e| e == "json");
-        let read = if json { Tokenizer::from_json(&bytes) } else { Tokenizer::from_sentencepiece(&bytes) };
-        read.map_err(|e| Error::Damaged { path, why: e.to_string() })
+        let path = files.first().ok_or(Error::Internal("a tokenizer without a file"))?;
+        let read = match read_tokenizer(path)? {
+            TokenizerModel::Json(text) => Tokenizer::from_json(&text),
+            TokenizerModel::SentencePiece(bytes) => Tokenizer::from_sentencepiece(&bytes),
+        };
+        read.map_err(|e| Error::Damaged { path: path.clone(), why: e.to_string() })
     }
 
     /// The image encoder.
@@ -162,9 +164,9 @@ impl ModelSet {
     pub fn embedders(&self) -> Result<ConditionEmbedders> {
         let manifest = self.configs.embedders()?;
         let stack = |name: &str| -> Result<ConditionEmbedder> {
-            let weights = match files::files(&self.settings, Part::AniCrafter)? {
+            let weights = match self.files(Part::AniCrafter)? {
                 Some(files) => {
-                    let source = Checkpoint::open(&files)?.module(name)?;
+                    let source = Checkpoint::open(files)?.module(name)?;
                     source.compare(&manifest.below(name)).strict()?;
                     Weights::new(Arc::new(source), DType::F32, &self.device)
                 }
@@ -198,11 +200,7 @@ impl ModelSet {
         if self.settings.activations == Activations::Int8 {
             blocks = blocks.with_inputs(Inputs::Int8);
             if blocks.get_quantized((config.dim, config.dim), "0.self_attn.q.weight")?.is_none() {
-                return Err(Error::Option {
-                    option: "models.activations",
-                    why: "int8 needs quantised weights, and the transformer's file holds none: take models.dtype (--dtype) q8 or q4"
-                        .to_owned(),
-                });
+                return Err(no_quantised_weights());
             }
         }
         let streaming = self.streaming()?.unwrap_or(Streaming { in_flight: 1, keep: config.num_layers });
@@ -216,27 +214,63 @@ impl ModelSet {
             if let Some(lora) = self.settings.lora.first() {
                 return Err(Error::Option {
                     option: "models.lora",
-                    why: format!("{} can't be merged into weights that are drawn at random", lora.path.display()),
+                    why: format!(
+                        "{} can't be merged into weights that are drawn at random",
+                        lora.path.display()
+                    ),
                 });
             }
             return self.untrained(Model::Dit);
         };
         if self.settings.preset == Preset::AniCrafter
-            && let Some(files) = files::files(&self.settings, Part::AniCrafter)?
+            && let Some(files) = self.files(Part::AniCrafter)?
         {
-            source = source.with_lora(&Lora::open(&files, Alpha::Ignore)?, 1.0)?;
+            source = source.with_lora(&Lora::open(files, Alpha::Ignore)?, 1.0)?;
         }
         for lora in &self.settings.lora {
-            source = source.with_lora(&Lora::open(&[&lora.path], Alpha::FromFile)?, lora.strength)?;
+            source = merge(source, lora)?;
         }
         Ok(Arc::new(source))
+    }
+
+    /// Where each part's files are and why these; looked for once.
+    ///
+    /// # Errors
+    /// When a configuration lacks a number. What is wrong with a part is in the result.
+    pub fn resolution(&self) -> Result<&Resolution> {
+        if let Some(known) = self.files.get() {
+            return Ok(known);
+        }
+        let request = files::request(&self.settings, &self.configs)?;
+        Ok(self.files.get_or_init(|| resolve(&request)))
+    }
+
+    /// Every file that the models are read from, LoRAs included.
+    ///
+    /// # Errors
+    /// As [`ModelSet::resolution`].
+    pub fn paths(&self) -> Result<Vec<PathBuf>> {
+        let chosen = self.resolution()?.parts().filter_map(|(_, outcome)| outcome.as_ref().ok());
+        let files = chosen.flat_map(checkpoint::Choice::files);
+        Ok(files.chain(self.settings.lora.iter().map(|lora| lora.path.clone())).collect())
+    }
+
+    /// A part's files; `None` for what is drawn at random or part of this crate.
+    fn files(&self, part: Part) -> Result<Option<&[PathBuf]>> {
+        let resolution = self.resolution()?;
+        if resolution.parts().all(|(known, _)| known != part) {
+            return Ok(None);
+        }
+        Ok(Some(resolution.files(part)?))
     }
 
     /// A model's weights, all of them known to be there: from its files, or drawn at random.
     fn weights(&self, model: Model) -> Result<Weights> {
         let source: Arc<dyn WeightSource> = match self.open(model)? {
             Some(checkpoint) => Arc::new(checkpoint),
-            None if model == Model::Vae => return Ok(vae::random_weights(&self.configs.vae, 3, &self.device)?),
+            None if model == Model::Vae => {
+                return Ok(vae::random_weights(&self.configs.vae, 3, &self.device)?);
+            }
             None => self.untrained(model)?,
         };
         Ok(Weights::new(source, self.compute_type(model), &self.device))
@@ -244,9 +278,10 @@ impl ModelSet {
 
     /// A model's files, compared with what the model has; `None` for random weights.
     fn open(&self, model: Model) -> Result<Option<Checkpoint>> {
-        let Some(files) = files::files(&self.settings, Part::Model(model))? else { return Ok(None) };
-        let source = Checkpoint::open_model(model, &files)?;
-        source.fit(&self.configs.manifest(model)?).strict()?;
+        let part = Part::ALL.into_iter().find(|part| part.model() == Some(model));
+        let Some(files) = part.map(|part| self.files(part)).transpose()?.flatten() else { return Ok(None) };
+        let source = Checkpoint::open_model(model, files)?;
+        source.compare(&self.configs.manifest(model)?).strict()?;
         Ok(Some(source))
     }
 
@@ -259,6 +294,20 @@ impl ModelSet {
         let seed = name.bytes().fold(0, |h: u64, b| h * 31 + u64::from(b));
         Ok(Arc::new(Untrained::new(self.configs.manifest(model)?, seed)))
     }
+}
+
+pub(crate) fn no_quantised_weights() -> Error {
+    Error::Option {
+        option: "models.activations",
+        why: "int8 needs quantised weights, and the transformer's file holds none: take models.dtype (--dtype) q8 or q4"
+            .to_owned(),
+    }
+}
+
+/// A transformer with one of the settings' LoRAs.
+pub(crate) fn merge(transformer: Checkpoint, lora: &crate::Lora) -> Result<Checkpoint> {
+    let opened = Lora::open(&[&lora.path], Alpha::FromFile)?;
+    Ok(transformer.with_lora(&opened, lora.strength)?)
 }
 
 /// `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.

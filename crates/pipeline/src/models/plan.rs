@@ -22,6 +22,11 @@ impl ModelSet {
         }
     }
 
+    /// Is nothing quantised on loading?
+    pub(crate) fn storage_is_dense(&self) -> bool {
+        matches!(self.storage(), Storage::Dense(_))
+    }
+
     /// Which blocks are kept within the settings' memory, and which are read again in each pass; `None` where all are held.
     ///
     /// # Errors
