@@ -7,7 +7,7 @@ use crate::convert;
 use crate::keys::{Model, Parts, name_tensors};
 use crate::lora::{Change, Lora, LoraReport, Patch, apply};
 use crate::shape::same_shape;
-use crate::{Error, Misshaped, Result};
+use crate::{Error, Manifest, Misshaped, Result};
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Shape, Tensor};
 use nn::WeightSource;

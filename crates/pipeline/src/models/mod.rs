@@ -307,7 +307,7 @@ pub(crate) fn no_quantised_weights() -> Error {
 /// A transformer with one of the settings' LoRAs.
 pub(crate) fn merge(transformer: Checkpoint, lora: &crate::Lora) -> Result<Checkpoint> {
     let opened = Lora::open(&[&lora.path], Alpha::FromFile)?;
-    Ok(transformer.with_lora(&opened, lora.strength)?)
+    Ok(transformer.with_lora(&opened, lora.strength())?)
 }
 
 /// `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.

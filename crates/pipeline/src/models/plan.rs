@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 use dit::Streaming;
-use dit::plan::{Job as Workload, Plan, Storage, plan};
+use dit::plan::{Plan, Storage, Workload, plan};
 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
