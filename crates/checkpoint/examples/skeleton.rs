@@ -1,12 +1,14 @@
 //! Writes a full-size installation without the weights in it, checks it, and times every loader:
-//! `cargo run --release -p anicrafter-checkpoint --example skeleton -- DIR [BLOCKS]`. The files are sparse: 90 GB that take some 100 MB
-//! of disk, and 1.4 GB for each of the transformer's BLOCKS that is filled with random numbers (none unless asked for).
+//! `cargo run --release -p anicrafter-checkpoint --example skeleton -- DIR [BLOCKS] [--layout LAYOUT]`. The files are sparse: 90 GB
+//! that take some 100 MB of disk, and 1.4 GB for each of the transformer's BLOCKS that is filled with random numbers (none unless
+//! asked for). LAYOUT is `published`, `comfyui`, `diffusers` or `gguf`; with `--write-only` nothing is read back.
 //!
 //! Without a folder it writes a small transformer and reads it back with a LoRA.
 #![expect(clippy::print_stdout, reason = "an example")]
 
 use anicrafter_checkpoint::{
-    Alpha, Checkpoint, Lora, Manifest, Model, Skeleton, check_installation, preset, write_skeleton,
+    Alpha, Checkpoint, Layout, Lora, Manifest, Model, Part, Skeleton, check_installation, preset,
+    write_skeleton,
 };
 use candle_core::{DType, Device};
 use nn::Weights;
@@ -57,39 +59,38 @@ fn read_block(weights: &Weights, manifest: &Manifest, block: usize) -> Outcome<u
     Ok(elements)
 }
 
-fn full_size(folder: &Path, blocks: usize) -> Outcome<()> {
-    let skeleton = Skeleton { blocks: 0..blocks, ..Skeleton::default() };
+fn full_size(folder: &Path, blocks: usize, layout: Layout, write_only: bool) -> Outcome<()> {
+    let skeleton = Skeleton { layout, blocks: 0..blocks, ..Skeleton::default() };
     timed("writing the skeleton", || Ok(write_skeleton(folder, &skeleton)?))?;
     let installation = timed("checking the installation", || Ok(check_installation(folder)?))?;
     print!("{installation}");
+    if write_only {
+        return Ok(());
+    }
     let manifest = Manifest::of(Model::Dit, &skeleton.config)?;
-    let open = || {
-        Ok(Checkpoint::open_model(
-            Model::Dit,
-            &[folder.join("diffusion_pytorch_model.safetensors.index.json")],
-        )?)
-    };
-    let plain = timed("opening the transformer (7 shards)", open)?;
+    let open = || Ok(Checkpoint::open_model(Model::Dit, installation.files(Part::Transformer)?)?);
+    let plain = timed("opening the transformer", open)?;
     let plain = Weights::new(Arc::new(plain), DType::BF16, &Device::Cpu);
     for block in [0, 1, 2] {
         timed(&format!("block {block} as BF16"), || read_block(&plain, &manifest, block))?;
     }
-    let shards = [10, 11].map(|n| folder.join(format!("model-{n:05}-of-00011.safetensors")));
-    let lora = timed("opening the LoRA (2 shards)", || Ok(Lora::open(&shards, Alpha::Ignore)?))?;
+    let shards = installation.files(Part::AniCrafter)?;
+    let lora = timed("opening the LoRA (2 shards)", || Ok(Lora::open(shards, Alpha::Ignore)?))?;
     let merged = timed("opening the transformer with it", || Ok(open()?.with_lora(&lora, 1.0)?))?;
     let merged = Weights::new(Arc::new(merged), DType::BF16, &Device::Cpu);
     timed("block 0 as BF16, LoRA of rank 128 merged", || read_block(&merged, &manifest, 0))?;
-    for (model, file, config) in [
-        (Model::Vae, "Wan2.1_VAE.pth", "wan2.1-vae"),
-        (Model::T5, "models_t5_umt5-xxl-enc-bf16.pth", "umt5-xxl"),
-        (Model::Clip, "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth", "clip-vit-h-14"),
+    for (model, part, config) in [
+        (Model::Vae, Part::Vae, "wan2.1-vae"),
+        (Model::T5, Part::TextEncoder, "umt5-xxl"),
+        (Model::Clip, Part::ImageEncoder, "clip-vit-h-14"),
     ] {
+        let files = installation.files(part)?;
         let source =
-            timed(&format!("opening {file}"), || Ok(Checkpoint::open_model(model, &[folder.join(file)])?))?;
+            timed(&format!("opening the {}", part.name()), || Ok(Checkpoint::open_model(model, files)?))?;
         let manifest = Manifest::of(model, &preset(config)?)?;
         let weights = Weights::new(Arc::new(source), DType::BF16, &Device::Cpu);
         timed("  reading each of its tensors once as BF16", || {
-            for (name, shape) in &manifest.tensors {
+            for (name, shape) in manifest.tensors.iter().filter(|(name, _)| weights.contains(name)) {
                 weights.get(shape.as_slice(), name)?;
             }
             Ok(())
@@ -125,7 +126,19 @@ fn small() -> Outcome<()> {
 
 fn main() -> Outcome<()> {
     let mut args = std::env::args().skip(1);
-    let Some(folder) = args.next() else { return small() };
-    let blocks = args.next().map_or(Ok(0), |n| n.parse())?;
-    full_size(Path::new(&folder), blocks)
+    let (mut folder, mut blocks, mut layout, mut write_only) = (None, 0, Layout::Published, false);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--write-only" => write_only = true,
+            "--layout" => {
+                let name = args.next().unwrap_or_default();
+                let found = Layout::ALL.into_iter().find(|(known, _)| *known == name);
+                layout = found.ok_or("LAYOUT is published, comfyui, diffusers or gguf")?.1;
+            }
+            _ if folder.is_none() => folder = Some(arg),
+            _ => blocks = arg.parse()?,
+        }
+    }
+    let Some(folder) = folder else { return small() };
+    full_size(Path::new(&folder), blocks, layout, write_only)
 }

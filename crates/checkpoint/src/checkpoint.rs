@@ -7,7 +7,7 @@ use crate::convert;
 use crate::keys::{Model, Parts, name_tensors};
 use crate::lora::{Change, Lora, LoraReport, Patch, apply};
 use crate::shape::same_shape;
-use crate::{Error, Misshaped, Result};
+use crate::{Error, Manifest, Misshaped, Result};
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Shape, Tensor};
 use nn::WeightSource;
@@ -106,6 +106,14 @@ impl Checkpoint {
             keep_pages: false,
             seen: Mutex::default(),
         }
+    }
+
+    /// Names and shapes of a model without any file: a LoRA can be tried on it ([`Checkpoint::with_lora`]), nothing can be read.
+    ///
+    /// # Errors
+    /// [`Error::NotThisModel`] for the tensors of another model.
+    pub fn headers(model: Model, manifest: &Manifest) -> Result<Self> {
+        Self::from_tensors(Arc::new(crate::headers::Headers(manifest.clone()))).for_model(model)
     }
 
     /// As [`Checkpoint::open_model`], for files with several such models: the one whose names begin with `prefix`

@@ -196,6 +196,22 @@ pub enum Error {
     /// Weights that don't match the model.
     #[error("the weights don't match the model: {0}")]
     Mismatch(Box<crate::Report>),
+    /// A series of shards that isn't all there.
+    #[error("shard {} of {stem} is missing", list(missing))]
+    MissingShards {
+        /// What the series' files are called, with `?` for their numbers.
+        stem: String,
+        /// The numbers that aren't there.
+        missing: Vec<usize>,
+    },
+    /// A part of an installation whose files weren't found or don't fit.
+    #[error("{part}: {why}")]
+    NoPart {
+        /// The part.
+        part: &'static str,
+        /// What is wrong.
+        why: String,
+    },
     /// The operating system refused.
     #[error("{}: {message}", path.display())]
     Io {
@@ -204,4 +220,8 @@ pub enum Error {
         /// The system's words.
         message: String,
     },
+}
+
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

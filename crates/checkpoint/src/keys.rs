@@ -5,9 +5,11 @@
 //! the prefix of the whole model.
 
 mod parts;
+mod spell;
 mod tables;
 
 pub(crate) use parts::name_tensors;
+pub(crate) use spell::spell;
 
 /// One of the models whose weights are files of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

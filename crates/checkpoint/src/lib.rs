@@ -3,7 +3,7 @@
 //! [`Checkpoint`] opens safetensors (one file, sharded, with or without an index), PyTorch pickles and GGUF, under the names
 //! of the published files or of other libraries ([`Model`]), merges any number of LoRAs ([`Lora`]) on the way, and says
 //! exactly what matched ([`Report`]). [`Manifest`] knows the tensors of every model for every configuration;
-//! [`check_installation`] compares a folder of downloads with them.
+//! [`resolve`] finds the files of an installation in any of the layouts that people have, and compares them with these.
 //!
 //! ```
 //! use anicrafter_checkpoint::{Manifest, Model, preset};
@@ -20,23 +20,27 @@ mod companions;
 mod config;
 mod convert;
 mod error;
-mod install;
+mod headers;
 mod keys;
 mod lora;
 mod manifest;
 mod names;
 mod open;
 mod report;
+mod resolve;
 mod shape;
 mod skeleton;
 
 pub use checkpoint::{Checkpoint, OnQuantized};
 pub use config::{preset, preset_names, read_config};
 pub use error::{Error, Result};
-pub use install::{FileReport, Installation, Problem, check_installation};
 pub use keys::Model;
 pub use lora::{Alpha, Lora, LoraReport, LoraScale, ScaleOrigin};
 pub use manifest::Manifest;
 pub use open::open_tensors;
 pub use report::{Misshaped, Report};
-pub use skeleton::{Skeleton, write_skeleton};
+pub use resolve::{
+    Choice, Part, Problem, Request, Resolution, TokenizerModel, Why, check_installation, read_tokenizer,
+    resolve,
+};
+pub use skeleton::{Layout, Skeleton, write_skeleton};

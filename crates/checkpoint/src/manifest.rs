@@ -70,7 +70,7 @@ impl Manifest {
                     ("vision_layers", get("vision_layers")?),
                     ("vision_tokens", grid * grid + 1),
                     ("patch_size", patch),
-                    ("embed_dim", get("embed_dim")?),
+                    ("embed_dim", or("embed_dim", 0)?),
                     ("text_layers", or("text_layers", 0)?),
                     ("text_dim", text_dim),
                     ("text_mlp", 4 * text_dim),
@@ -97,6 +97,13 @@ impl Manifest {
             ("patch_w", w),
         ];
         expand(include_str!("data/embedders.txt"), &numbers.into())
+    }
+
+    /// The tensors whose names begin with `prefix` and a dot, without both.
+    #[must_use]
+    pub fn below(&self, prefix: &str) -> Self {
+        let inner = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
+        Self { tensors: self.tensors.iter().filter_map(|(n, s)| Some((inner(n)?, s.clone()))).collect() }
     }
 
     /// Number of parameters.

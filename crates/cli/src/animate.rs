@@ -90,7 +90,15 @@ impl RunArgs {
             return Ok(None);
         }
         if self.dry_run {
-            print!("{}", crate::models::plan_text(&session.prepare(job)?)?);
+            let job = session.prepare(job)?;
+            let (plan, findings) = (crate::models::plan_text(&job), pipeline::inspect(&job));
+            match plan {
+                Ok(plan) => print!("{plan}"),
+                // What stands in the way of a plan is among the findings.
+                Err(_) if !findings.is_clean() => {}
+                Err(error) => return Err(error),
+            }
+            crate::models::report(&findings, "the job can't run")?;
             return Ok(None);
         }
         if let Some(stage) = self.from {

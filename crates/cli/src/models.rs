@@ -3,12 +3,9 @@
 use crate::settings::{SamplingArgs, VideoArgs, changes};
 use anyhow::{Result, bail};
 use avatar_render::RendererChoice;
-use candle_core::DType;
-use candle_core::quantized::GgmlDType;
 use clap::Subcommand;
-use dit::plan::{Storage, Workload, plan};
 use pipeline::models::ModelSet;
-use pipeline::{Dtype, Job, ModelChanges, OutputChanges, Preset};
+use pipeline::{Findings, Job, JobChanges, ModelChanges, OutputChanges, Preset};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -21,10 +18,12 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Names what is missing or wrong in a folder of downloaded weights.
+    /// Says which files a job would take and why, and what is missing or wrong. Reads headers only.
     Check {
-        /// The folder; its subfolders are looked through too.
-        folder: PathBuf,
+        /// The folder with the weights, as --wan; its subfolders are looked through too.
+        folder: Option<PathBuf>,
+        #[command(flatten)]
+        models: Box<ModelChanges>,
     },
     /// Says what a job would need before anything runs: memory, reading, arithmetic.
     Plan {
@@ -39,47 +38,57 @@ enum Command {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
-        Command::Check { folder } => {
-            let installation = checkpoint::check_installation(&folder)?;
-            print!("{installation}");
-            if !installation.is_complete() {
-                bail!("{} isn't a complete installation", folder.display());
+        Command::Check { folder, models } => {
+            let preset = Some(models.preset.unwrap_or(Preset::AniCrafter));
+            let models = ModelChanges { preset, ..*models };
+            let mut job = JobChanges { models, ..JobChanges::default() }.into_job();
+            let models = &mut job.models;
+            let given = if models.preset == Preset::Demo { &mut models.demo } else { &mut models.wan };
+            if folder.is_some() && given.is_some() {
+                bail!("the folder is given twice: without an option and with one");
             }
-            Ok(())
+            *given = folder.or(given.take());
+            let session = crate::animate::session(RendererChoice::default()).build()?;
+            report(&pipeline::inspect_weights(&session.prepare(&job)?.models), "these weights can't be used")
         }
         Command::Plan { video, models, sampling } => {
             let preset = Some(models.preset.unwrap_or(Preset::AniCrafter));
             let models = ModelChanges { preset, ..models };
             let job = changes(video, models, sampling, OutputChanges::default()).into_job();
             let session = crate::animate::session(RendererChoice::default()).build()?;
-            print!("{}", plan_text(&session.prepare(&job)?)?);
-            Ok(())
+            let job = session.prepare(&job)?;
+            print!("{}", plan_text(&job)?);
+            if job.models.preset == Preset::AniCrafter && job.models.wan.is_none() {
+                println!("note: no weights were looked at; name their folder with --wan");
+                return Ok(());
+            }
+            report(&pipeline::inspect_weights(&job.models), "these weights can't be used")
         }
     }
+}
+
+/// What was chosen and found, on standard output; an error where something is wrong.
+pub(crate) fn report(findings: &Findings, verdict: &str) -> Result<()> {
+    for choice in &findings.choices {
+        println!("{:<14} {choice}", choice.part.name());
+    }
+    for lora in &findings.loras {
+        println!("{lora}");
+    }
+    if findings.is_clean() {
+        return Ok(());
+    }
+    bail!("{verdict}:\n{findings}");
 }
 
 /// The plan of a job, as text.
 pub(crate) fn plan_text(job: &Job) -> Result<String> {
     let set = ModelSet::new(&job.models)?;
-    let config: dit::Config = serde_json::from_value(set.dit_config().clone())?;
+    let p = set.plan(job)?;
     let vae = set.vae_config();
     let (factor, w, h) = (vae.spatial_factor(), job.video.width as usize, job.video.height as usize);
     let latent = [vae.latent_frames(job.video.window), h / factor, w / factor];
-    let storage = match job.models.dtype {
-        Dtype::F32 => Storage::Dense(DType::F32),
-        Dtype::Bf16 => Storage::Dense(DType::BF16),
-        Dtype::Q8 => Storage::Quantized(GgmlDType::Q8_0),
-        Dtype::Q4 => Storage::Quantized(GgmlDType::Q4K),
-    };
     let branches = if job.sampling.cfg_scale == 1.0 { 1 } else { 2 };
-    let whole = Workload { latent, steps: job.sampling.steps, branches, storage, streaming: None };
-    let resident = plan(&config, &whole)?;
-    let streaming = job
-        .models
-        .memory_gib
-        .map(|gib| dit::Streaming::for_budget((gib * GIB) as u64, resident.block_bytes, config.num_layers))
-        .transpose()?;
-    let p = plan(&config, &Workload { streaming, ..whole })?;
     let gib = |bytes: u64| bytes as f64 / GIB;
     let mut out = String::new();
     // Writing to a string can't fail.

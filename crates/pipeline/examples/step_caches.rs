@@ -4,13 +4,14 @@
 //! `cargo run --release -p anicrafter-pipeline --example step_caches`, from the checkout's root.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use anicrafter_pipeline::conditions::{Clip, assemble_y};
 use anicrafter_pipeline::denoise::{Sampling, Start, Step, StepCacheName, StepCacheSettings, Watch, denoise};
 use anicrafter_pipeline::models::ModelSet;
 use anicrafter_pipeline::work::FrameFile;
 use anicrafter_pipeline::{Actor, CancelToken, Context, Error, Job, Preset, Quiet, composite};
 use candle_core::{Device, Tensor};
-use dit::{Conditions, Rounding, pad_context};
+use conditioning::{Clip, ClipConditions, Conditioner, Strides};
+use dit::{Conditions, pad_context};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// Counts the steps in which the transformer ran.
@@ -76,10 +77,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rows = models.context_rows();
     let context =
         pad_context(&text.encode(&tokenizer.tokenize(&job.prompt.positive, rows)?.ids, rows)?, rows)?;
-    let clip = Clip { reference: &reference, blend: &blend, mesh: &mesh };
-    let latents = vae.encode(&clip.blend_tensor(&Device::Cpu)?, &mut ())?;
-    let y = assemble_y(&clip.latent_mask()?, &latents, Rounding::None)?;
-    let tokens = clip.tokens(&models.embedders()?, Rounding::None, &Device::Cpu)?;
+    let clip = Clip::new(&reference, &blend, &mesh, Strides::of(vae.config()))?;
+    let embedders = models.embedders()?;
+    let conditioner = Conditioner::new(&embedders, &vae)?;
+    let ClipConditions { latents, y, tokens, .. } =
+        conditioner.condition(&clip, &Device::Cpu, &mut |_| ControlFlow::Continue(()))?;
     let planes = bg_mask::to_planes(&reference, bg_mask::Scaling::PreprocessImage);
     let picture = Tensor::from_vec(planes, (1, 3, 96, 160), &Device::Cpu)?;
     let feature = models.image()?.encode(&picture)?;

@@ -33,6 +33,7 @@ pub struct Outcome {
 /// The first thing that goes wrong in any stage, or [`Error::Cancelled`].
 pub fn animate(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Result<Outcome> {
     job.validate_whole()?;
+    crate::inspect::inspect_whole(job).clean()?;
     for advice in job.advice() {
         context.warn(advice);
     }

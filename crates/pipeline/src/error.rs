@@ -66,6 +66,9 @@ pub enum Error {
         /// What is missing and how to give it.
         what: String,
     },
+    /// What was found wrong before anything ran.
+    #[error("the job can't run:\n{0}")]
+    Findings(Box<crate::Findings>),
     /// Guidance needs a negative branch.
     #[error("a guidance scale of {cfg_scale} needs a negative prompt's context; a scale of 1 needs none")]
     NegativeMissing {

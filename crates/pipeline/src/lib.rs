@@ -25,6 +25,7 @@ pub mod denoise;
 mod detail;
 mod error;
 mod finish;
+mod inspect;
 mod job;
 pub mod models;
 pub mod outputs;
@@ -45,6 +46,7 @@ pub use condition_files::ConditionFiles;
 pub use detail::{DetailFrame, DetailTransfer, EdgeRing, Place};
 pub use error::{Error, Result};
 pub use finish::{beside, frame_rate, sound, warn_of, write_video};
+pub use inspect::{Finding, Findings, inspect, inspect_weights};
 pub use job::{
     Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job,
     JobChanges, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Preset, Prompt,

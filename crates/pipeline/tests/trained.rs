@@ -5,7 +5,7 @@ use anicrafter_pipeline::models::ModelSet;
 use anicrafter_pipeline::{Job, Preset};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
-use checkpoint::{Checkpoint, Model};
+use checkpoint::{Checkpoint, Model, Part};
 use conditioning::{Rounding, Strides};
 use dit::{Conditions, Streamed, Streaming, WanModel};
 use nn::{Inputs, QuantizeOnLoad, WeightSource, Weights};
@@ -69,9 +69,10 @@ fn predict(model: &WanModel, golden: &HashMap<String, Tensor>) -> Tensor {
 #[test]
 fn activations_of_8_bits_cost_little_beside_quantised_weights() {
     let golden = golden();
-    let config: dit::Config = serde_json::from_value(models().dit_config().clone()).unwrap();
-    let files = anicrafter_pipeline::models::small_files(&root().join("assets/demo/weights"), "dit");
-    let source = Arc::new(Checkpoint::open_model(Model::Dit, &files).unwrap());
+    let config = models().dit_config().clone();
+    let models = models();
+    let files = models.resolution().unwrap().files(Part::Transformer).unwrap();
+    let source = Arc::new(Checkpoint::open_model(Model::Dit, files).unwrap());
     let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
     let relative = |a: &Tensor, b: &Tensor| norm(&(a - b).unwrap()) / norm(b);
     for (dtype, most) in [(GgmlDType::Q8_0, 0.005), (GgmlDType::Q4K, 0.005)] {

@@ -55,11 +55,12 @@ impl Job {
         }
         self.validate_composite()?;
         if self.models.preset == Preset::AniCrafter
-            && (self.models.wan.is_none() || self.models.anicrafter.is_none())
+            && self.models.wan.is_none()
+            && (self.models.anicrafter.is_none() || self.models.dit.is_empty())
         {
             return refuse(
                 "models.wan",
-                "the real weights are needed: name the folder of Wan2.1-I2V-14B-720P (models.wan, --wan) and that of AniCrafter (models.anicrafter, --anicrafter)"
+                "the real weights are needed: name their folder (models.wan, --wan) and, where they lie elsewhere, AniCrafter's files (models.anicrafter, --anicrafter)"
                     .to_owned(),
             );
         }

@@ -21,6 +21,10 @@ impl Job {
             &mut self.models.wan,
             &mut self.models.anicrafter,
             &mut self.models.demo,
+            &mut self.models.vae,
+            &mut self.models.text_encoder,
+            &mut self.models.image_encoder,
+            &mut self.models.tokenizer,
             &mut self.prompt.embeddings,
             &mut self.output.work,
             &mut self.output.mesh,
@@ -77,6 +81,10 @@ impl Job {
             ("models.wan", &models.wan),
             ("models.anicrafter", &models.anicrafter),
             ("models.demo", &models.demo),
+            ("models.vae", &models.vae),
+            ("models.text_encoder", &models.text_encoder),
+            ("models.image_encoder", &models.image_encoder),
+            ("models.tokenizer", &models.tokenizer),
             ("prompt.embeddings", &self.prompt.embeddings),
         ];
         all.extend(named.iter().filter_map(|(name, path)| Some(Input::file(name, path.as_deref()?))));

@@ -13,10 +13,11 @@ settings! {
         /// The embedded small weights, or the real ones.
         #[arg(long)]
         preset: Preset [Preset] = Preset::Demo,
-        /// The folder with the real files of Wan2.1-I2V-14B-720P.
+        /// The folder with the real weights: as Wan2.1-I2V-14B-720P is published, ComfyUI's models folder, a diffusers folder,
+        /// the hub's cache, or loose files.
         #[arg(long)]
         wan: Option<PathBuf> [PathBuf] = None,
-        /// The folder with AniCrafter's own files.
+        /// The folder with AniCrafter's own files, where they don't lie in the other one, or one file that holds them.
         #[arg(long)]
         anicrafter: Option<PathBuf> [PathBuf] = None,
         /// Another folder of small weights for the demo preset.
@@ -25,6 +26,19 @@ settings! {
         /// Another file (or list of shards) for the transformer: safetensors or GGUF.
         #[arg(long)]
         dit: Vec<PathBuf> [Vec<PathBuf>] = Vec::new(),
+        /// The autoencoder's file or folder, in place of the one that is found in the folders; so are the following.
+        #[arg(long)]
+        vae: Option<PathBuf> [PathBuf] = None,
+        /// The text encoder's file, index or folder.
+        #[arg(long)]
+        text_encoder: Option<PathBuf> [PathBuf] = None,
+        /// The image encoder's file, index or folder.
+        #[arg(long)]
+        image_encoder: Option<PathBuf> [PathBuf] = None,
+        /// The text encoder's tokenizer: tokenizer.json, spiece.model, a folder with one of them, or a text encoder's file that
+        /// holds it.
+        #[arg(long)]
+        tokenizer: Option<PathBuf> [PathBuf] = None,
         /// Further LoRA files, merged in order: FILE or FILE=STRENGTH on the command line, once for each.
         #[arg(long)]
         lora: Vec<Lora> [Vec<Lora>] = Vec::new(),

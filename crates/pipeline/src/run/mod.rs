@@ -40,6 +40,7 @@ pub(crate) fn run(
     context: Context<'_>,
 ) -> Result<Finished> {
     job.validate()?;
+    crate::inspect(job).clean()?;
     for (_, path) in job.outputs() {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)

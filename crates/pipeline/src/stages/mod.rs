@@ -106,15 +106,8 @@ impl<'a> Run<'a> {
     fn model_key(&self) -> Result<Fingerprint> {
         let mut files = Vec::new();
         let m = &self.job.models;
-        for path in m
-            .wan
-            .iter()
-            .chain(&m.anicrafter)
-            .chain(&m.demo)
-            .chain(&m.dit)
-            .chain(m.lora.iter().map(|l| &l.path))
-        {
-            files.push(Fingerprint::of_path(path)?);
+        for path in self.models.paths()? {
+            files.push(Fingerprint::of_path(&path)?);
         }
         // Where and how weights are held changes rounding only through their type.
         let strengths: Vec<f64> = m.lora.iter().map(crate::job::Lora::strength).collect();

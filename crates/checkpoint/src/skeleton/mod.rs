@@ -3,20 +3,46 @@
 //! They are sparse: 90 GB of tensors take some megabytes of disk. They exist to try loaders, memory plans and speed at full
 //! size without the real weights.
 
-use crate::install::{
-    ANICRAFTER_SHARDS, CLIP_FILE, DIT_INDEX, DIT_SHARDS, DIT_STEM, T5_FILE, VAE_FILE, shard,
-};
-use crate::{Error, Manifest, Model, Result, preset};
+mod layout;
+mod tokenizer;
+
+use crate::{Manifest, Model, Result, preset};
+use layout::Writer;
 use serde_json::Value;
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::Path;
-use tensorfile::{Dtype, TensorInfo, write_safetensors_with, write_torch_with};
+use tensorfile::{Dtype, TensorInfo};
+
+/// How files and folders are laid out, and how tensors are called in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Layout {
+    /// Wan's folder, as it is published.
+    #[default]
+    Published,
+    /// ComfyUI's `models/` with the files that are repackaged for it.
+    ComfyUi,
+    /// A diffusers folder.
+    Diffusers,
+    /// Quantised files: `unet/` and `clip/` of ComfyUI with GGUF files in them.
+    Gguf,
+}
+
+impl Layout {
+    /// All layouts with the names that they have on a command line.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("published", Self::Published),
+        ("comfyui", Self::ComfyUi),
+        ("diffusers", Self::Diffusers),
+        ("gguf", Self::Gguf),
+    ];
+}
 
 /// What to write.
 #[derive(Clone, Debug)]
 pub struct Skeleton {
-    /// Type of the transformer's tensors; the published shards are F32.
+    /// Where the files lie and what is called how.
+    pub layout: Layout,
+    /// Type of the transformer's tensors; the published shards are F32. In the GGUF layout, that of the blocks' matrices.
     pub dit: Dtype,
     /// Transformer blocks whose matrices are filled with small random numbers; those of other blocks are zeros.
     pub blocks: std::ops::Range<usize>,
@@ -26,73 +52,62 @@ pub struct Skeleton {
     pub seed: u64,
     /// The transformer's configuration, under the reference's names.
     pub config: Value,
+    /// The autoencoder's.
+    pub vae: Value,
+    /// The text encoder's.
+    pub text: Value,
+    /// The image encoder's.
+    pub image: Value,
 }
 
 impl Default for Skeleton {
     fn default() -> Self {
-        let config = preset("wan2.1-i2v-14b-720p").unwrap_or(Value::Null);
-        Self { dit: Dtype::F32, blocks: 0..0, rank: 128, seed: 0, config }
+        let config = |name| preset(name).unwrap_or(Value::Null);
+        Self {
+            layout: Layout::Published,
+            dit: Dtype::F32,
+            blocks: 0..0,
+            rank: 128,
+            seed: 0,
+            config: config("wan2.1-i2v-14b-720p"),
+            vae: config("wan2.1-vae"),
+            text: config("umt5-xxl"),
+            image: config("clip-vit-h-14"),
+        }
     }
 }
 
 /// Tensors with at most this many elements are always filled: norms, biases, modulation, small convolutions.
 const SMALL: usize = 1 << 16;
 
-/// Writes all files of an installation into `folder`: seven transformer shards with their index, the VAE, the text encoder, the
+/// AniCrafter's shards; the reference reads the last two of them.
+const ANICRAFTER_SHARDS: usize = 11;
+
+/// Writes all files of an installation into `folder`: the transformer, the VAE, the text encoder with a toy of a tokenizer, the
 /// image encoder, and AniCrafter's two shards that are read (of eleven).
 ///
 /// # Errors
 /// When the configuration lacks a number or a file can't be written.
 pub fn write_skeleton(folder: impl AsRef<Path>, skeleton: &Skeleton) -> Result<()> {
     let folder = folder.as_ref();
-    std::fs::create_dir_all(folder)
-        .map_err(|e| Error::Io { path: folder.to_owned(), message: e.to_string() })?;
-    let filled = |name: &str| {
-        let block =
-            name.strip_prefix("blocks.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
-        block.is_some_and(|b| skeleton.blocks.contains(&b))
-    };
-    let mut fill = |name: &str, info: &TensorInfo| {
-        let wanted = filled(name) || info.len() <= SMALL;
-        Ok(wanted.then(|| Cow::Owned(random(name, info, skeleton.seed))))
-    };
-
-    let dit = Manifest::of(Model::Dit, &skeleton.config)?;
-    let dit: Vec<_> =
-        dit.tensors.into_iter().map(|(n, shape)| (n, TensorInfo { dtype: skeleton.dit, shape })).collect();
-    let mut map = BTreeMap::new();
-    for (number, part) in dit.chunks(dit.len().div_ceil(DIT_SHARDS)).enumerate() {
-        let file = shard(DIT_STEM, number + 1, DIT_SHARDS);
-        write_safetensors_with(folder.join(&file), &borrowed(part), &BTreeMap::new(), &mut fill)?;
-        map.extend(part.iter().map(|(name, _)| (name.clone(), file.clone())));
-    }
-    let total: u64 = dit.iter().filter_map(|(_, i)| i.dtype.bytes_for(i.len())).map(|n| n as u64).sum();
-    let index = serde_json::json!({ "metadata": { "total_size": total }, "weight_map": map });
-    let path = folder.join(DIT_INDEX);
-    std::fs::write(&path, index.to_string()).map_err(|e| Error::Io { path, message: e.to_string() })?;
-
-    for (file, model, config, dtype) in [
-        (VAE_FILE, Model::Vae, "wan2.1-vae", Dtype::F32),
-        (T5_FILE, Model::T5, "umt5-xxl", Dtype::BF16),
-        (CLIP_FILE, Model::Clip, "clip-vit-h-14", Dtype::F32),
-    ] {
-        let manifest = Manifest::of(model, &preset(config)?)?;
-        let tensors: Vec<_> =
-            manifest.tensors.into_iter().map(|(n, shape)| (n, TensorInfo { dtype, shape })).collect();
-        write_torch_with(folder.join(file), &borrowed(&tensors), &mut fill)?;
-    }
-
+    let writer = Writer { folder, skeleton };
+    writer.dit(tensors(Model::Dit, &skeleton.config)?)?;
+    writer.vae(tensors(Model::Vae, &skeleton.vae)?)?;
+    writer.text(tensors(Model::T5, &skeleton.text)?)?;
+    writer.image(tensors(Model::Clip, &skeleton.image)?)?;
     let tensors = anicrafter(skeleton)?;
     let half = tensors.len().div_ceil(2);
     for (part, number) in tensors.chunks(half).zip([ANICRAFTER_SHARDS - 1, ANICRAFTER_SHARDS]) {
-        let file = shard("model", number, ANICRAFTER_SHARDS);
-        write_safetensors_with(folder.join(file), &borrowed(part), &BTreeMap::new(), &mut fill)?;
+        writer.safetensors(&layout::shard("model", number, ANICRAFTER_SHARDS), part)?;
     }
     Ok(())
 }
 
-fn borrowed(tensors: &[(String, TensorInfo)]) -> Vec<(&str, TensorInfo)> {
-    tensors.iter().map(|(name, info)| (name.as_str(), info.clone())).collect()
+/// Names and shapes.
+type Tensors = Vec<(String, Vec<usize>)>;
+
+fn tensors(model: Model, config: &Value) -> Result<Tensors> {
+    Ok(Manifest::of(model, config)?.tensors.into_iter().collect())
 }
 
 /// LoRA pairs for the linear layers that the trainer targets, and the condition embedders.

@@ -1,0 +1,78 @@
+//! What the transformer takes: one answer for plans, dry runs and runs.
+
+use super::ModelSet;
+use crate::job::{Dtype, Job};
+use crate::{Error, Result};
+use candle_core::DType;
+use candle_core::quantized::GgmlDType;
+use dit::Streaming;
+use dit::plan::{Plan, Storage, Workload, plan};
+
+const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+
+impl ModelSet {
+    /// How the transformer's blocks are held.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        match self.settings.dtype {
+            Dtype::F32 => Storage::Dense(DType::F32),
+            Dtype::Bf16 => Storage::Dense(DType::BF16),
+            Dtype::Q8 => Storage::Quantized(GgmlDType::Q8_0),
+            Dtype::Q4 => Storage::Quantized(GgmlDType::Q4K),
+        }
+    }
+
+    /// Is nothing quantised on loading?
+    pub(crate) fn storage_is_dense(&self) -> bool {
+        matches!(self.storage(), Storage::Dense(_))
+    }
+
+    /// Which blocks are kept within the settings' memory, and which are read again in each pass; `None` where all are held.
+    ///
+    /// # Errors
+    /// When not even one block fits.
+    pub fn streaming(&self) -> Result<Option<Streaming>> {
+        let Some(gib) = self.settings.memory_gib else { return Ok(None) };
+        let config = &self.configs.dit;
+        let least = Workload {
+            latent: config.patch_size,
+            steps: 1,
+            branches: 1,
+            storage: self.storage(),
+            streaming: None,
+        };
+        let block = plan(config, &least)?.block_bytes;
+        let streaming = Streaming::for_budget((gib * GIB) as u64, block, config.num_layers);
+        streaming.map(Some).map_err(|error| match error {
+            dit::Error::Budget { .. } => Error::Option {
+                option: "models.memory_gib",
+                why: format!(
+                    "{gib} GiB hold no block of the transformer: one takes {:.2} GiB",
+                    block as f64 / GIB
+                ),
+            },
+            other => other.into(),
+        })
+    }
+
+    /// Arithmetic, memory and reading of one window of a job.
+    ///
+    /// # Errors
+    /// When the window's size doesn't fit the models, or as [`ModelSet::streaming`].
+    pub fn plan(&self, job: &Job) -> Result<Plan> {
+        let (vae, video) = (&self.configs.vae, &job.video);
+        let factor = vae.spatial_factor();
+        let workload = Workload {
+            latent: [
+                vae.latent_frames(video.window),
+                video.height as usize / factor,
+                video.width as usize / factor,
+            ],
+            steps: job.sampling.steps,
+            branches: if job.sampling.cfg_scale == 1.0 { 1 } else { 2 },
+            storage: self.storage(),
+            streaming: self.streaming()?,
+        };
+        Ok(plan(&self.configs.dit, &workload)?)
+    }
+}
