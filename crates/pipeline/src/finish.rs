@@ -27,7 +27,7 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
     context.tell(&Event::Started { stage: Stage::Decode, window: 0, total });
     let rate = frame_rate(outcome.fps)?;
     let mut options = WriteOptions::new(rate);
-    options.audio = sound(job.sound_from(), job.input.start, outcome.fps);
+    options.audio = sound(job.sound_from(), job.input.start, context);
     let mut writer = VideoWriter::create(&job.output.video, options)?;
     let panels_path = job.output.panels.then(|| beside(&job.output.video, "panels"));
     let mut panels =
@@ -44,7 +44,9 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
         index += 1;
         context.advance(Stage::Decode, index as f64, total)?;
     }
+    let said = writer.warnings();
     writer.finish()?;
+    warn_of(&said, context);
     let mut written = vec![job.output.video.clone()];
     if let (Some(panels), Some(path)) = (panels, panels_path) {
         panels.finish()?;
@@ -58,12 +60,30 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
     Ok(written)
 }
 
-/// The sound that goes with a video's frames from `start` on at `fps` frames a second. A folder of pictures has none; a track
-/// that can't be copied is left out.
+/// The sound that goes with a video's frames from `start` on, as they are read: at an even rate. A folder of pictures has none;
+/// a track that can't be brought along is left out, and said.
 #[must_use]
-pub fn sound(video: &Path, start: usize, fps: f64) -> Option<AudioTrack> {
-    let track = AudioTrack::open(video, None).unwrap_or(None)?;
-    Some(track.skip_s(start as f64 / fps.max(1e-6)))
+pub fn sound(video: &Path, start: usize, context: Context<'_>) -> Option<AudioTrack> {
+    let ffmpeg = media::ReadOptions::default().ffmpeg;
+    let track = AudioTrack::open(video, ffmpeg.as_deref()).and_then(|track| {
+        let Some(track) = track else { return Ok(None) };
+        if start == 0 {
+            return Ok(Some(track));
+        }
+        let rate = media::VideoReader::open(video)?.info().frame_rate;
+        Ok(Some(track.skip_s(rate.seconds_of(start))))
+    });
+    track.unwrap_or_else(|why| {
+        context.warn(format!("the result is silent: {why}"));
+        None
+    })
+}
+
+/// Passes on what a reader or writer of videos has said since the last call.
+pub fn warn_of(said: &media::Warnings, context: Context<'_>) {
+    for warning in said.take() {
+        context.warn(warning.to_string());
+    }
 }
 
 /// `video.mp4` → `video_NAME.mp4`.

@@ -45,7 +45,7 @@ pub use composite::{gray, open_body};
 pub use condition_files::ConditionFiles;
 pub use detail::{DetailFrame, DetailTransfer, EdgeRing, Place};
 pub use error::{Error, Result};
-pub use finish::{beside, frame_rate, sound, write_video};
+pub use finish::{beside, frame_rate, sound, warn_of, write_video};
 pub use job::{
     Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job,
     JobChanges, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Preset, Prompt,

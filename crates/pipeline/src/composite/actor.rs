@@ -4,6 +4,7 @@ use crate::job::Job;
 use crate::job::check::no_actors;
 use crate::{Error, Result, Stage};
 use avatar_render::{Avatar, Frame, Gaussians};
+use media::FrameRate;
 use smplx::{
     BodyModel, Camera, Motion, MotionFrame, PointBinding, PointFrame, PointSkin, PosedPoints, Retarget,
     Rotations,
@@ -29,14 +30,34 @@ pub(super) struct Actors {
 }
 
 impl Actors {
-    /// Opens what a job names, for a background of `fps` frames a second.
+    /// Opens what a job names, for a background of that many frames a second; without one at the first motion's rate, which is
+    /// given back. Motions of another rate are resampled, which `said` then says.
     ///
     /// # Errors
     /// When there is none, a file can't be read, an avatar carries no body data or a motion has no camera.
-    pub(super) fn open(job: &Job, body: &BodyModel, fps: f32) -> Result<Self> {
+    pub(super) fn open(
+        job: &Job,
+        body: &BodyModel,
+        background: Option<FrameRate>,
+        said: &mut Vec<String>,
+    ) -> Result<(Self, FrameRate)> {
         let own_body = job.input.body.is_some();
-        let open = |actor: &crate::job::Actor| {
-            let motion = Motion::open(&actor.motion, fps)?;
+        let rate = match (background, job.input.actors.first()) {
+            (Some(rate), _) => rate,
+            (None, Some(actor)) => crate::frame_rate(Motion::open(&actor.motion, 30.0)?.fps.into())?,
+            (None, None) => return Err(no_actors()),
+        };
+        let mut open = |actor: &crate::job::Actor| {
+            let mut motion = Motion::open(&actor.motion, rate.as_f64() as f32)?;
+            let (own, wanted) = (f64::from(motion.fps), rate.as_f64());
+            // Less than half a frame apart at the end is the same rate, rounded.
+            if (own / wanted - 1.0).abs() * motion.len() as f64 >= 0.5 {
+                said.push(format!(
+                    "{}: {own:.3} frames a second, resampled to the background's {wanted:.3}",
+                    actor.motion.display()
+                ));
+                motion = motion.resampled(wanted as f32)?;
+            }
             if motion.frames.first().is_none_or(|frame| frame.camera.is_none()) {
                 let what =
                     format!("{} has no camera: add focal, princpt and img_size_wh", actor.motion.display());
@@ -44,9 +65,9 @@ impl Actors {
             }
             Actor::new(body, Avatar::open(&actor.avatar)?, motion, own_body)
         };
-        let mut actors = job.input.actors.iter().map(open);
+        let mut actors = job.input.actors.iter().map(&mut open);
         let first = actors.next().ok_or_else(no_actors)??;
-        Ok(Self { first, others: actors.collect::<Result<_>>()? })
+        Ok((Self { first, others: actors.collect::<Result<_>>()? }, rate))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Actor> {

@@ -21,6 +21,7 @@ use footage::Footage;
 use geometry::{Geometry, Sizes};
 use image::{GrayImage, RgbImage};
 use layers::{Cover, Layers};
+use media::{Clock, FrameRate};
 use picture::{in_front, resized};
 use smplx::{BodyModel, Rotations};
 use std::path::Path;
@@ -49,11 +50,11 @@ pub struct Compositor {
     occluders: Vec<Footage>,
     layers: Layers,
     geometry: Geometry,
-    start: usize,
-    stride: usize,
+    clock: Clock,
     next: usize,
     frames: usize,
-    fps: f64,
+    /// What is to be said of the inputs.
+    said: Vec<String>,
 }
 
 impl std::fmt::Debug for Compositor {
@@ -86,17 +87,23 @@ impl Compositor {
             return Err(no_background());
         }
         let body = open_body(job.input.body.as_deref())?;
-        let background = Footage::open(&job.input.background, "background")?;
-        let info = background.info();
-        let (fps, length, size) = (info.frame_rate.as_f64(), info.frames, info.size());
-        let actors = Actors::open(job, &body, fps as f32)?;
-        let footage = |path: &Path, what| Footage::open(path, what);
-        let mesh_video = job.input.mesh_video.as_deref().map(|p| footage(p, "mesh video")).transpose()?;
-        let occluders =
-            job.input.occluders.iter().map(|p| footage(p, "occluder")).collect::<Result<Vec<_>>>()?;
-        let ends = [length, job.input.end].into_iter().flatten();
+        let background = Footage::open(&job.input.background)?;
+        let mut video = background.info().clone();
+        let mut said = Vec::new();
+        // One clock for all: the background's; a picture has none, and takes the motion's.
+        let own = (!video.still).then_some(video.frame_rate);
+        let (actors, rate) = Actors::open(job, &body, own, &mut said)?;
+        video.frame_rate = rate;
+        let mesh_video =
+            job.input.mesh_video.as_deref().map(|p| Footage::beside(p, &video, false)).transpose()?;
+        let occluders = job.input.occluders.iter().map(|p| Footage::beside(p, &video, true));
+        let occluders = occluders.collect::<Result<Vec<_>>>()?;
+        let beside = mesh_video.iter().chain(&occluders).map(Footage::len);
+        let ends = [background.len(), job.input.end].into_iter().chain(beside).flatten();
         let end = ends.fold(actors.frames(), usize::min);
-        let (start, stride) = (job.input.start, job.input.stride);
+        let start = job.input.start;
+        let asked = job.video.fps.filter(|fps| *fps > 0.0).map(crate::frame_rate).transpose()?;
+        let clock = Clock::new(rate, start, job.input.stride, asked);
         if start >= end {
             let what =
                 format!("nothing is left: the inputs have {end} frames and the start is frame {start}");
@@ -111,12 +118,11 @@ impl Compositor {
             mesh_video,
             occluders,
             layers: Layers::new(&job.video)?,
-            geometry: Geometry::new(&job.video, size),
-            start,
-            stride,
+            geometry: Geometry::new(&job.video, video.size()),
+            clock,
             next: 0,
-            frames: (end - start).div_ceil(stride),
-            fps: job.fps(fps),
+            frames: clock.frames(end),
+            said,
         })
     }
 
@@ -135,7 +141,20 @@ impl Compositor {
     /// Frames a second of the video.
     #[must_use]
     pub fn fps(&self) -> f64 {
-        self.fps
+        self.clock.rate().as_f64()
+    }
+
+    /// Frames a second of the video, as a fraction.
+    #[must_use]
+    pub fn rate(&self) -> FrameRate {
+        self.clock.rate()
+    }
+
+    /// Passes on what there is to say of the inputs: frames that were lost, rates that were changed.
+    pub fn tell_warnings(&mut self, context: crate::Context<'_>) {
+        self.said.drain(..).for_each(|text| context.warn(text));
+        let footage = [&self.background].into_iter().chain(&self.mesh_video).chain(&self.occluders);
+        footage.for_each(|footage| crate::finish::warn_of(footage.warnings(), context));
     }
 
     /// Width and height of the video in pixels.
@@ -223,9 +242,17 @@ impl Compositor {
         if self.next == self.frames {
             return Ok(None);
         }
-        let index = self.start + self.next * self.stride;
+        let index = self.clock.frame(self.next);
+        let Some(raw) = self.background.frame(index)? else {
+            // Fewer frames than its header promised: the shorter input ends the video.
+            self.said.push(format!(
+                "the background ends early: the video has {} of {} frames",
+                self.next, self.frames
+            ));
+            self.frames = self.next;
+            return if self.next > 0 { Ok(None) } else { Err(nothing_left(index)) };
+        };
         self.next += 1;
-        let raw = self.background.frame(index)?;
         let camera = self.actors.camera(index)?;
         let sizes = self.geometry.sizes(camera.size_px);
         Ok(Some(At { index, sizes, camera, plate: resized(raw, sizes.canvas)? }))
@@ -245,7 +272,7 @@ impl Compositor {
     fn mesh_frame(&mut self, at: &At) -> Result<RgbImage> {
         let [w, h] = at.sizes.canvas;
         if let Some(video) = &mut self.mesh_video {
-            let frame = video.frame(at.index)?;
+            let frame = video.needed(at.index)?;
             return Ok(bg_mask::resize(&frame, w, h, Filter::Lanczos)?);
         }
         let (mut vertices, mut faces) = (Vec::new(), Vec::new());
@@ -285,6 +312,11 @@ impl Compositor {
         }
         Ok(frame)
     }
+}
+
+fn nothing_left(index: usize) -> Error {
+    let what = format!("nothing is left: the background ends before frame {index}");
+    Error::Missing { stage: Stage::Composite, what }
 }
 
 /// The motion's camera at a size.

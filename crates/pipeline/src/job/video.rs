@@ -19,7 +19,8 @@ settings! {
         /// Frames that neighbouring windows share.
         #[arg(long)]
         overlap: usize [usize] = 9,
-        /// Frames a second of the result; the background's where it is absent or 0.
+        /// Frames a second of the result: its frames are repeated or left out, so that speed and sound stay; the background's
+        /// where it is absent or 0.
         #[arg(long)]
         fps: Option<f64> [f64] = None,
         /// What to do with a background of another shape.

@@ -27,6 +27,7 @@ pub(super) const SEEN: &str = "landmarks.json";
 pub(super) fn track(settings: &Replace, part: &Path, total: usize, context: Context<'_>) -> Result<()> {
     let reader = VideoReader::open(&settings.video)?;
     let (size, fps) = (reader.info().size(), reader.info().frame_rate.as_f64());
+    let said = reader.warnings();
     let mut tracker = Tracker::new(TrackOptions { person: settings.person - 1 })?;
     let folder = part.join("mattes");
     let fail = |source| Error::Io { path: folder.clone(), source };
@@ -63,6 +64,7 @@ pub(super) fn track(settings: &Replace, part: &Path, total: usize, context: Cont
         writer.join().unwrap_or(Err(Error::Internal("the writer of masks panicked"))).and(tracked)
     });
     tracked?;
+    crate::finish::warn_of(&said, context);
     let found = seen.frames.iter().flatten().count();
     if found == 0 {
         if seen.people > 0 {

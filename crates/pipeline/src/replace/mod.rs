@@ -8,7 +8,7 @@ mod masks;
 mod motion;
 mod plate;
 
-use crate::job::{Job, Replace};
+use crate::job::{Job, Replace, Until};
 use crate::progress::{Context, Stage};
 use crate::report::StageRow;
 use crate::stages::run_stage;
@@ -69,7 +69,8 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         stages: Vec::new(),
     };
     // Tracking gives masks and landmarks; it is left out where neither is needed.
-    let wants_motion = until >= Stage::Motion && done.motion.is_none();
+    let ends_with_plate = job.output.until == Some(Until::Plate);
+    let wants_motion = until >= Stage::Motion && done.motion.is_none() && !ends_with_plate;
     let wants_plate = until >= Stage::Plate && done.plate.is_none();
     let wants_masks = done.masks.is_none() && (until == Stage::Masks || wants_plate);
     let count_frames =

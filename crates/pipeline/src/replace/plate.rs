@@ -6,7 +6,7 @@ use crate::work::write_atomically;
 use crate::{Context, Error, Result, Stage};
 use bg_mask::{PlateBuilder, PlateOptions};
 use image::{GrayImage, RgbImage};
-use media::{AudioTrack, VideoReader, VideoWriter, WriteOptions};
+use media::{VideoReader, VideoWriter, WriteOptions};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
@@ -33,19 +33,68 @@ struct Holes {
     level: u8,
     shadow: f32,
     grow: f32,
+    covered: Covered,
+}
+
+/// How many masks there were, how many of them without a single pixel of the person and how many of nothing else.
+#[derive(Clone, Debug, Default)]
+struct Covered(std::sync::Arc<std::sync::Mutex<[usize; 3]>>);
+
+impl Covered {
+    fn count(&self, mask: &[u8]) {
+        let (none, all) = (mask.iter().all(|&m| m == 0), mask.iter().all(|&m| m != 0));
+        let mut counts = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (count, more) in counts.iter_mut().zip([true, none, all]) {
+            *count += usize::from(more);
+        }
+    }
+
+    /// Refuses masks that leave nothing of the video, and warns of masks that take nothing out.
+    fn check(&self, masks: &Path, context: Context<'_>) -> Result<()> {
+        let [n, none, all] = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if n > 0 && all == n {
+            let why = format!(
+                "all {n} masks of {} are white everywhere, so that nothing of the background would be left: white is what goes",
+                masks.display()
+            );
+            return Err(Error::Option { option: "replace.mask", why });
+        }
+        if n > 0 && none == n {
+            context.warn(format!(
+                "all {n} masks of {} are black everywhere: nobody is taken out (white is what goes)",
+                masks.display()
+            ));
+        } else if all > 0 {
+            context.warn(format!("{all} of {n} masks of {} are white everywhere", masks.display()));
+        }
+        Ok(())
+    }
+}
+
+/// Masks frame by frame as their video's: those of another number and rate are brought to its rate.
+fn open_masks(masks: &Path, video: &media::VideoInfo) -> Result<VideoReader> {
+    let options = media::ReadOptions { matte: true, ..media::ReadOptions::default() };
+    let reader = VideoReader::open_with(masks, &options)?;
+    let info = reader.info();
+    if masks.is_dir() || info.still || info.frames == video.frames || info.frame_rate == video.frame_rate {
+        return Ok(reader);
+    }
+    let timing = media::Timing::EvenAt(video.frame_rate);
+    Ok(VideoReader::open_with(masks, &media::ReadOptions { timing, ..options })?)
 }
 
 impl Holes {
     /// Makes holes ahead on a thread of its own, until there are no more masks or nobody takes them.
     fn send(self, to: &SyncSender<Result<GrayImage>>) {
-        let Self { masks, size: (width, height), level, shadow, grow } = self;
+        let Self { masks, size: (width, height), level, shadow, grow, covered } = self;
         let hole = |picture: RgbImage| -> Result<GrayImage> {
             let picture = if picture.dimensions() == (width, height) {
                 picture
             } else {
                 bg_mask::resize(&picture, width, height, bg_mask::resample::Filter::Bilinear)?
             };
-            let bytes = picture.pixels().map(|p| if p[0] >= level { 255 } else { 0 }).collect();
+            let bytes: Vec<u8> = picture.pixels().map(|p| if p[0] >= level { 255 } else { 0 }).collect();
+            covered.count(&bytes);
             let mask = bg_mask::mask_from_bytes(width, height, bytes)?;
             Ok(bg_mask::dilate(&bg_mask::with_shadow(&mask, shadow), grow)?)
         };
@@ -83,14 +132,16 @@ pub(super) fn make_plate(
     let size = reader.info().size();
     let rate = reader.info().frame_rate;
     let holes = Holes {
-        masks: VideoReader::open(masks)?,
+        masks: open_masks(masks, reader.info())?,
         size,
         level: settings.mask_level(),
         shadow: settings.shadow,
         grow: settings.grow_px_at(size),
+        covered: Covered::default(),
     };
+    let (said, covered) = (reader.warnings(), holes.covered.clone());
     // The sound goes with the plate: the job that follows takes it from its background.
-    let audio = AudioTrack::open(&settings.video, None).unwrap_or(None);
+    let audio = crate::finish::sound(&settings.video, 0, context);
     let options = WriteOptions { qp: PLATE_QP, audio, ..WriteOptions::new(rate) };
     let mut writer = VideoWriter::create(part.join("plate.mp4"), options)?.in_background(ENCODE_BEHIND);
     let mut builder = PlateBuilder::new(PlateOptions::default())?;
@@ -124,6 +175,8 @@ pub(super) fn make_plate(
     })?;
     builder.close();
     drain(&mut builder)?;
+    crate::finish::warn_of(&said, context);
+    covered.check(masks, context)?;
     if pushed == 0 {
         let what = format!("{} has no frames", settings.video.display());
         return Err(Error::Missing { stage: Stage::Plate, what });

@@ -1,7 +1,8 @@
 //! What was found in a raw video, as the file that its name asks for.
 
-use crate::finish::sound;
+use crate::finish::{sound, warn_of};
 use crate::job::Job;
+use crate::progress::Context;
 use crate::replace::Replaced;
 use crate::work::{copy_atomically, write_atomically};
 use crate::{Error, Result, Stage};
@@ -10,13 +11,13 @@ use smplx::Motion;
 use std::path::{Path, PathBuf};
 
 /// The masks: a folder of pictures or a video.
-pub(super) fn masks(job: &Job, found: &Option<Replaced>) -> Result<()> {
-    frames(made(found, Stage::Masks, |found| &found.masks)?, job, None)
+pub(super) fn masks(job: &Job, found: &Option<Replaced>, context: Context<'_>) -> Result<()> {
+    frames(made(found, Stage::Masks, |found| &found.masks)?, job, None, context)
 }
 
 /// The background: a video or a folder of pictures.
-pub(super) fn plate(job: &Job, found: &Option<Replaced>) -> Result<()> {
-    frames(made(found, Stage::Plate, |found| &found.plate)?, job, Some(job.sound_from()))
+pub(super) fn plate(job: &Job, found: &Option<Replaced>, context: Context<'_>) -> Result<()> {
+    frames(made(found, Stage::Plate, |found| &found.plate)?, job, Some(job.sound_from()), context)
 }
 
 /// The motion: `.json`, `.npz` or a folder of frame files.
@@ -46,7 +47,7 @@ fn made<'a>(
 }
 
 /// Frames under the job's output's name: as they are where that is a file of their kind, else encoded anew.
-fn frames(from: &Path, job: &Job, sound_from: Option<&Path>) -> Result<()> {
+fn frames(from: &Path, job: &Job, sound_from: Option<&Path>, context: Context<'_>) -> Result<()> {
     let to = &job.output.video;
     let same = if from.is_dir() { to.extension().is_none() } else { kind(from) == kind(to) };
     if same {
@@ -57,12 +58,14 @@ fn frames(from: &Path, job: &Job, sound_from: Option<&Path>) -> Result<()> {
         Some(replace) => VideoReader::open(&replace.video)?.info().frame_rate,
         None => reader.info().frame_rate,
     };
-    let audio = sound_from.and_then(|path| sound(path, 0, rate.as_f64()));
+    let audio = sound_from.and_then(|path| sound(path, 0, context));
     let mut writer = VideoWriter::create(to, WriteOptions { audio, ..WriteOptions::new(rate) })?;
     for picture in reader {
         writer.push(&picture?)?;
     }
+    let said = writer.warnings();
     writer.finish()?;
+    warn_of(&said, context);
     Ok(())
 }
 
@@ -96,6 +99,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::job::{Preset, Replace};
+    use crate::progress::{CancelToken, Quiet};
     use image::{Rgb, RgbImage};
     use media::FrameRate;
 
@@ -113,6 +117,8 @@ mod tests {
         std::fs::write(path("motion.json"), motion.to_json()).unwrap();
         let mut job = Job::new(Preset::Demo);
         job.replace = Some(Replace { video: path("raw.mp4"), ..Replace::default() });
+        let cancel = CancelToken::new();
+        let context = Context::new(&Quiet, &cancel);
         let found = Some(Replaced {
             masks: Some(path("raw.mp4")),
             motion: Some(path("motion.json")),
@@ -121,7 +127,7 @@ mod tests {
         });
         for name in ["p.mp4", "p.mov", "frames", "x_%03d.png"] {
             job.output.video = path(name);
-            plate(&job, &found).unwrap();
+            plate(&job, &found, context).unwrap();
         }
         assert_eq!(std::fs::read(path("p.mp4")).unwrap(), std::fs::read(path("raw.mp4")).unwrap());
         assert_eq!(VideoReader::open(path("frames")).unwrap().count(), 3);
@@ -138,6 +144,6 @@ mod tests {
             assert_eq!(Motion::open(path(name), 10.0).unwrap().len(), 3, "{name}");
         }
         assert!(std::fs::read(path("m.npz")).unwrap().starts_with(b"PK"));
-        assert!(matches!(masks(&job, &None), Err(Error::Missing { stage: Stage::Masks, .. })));
+        assert!(matches!(masks(&job, &None, context), Err(Error::Missing { stage: Stage::Masks, .. })));
     }
 }

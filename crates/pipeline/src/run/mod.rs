@@ -58,9 +58,9 @@ pub(crate) fn run(
         finished.stages.clone_from(&found.stages);
     }
     match job.output.until {
-        Some(Until::Masks) => export::masks(job, &replaced)?,
+        Some(Until::Masks) => export::masks(job, &replaced, context)?,
         Some(Until::Motion) => export::motion(job, &replaced)?,
-        Some(Until::Plate) => export::plate(job, &replaced)?,
+        Some(Until::Plate) => export::plate(job, &replaced, context)?,
         Some(Until::Composite) => {
             let made = condition_video::write(&filled, renderer, context)?;
             finished.stages.push(made.stage.clone());

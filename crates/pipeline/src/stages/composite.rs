@@ -66,8 +66,10 @@ fn write_condition(job: &Job, mut compositor: Compositor, part: &Path, context: 
             file.write_all(bytes).map_err(|source| Error::Io { path: path.clone(), source })?;
         }
         done += 1;
+        compositor.tell_warnings(context);
         context.advance(Stage::Composite, done as f64, total)?;
     }
+    compositor.tell_warnings(context);
     for (path, file) in files {
         let io = |source| Error::Io { path: path.clone(), source };
         file.into_inner().map_err(|e| io(e.into_error()))?.sync_all().map_err(io)?;
