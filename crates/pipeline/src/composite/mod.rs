@@ -90,8 +90,9 @@ impl Compositor {
         let background = Footage::open(&job.input.background)?;
         let mut video = background.info().clone();
         let mut said = Vec::new();
-        // One clock for all: the background's; a picture has none, and takes the motion's.
-        let own = (!video.still).then_some(video.frame_rate);
+        // One clock for all: the background's. Pictures have none, and take the motion's.
+        let timed = !video.still && !job.input.background.is_dir();
+        let own = timed.then_some(video.frame_rate);
         let (actors, rate) = Actors::open(job, &body, own, &mut said)?;
         video.frame_rate = rate;
         let mesh_video =
