@@ -39,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "pipeline",
         &[
             "assets",
+            "demo-weights",
             "avatar-render",
             "bg-mask",
             "checkpoint",
@@ -51,6 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "nn",
             "sampler",
             "smplx",
+            "tensorfile",
             "vae",
         ],
     ),
@@ -62,7 +64,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bg-mask",
             "checkpoint",
             "demo",
-            "demo-weights",
             "dit",
             "evaluation",
             "media",

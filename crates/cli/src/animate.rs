@@ -1,7 +1,7 @@
 //! `anicrafter animate`.
 
 use crate::progress::{Display, Style, cancel_on_ctrl_c};
-use crate::settings::{InputArgs, SamplingArgs, VideoArgs, changes, find_demo_weights, read_job};
+use crate::settings::{InputArgs, SamplingArgs, VideoArgs, changes, read_job};
 use anyhow::Result;
 use avatar_render::RendererChoice;
 use pipeline::{
@@ -54,13 +54,9 @@ pub(crate) fn parse_stage(name: &str) -> Result<Stage, String> {
     })
 }
 
-/// A session that knows the small weights of a checkout.
+/// The session that a command works in.
 pub(crate) fn session(renderer: RendererChoice) -> SessionBuilder {
-    let builder = Session::builder().renderer(renderer);
-    match find_demo_weights() {
-        Some(folder) => builder.demo_weights(folder),
-        None => builder,
-    }
+    Session::builder().renderer(renderer)
 }
 
 pub(crate) fn run(args: Args, style: Style) -> Result<()> {

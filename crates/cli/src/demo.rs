@@ -31,10 +31,6 @@ pub(crate) struct Args {
     renderer: RendererChoice,
 }
 
-/// What the reader must know where there are no trained weights.
-const UNTRAINED: &str = "No trained weights were found beside the scene: this run shows that every stage works, not what \
-                         AniCrafter's pictures look like. Where the person is, the result is noise.";
-
 /// What the reader must know of the small weights.
 const SMALL: &str = "The diffusion weights are this project's own small ones, trained on rendered clips: they tint the \
                      avatar towards the scene's light and draw no shadow. The real weights (--preset anicrafter) are larger by a thousand times.";
@@ -45,7 +41,6 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
         None => {
             let folder = args.output.join("scene");
             unpack(anicrafter_demo::FILES, &folder)?;
-            unpack(anicrafter_demo_weights::FILES, &folder.join("weights"))?;
             folder
         }
     };
@@ -60,9 +55,6 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     job.input.background = scene.join("background.mp4");
     job.input.character = Some(scene.join("character.png"));
     job.input.end = Some(args.frames);
-    let weights = scene.join("weights");
-    job.models.demo = weights.join("config.json").is_file().then_some(weights);
-    let note = if job.models.demo.is_some() { SMALL } else { UNTRAINED };
     job.sampling.seed = args.seed;
     if let Some(steps) = args.steps {
         job.sampling.steps = steps;
@@ -72,9 +64,9 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     job.output.panels = true;
     job.output.report = true;
     if style != Style::Json && style != Style::None {
-        eprintln!("{note}\n");
+        eprintln!("{SMALL}\n");
     }
-    let session = Session::builder().renderer(args.renderer).note(note).build()?;
+    let session = Session::builder().renderer(args.renderer).note(SMALL).build()?;
     let finished = run_job(&session, &job, style)?;
     if style == Style::Json || style == Style::None {
         return Ok(());

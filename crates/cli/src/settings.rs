@@ -104,16 +104,6 @@ fn parse_size(text: &str) -> Result<(u32, u32), String> {
     Ok((number(w)?, number(h)?))
 }
 
-/// The small weights of a checkout: below the working folder, or above the program (`target/release/anicrafter`).
-pub(crate) fn find_demo_weights() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok();
-    let above = program.iter().flat_map(|p| p.ancestors().skip(1)).map(Path::to_owned);
-    std::iter::once(PathBuf::new())
-        .chain(above)
-        .map(|folder| folder.join("assets/demo/weights"))
-        .find(|folder| folder.join("config.json").is_file())
-}
-
 /// Reads a job file.
 pub(crate) fn read_job(path: &Path) -> Result<Job> {
     Job::read(path).with_context(|| format!("the job file {}", path.display()))

@@ -109,6 +109,13 @@ impl DetailTransfer {
         Ok(read)
     }
 
+    /// Reads one in memory.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self> {
+        let read: Self = serde_json::from_slice(json).map_err(|e| Error::Settings(e.to_string()))?;
+        read.check().map_err(Error::Settings)?;
+        Ok(read)
+    }
+
     /// Writes it to a folder of weights.
     ///
     /// # Errors

@@ -44,7 +44,9 @@ pub fn refuse_overwriting(inputs: &[Input<'_>], outputs: &[(&str, &Path)]) -> Re
         for input in inputs.iter().filter(|input| !input.path.as_os_str().is_empty()) {
             let read = self::real(input.path);
             let becomes_frame = input.frames && read.is_dir() && real.starts_with(&read);
-            if real == read || becomes_frame || media::same_place(output.1, input.path) {
+            // Two names of one file.
+            let linked = output.1.is_file() && media::same_place(output.1, input.path);
+            if real == read || becomes_frame || linked {
                 return refuse(output, input.name);
             }
         }
@@ -102,7 +104,9 @@ mod tests {
         for inside in ["frames", "frames/b.mp4", "frames/x_%05d.png"] {
             assert_eq!(check(&dir.path().join(inside)).as_deref(), Some("pictures"), "{inside}");
         }
-        assert_eq!(check(&dir.path().join("b.mp4")), None);
+        for beside in ["b.mp4", "", "new"] {
+            assert_eq!(check(&dir.path().join(beside)), None, "{beside}");
+        }
         assert_eq!(check(&dir.path().join("none/b.mp4")), None);
         #[cfg(unix)]
         {

@@ -23,6 +23,9 @@ settings! {
         /// Another folder of small weights for the demo preset.
         #[arg(long = "demo-weights")]
         demo: Option<PathBuf> [PathBuf] = None,
+        /// Draws the demo preset's weights at random, in another shape: for trying stages, with noise as the result.
+        #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+        untrained: bool [bool] = false,
         /// Another file (or list of shards) for the transformer: safetensors or GGUF.
         #[arg(long)]
         dit: Vec<PathBuf> [Vec<PathBuf>] = Vec::new(),

@@ -74,10 +74,20 @@ impl Configs {
     /// When it can't be read, lacks a number, or its numbers don't fit each other.
     pub fn read(folder: &Path) -> Result<Self> {
         let configs: Self = checkpoint::read_config(folder.join("config.json"))?;
-        configs.vae.validate()?;
-        configs.text.validate()?;
-        configs.image.validate()?;
-        Ok(configs)
+        configs.checked()
+    }
+
+    /// Those of a `config.json` in memory.
+    pub(super) fn parse(json: &[u8]) -> Result<Self> {
+        let configs: Self = serde_json::from_slice(json).map_err(|e| Error::Settings(e.to_string()))?;
+        configs.checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        self.vae.validate()?;
+        self.text.validate()?;
+        self.image.validate()?;
+        Ok(self)
     }
 
     /// Those of a job's weights.
@@ -88,7 +98,8 @@ impl Configs {
         match (models.preset, &models.demo) {
             (Preset::AniCrafter, _) => Ok(Self::wan_2_1_i2v_14b()),
             (Preset::Demo, Some(folder)) => Self::read(folder),
-            (Preset::Demo, None) => Ok(Self::untrained()),
+            (Preset::Demo, None) if models.untrained => Ok(Self::untrained()),
+            (Preset::Demo, None) => super::embedded::configs(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! From settings to loaded models. Each is opened when its stage needs it and dropped afterwards.
 
 mod configs;
+mod embedded;
 mod files;
 mod plan;
 mod untrained;
@@ -57,6 +58,7 @@ impl ModelSet {
         let configs = Configs::of(settings)?;
         let detail = match (settings.preset, &settings.demo) {
             (Preset::Demo, Some(folder)) => DetailTransfer::beside(folder)?,
+            (Preset::Demo, None) if !settings.untrained => embedded::detail_transfer()?,
             _ => DetailTransfer::default(),
         };
         Ok(Self { settings: settings.clone(), device, configs, detail, files: Arc::default() })
@@ -69,10 +71,15 @@ impl ModelSet {
         &self.detail
     }
 
-    /// Have these weights seen data? The small ones without a folder are drawn at random.
+    /// Have these weights seen data, or are they drawn at random?
     #[must_use]
     pub fn is_trained(&self) -> bool {
-        self.settings.preset != Preset::Demo || self.settings.demo.is_some()
+        self.settings.preset != Preset::Demo || self.settings.demo.is_some() || !self.settings.untrained
+    }
+
+    /// Are they part of the program?
+    fn is_embedded(&self) -> bool {
+        self.settings.preset == Preset::Demo && self.settings.demo.is_none() && !self.settings.untrained
     }
 
     /// Rows that a prompt's embedding is padded to.
@@ -168,6 +175,11 @@ impl ModelSet {
             let weights = match self.files(Part::AniCrafter)? {
                 Some(files) => {
                     let source = Checkpoint::open(files)?.module(name)?;
+                    source.compare(&manifest.below(name)).strict()?;
+                    Weights::new(Arc::new(source), DType::F32, &self.device)
+                }
+                None if self.is_embedded() => {
+                    let source = embedded::embedders()?.module(name)?;
                     source.compare(&manifest.below(name)).strict()?;
                     Weights::new(Arc::new(source), DType::F32, &self.device)
                 }
@@ -280,8 +292,11 @@ impl ModelSet {
     /// A model's files, compared with what the model has; `None` for random weights.
     fn open(&self, model: Model) -> Result<Option<Checkpoint>> {
         let part = Part::ALL.into_iter().find(|part| part.model() == Some(model));
-        let Some(files) = part.map(|part| self.files(part)).transpose()?.flatten() else { return Ok(None) };
-        let source = Checkpoint::open_model(model, files)?;
+        let source = match part.map(|part| self.files(part)).transpose()?.flatten() {
+            Some(files) => Checkpoint::open_model(model, files)?,
+            None if self.is_embedded() => embedded::model(model)?,
+            None => return Ok(None),
+        };
         source.compare(&self.configs.manifest(model)?).strict()?;
         Ok(Some(source))
     }
