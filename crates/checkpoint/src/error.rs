@@ -91,7 +91,7 @@ pub enum Error {
         second: String,
     },
     /// LoRA targets that the model doesn't have.
-    #[error("LoRA {lora}: {} of its {all} parts change what the model doesn't have{}:{}", targets.len(), if targets.len() == *all { " (it is for another model, or names it in a way that isn't known here)" } else { "; Lora::skip_unmatched leaves them out" }, listing(targets))]
+    #[error("LoRA {lora}: {} of its {all} parts change what the model doesn't have{}:{}", targets.len(), if targets.len() == *all { " (it is for another model, or names it in a way that isn't known here)" } else { "; skip_unmatched (--skip-unmatched) leaves them out" }, listing(targets))]
     LoraTargets {
         /// The LoRA.
         lora: String,
@@ -102,7 +102,7 @@ pub enum Error {
     },
     /// A LoRA whose shapes don't fit their target.
     #[error(
-        "LoRA {lora}: {factors:?} doesn't fit {target:?} of shape {shape:?} (it is for another model; Lora::skip_unmatched leaves such parts out)"
+        "LoRA {lora}: {factors:?} doesn't fit {target:?} of shape {shape:?} (it is for another model; skip_unmatched, or --skip-unmatched, leaves such parts out)"
     )]
     LoraShape {
         /// The LoRA.

@@ -6,8 +6,8 @@ use candle_core::{DType, Result, Tensor, bail};
 
 /// An affine map over the last axis.
 ///
-/// Activations go in and come out in f32. With bf16 weights the product rounds its input to bf16 and accumulates in
-/// f32. On the CPU the weights are repacked for the kernels when the layer is made, unless they are variables of a
+/// Activations go in and come out in f32. With bf16 weights the product sums in f32, and rounds its input to bf16 where
+/// the CPU multiplies bf16 faster than f32. On the CPU the weights are repacked for the kernels when the layer is made, unless they are variables of a
 /// training run; quantised blocks stay as they are, and the product dequantises them while it reads, or, with
 /// [`Inputs::Int8`], rounds its input to 8 bits and multiplies integers.
 #[derive(Clone, Debug)]

@@ -33,13 +33,15 @@ pub struct Outcome {
 /// The first thing that goes wrong in any stage, or [`Error::Cancelled`].
 pub fn animate(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Result<Outcome> {
     job.validate_whole()?;
-    crate::inspect::inspect_whole(job).clean()?;
+    for lora in crate::inspect::inspect_whole(job).clean()?.loras {
+        context.warn(lora.to_string());
+    }
     for advice in job.advice() {
         context.warn(advice);
     }
     let models = ModelSet::new(&job.models)?;
     if !models.is_trained() {
-        context.warn("the small diffusion weights are untrained (no folder of weights was given): the person in the result is noise, not a restored picture");
+        context.warn("the small diffusion weights are untrained (models.untrained): the person in the result is noise, not a restored picture");
     }
     let mut run = Run::new(job, models, context)?;
     let (composite_key, condition) = run.composite(renderer)?;

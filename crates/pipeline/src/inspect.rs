@@ -175,7 +175,7 @@ fn loras(models: &Models, set: &ModelSet, findings: &mut Findings) {
         let about = format!("models.lora {}", lora.path.display());
         let tried = exists(&lora.path).and_then(|()| {
             let headers = Checkpoint::headers(Model::Dit, &set.configs().manifest(Model::Dit)?)?;
-            Ok(merge(headers, lora)?.lora_reports().to_vec())
+            Ok(merge(headers, lora, models.skip_unmatched)?.lora_reports().to_vec())
         });
         if let Some(reports) = findings.try_to(&about, tried) {
             findings.loras.extend(reports);

@@ -45,6 +45,9 @@ settings! {
         /// Further LoRA files, merged in order: FILE or FILE=STRENGTH on the command line, once for each.
         #[arg(long)]
         lora: Vec<Lora> [Vec<Lora>] = Vec::new(),
+        /// Leaves out what of a LoRA doesn't fit the transformer, and lists it: for a LoRA made for a sibling of the model.
+        #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+        skip_unmatched: bool [bool] = false,
         /// What the transformer's weights are held in.
         #[arg(long)]
         dtype: Dtype [Dtype] = Dtype::Bf16,

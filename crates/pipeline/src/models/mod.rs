@@ -241,7 +241,7 @@ impl ModelSet {
             source = source.with_lora(&Lora::open(files, Alpha::Ignore)?, 1.0)?;
         }
         for lora in &self.settings.lora {
-            source = merge(source, lora)?;
+            source = merge(source, lora, self.settings.skip_unmatched)?;
         }
         Ok(Arc::new(source))
     }
@@ -321,8 +321,8 @@ pub(crate) fn no_quantised_weights() -> Error {
 }
 
 /// A transformer with one of the settings' LoRAs.
-pub(crate) fn merge(transformer: Checkpoint, lora: &crate::Lora) -> Result<Checkpoint> {
-    let opened = Lora::open(&[&lora.path], Alpha::FromFile)?;
+pub(crate) fn merge(transformer: Checkpoint, lora: &crate::Lora, skip_unmatched: bool) -> Result<Checkpoint> {
+    let opened = Lora::open(&[&lora.path], Alpha::FromFile)?.skip_unmatched(skip_unmatched);
     Ok(transformer.with_lora(&opened, lora.strength())?)
 }
 

@@ -111,7 +111,8 @@ impl<'a> Run<'a> {
         }
         // Where and how weights are held changes rounding only through their type.
         let strengths: Vec<f64> = m.lora.iter().map(crate::job::Lora::strength).collect();
-        Fingerprint::of(&(m.preset, m.dtype, m.activations, &m.device, strengths, m.tiled_vae, files))
+        let loras = (strengths, m.skip_unmatched);
+        Fingerprint::of(&(m.preset, m.dtype, m.activations, &m.device, loras, m.tiled_vae, files))
     }
 }
 
