@@ -86,8 +86,8 @@ impl RunArgs {
             return Ok(None);
         }
         if self.dry_run {
-            let job = session.prepare(job)?;
-            let (plan, findings) = (crate::models::plan_text(&job), pipeline::inspect(&job));
+            let findings = session.inspect(job)?;
+            let plan = crate::models::plan_text(&session.prepare(job)?);
             match plan {
                 Ok(plan) => print!("{plan}"),
                 // What stands in the way of a plan is among the findings.

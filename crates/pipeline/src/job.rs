@@ -67,7 +67,8 @@ impl Job {
         match preset {
             Preset::AniCrafter => Self {
                 input,
-                video: Video { fps: Some(15.0), ..Video::default() },
+                // The reference writes every frame at 15 a second, whatever the background's rate: too slow or too fast.
+                video: Video::default(),
                 models,
                 prompt,
                 sampling: Sampling::reference(),

@@ -1,7 +1,9 @@
 //! What a program holds for as long as it works with AniCrafter.
 
 use crate::composite::Compositor;
+use crate::inspect::{Findings, inspect};
 use crate::job::{Job, Preset};
+use crate::models::ModelSet;
 use crate::progress::{CancelToken, Context, Quiet, Stage};
 use crate::replace::replace;
 use crate::run::{Finished, run};
@@ -154,6 +156,24 @@ impl Session {
         let job = self.prepare(job)?;
         let own = &self.settings;
         self.at_work(|| run(&job, own.renderer, own.note.as_deref(), context))
+    }
+
+    /// Everything that can be known to be wrong with a job before anything runs: files are opened as far as their headers,
+    /// nothing is decoded.
+    ///
+    /// # Errors
+    /// As [`Session::prepare`]; what is wrong with the job is in the findings.
+    pub fn inspect(&self, job: &Job) -> Result<Findings> {
+        Ok(inspect(&self.prepare(job)?))
+    }
+
+    /// Arithmetic, memory and reading of one window of a job.
+    ///
+    /// # Errors
+    /// When the window's size doesn't fit the models, or the memory holds no block of the transformer.
+    pub fn plan(&self, job: &Job) -> Result<dit::plan::Plan> {
+        let job = self.prepare(job)?;
+        ModelSet::new(&job.models)?.plan(&job)
     }
 
     /// The condition video's frame `frame`, counted from 0, made by the code that makes the video. Where the job has a raw

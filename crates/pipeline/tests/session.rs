@@ -111,6 +111,18 @@ fn a_session_fills_in_what_jobs_leave_open() {
 }
 
 #[test]
+fn what_is_wrong_is_found_before_anything_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut job = condition(dir.path().join("out.mp4"));
+    assert!(session().inspect(&job).unwrap().is_clean());
+    job.input.background = dir.path().join("none.mp4");
+    let findings = session().inspect(&job).unwrap();
+    assert!(!findings.is_clean() && findings.to_string().contains("none.mp4"), "{findings}");
+    let plan = session().plan(&Job::new(Preset::Demo)).unwrap();
+    assert!(plan.tokens > 0 && plan.parameters > 0);
+}
+
+#[test]
 fn an_output_that_is_an_input_is_refused_before_anything_is_read() {
     let mut job = condition(demo("background.mp4"));
     let cancel = CancelToken::new();
