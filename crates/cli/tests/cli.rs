@@ -221,17 +221,37 @@ fn every_setting_is_explained_and_the_explanation_is_a_job() {
     let dir = tempfile::tempdir().unwrap();
     let job = dir.path().join("job.toml");
     for preset in ["demo", "anicrafter"] {
-        let text = succeeds(&["job", "--preset", preset]);
-        assert!(text.contains(&format!("preset = \"{preset}\"")) && text.contains("# [replace]"), "{text}");
-        std::fs::write(&job, &text).unwrap();
-        let plan = succeeds(&["models", "plan", "--preset", preset]);
-        let (avatar, motion) = ("avatar = \"a.ply\"", "motion = \"m\"");
-        let actors = format!("actors = [{{ {avatar}, {motion} }}]\nbackground = \"b.mp4\"");
-        let whole = text.replacen("actors = []", &actors, 1).replacen("background = \"\"", "", 1);
+        let explained = succeeds(&["job", "--preset", preset]);
+        assert!(
+            explained.contains(&format!("preset = \"{preset}\"")) && explained.contains("# [replace]"),
+            "{explained}"
+        );
+        std::fs::write(&job, &explained).unwrap();
+        let s = |name: &str| scene().join(name).display().to_string();
+        let (avatar, motion) = (s("avatar.safetensors"), s("motion.json"));
+        let actors = format!("actors = [{{ avatar = {avatar:?}, motion = {motion:?} }}]");
+        let background = format!("background = {:?}", s("background.mp4"));
         let whole =
-            whole.replacen("# wan =", "wan = \"w\"", 1).replacen("# anicrafter =", "anicrafter = \"a\"", 1);
+            explained.replacen("actors = []", &actors, 1).replacen("background = \"\"", &background, 1);
+        let whole = match preset {
+            "demo" => whole,
+            _ => whole.replacen("# wan =", "wan = \"w\"", 1).replacen(
+                "# anicrafter =",
+                "anicrafter = \"a\"",
+                1,
+            ),
+        };
         std::fs::write(&job, whole).unwrap();
-        assert_eq!(succeeds(&["animate", "--job", &job.display().to_string(), "--dry-run"]), plan);
+        let dry_run = ["animate", "--job", &job.display().to_string(), "--dry-run"].map(str::to_owned);
+        let output = run(&dry_run);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        let plan = run(&["models", "plan", "--preset", preset].map(str::to_owned));
+        let plan = text(&plan.stdout);
+        let tokens = plan.lines().find(|line| line.contains("tokens")).unwrap();
+        assert!(out.contains(tokens), "{out}");
+        // The demo's weights are part of the program; the real ones aren't there.
+        assert_eq!(output.status.success(), preset == "demo", "{err}");
+        assert!(preset == "demo" || err.contains("models.wan"), "{err}");
     }
 }
 

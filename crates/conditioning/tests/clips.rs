@@ -116,8 +116,9 @@ fn a_run_is_stopped_where_the_observer_says() {
     let (embedders, vae) = (embedders(), vae(&config));
     let conditioner = Conditioner::new(&embedders, &vae).unwrap();
     let frame = picture(1);
-    let clip = Clip::new(&frame, &[], &[], WAN).unwrap();
-    for stop in [0.0, 0.4, 0.9] {
+    let frames = vec![frame.clone(); 8];
+    let clip = Clip::new(&frame, &frames, &frames, WAN).unwrap();
+    for stop in [0.0, 0.4, 0.7] {
         let mut observer =
             |share| if share > stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         let stopped = conditioner.condition(&clip, &Device::Cpu, &mut observer);

@@ -26,11 +26,36 @@ pub fn parse(data: impl Into<Data>) -> Result<Box<dyn TensorSource>> {
             drop(zip);
             if torch { Ok(Box::new(Pickle::parse(data)?)) } else { Ok(Box::new(Npz::parse(data)?)) }
         }
+        // A safetensors header's length may begin with the bytes that a pickle begins with, but then it fits the file.
+        [length @ .., b'{'] if is_header_length(length, data.len()) => {
+            Ok(Box::new(Safetensors::parse(data)?))
+        }
         [0x80, 2..=5, ..] => Ok(Box::new(Pickle::parse(data)?)),
         [.., b'{'] => Ok(Box::new(Safetensors::parse(data)?)),
         _ => {
             crate::impostor::refuse(&data)?;
             Err(Error::UnknownFormat)
         }
+    }
+}
+
+/// Do these eight bytes say how long a header is that a file of `len` bytes has room for?
+fn is_header_length(bytes: &[u8], len: usize) -> bool {
+    let length = bytes.try_into().map(u64::from_le_bytes);
+    length.is_ok_and(|length| length.checked_add(8).is_some_and(|end| end <= len as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_header_whose_length_looks_like_a_pickle() {
+        // 0x0280 = 640 bytes of header: the same first two bytes as a pickle of protocol 2.
+        let mut header = br#"{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#.to_vec();
+        header.resize(0x0280, b' ');
+        let file = [&640u64.to_le_bytes()[..], &header, &[7]].concat();
+        assert_eq!(file[..2], [0x80, 2]);
+        assert_eq!(parse(file).unwrap().names(), ["x"]);
     }
 }

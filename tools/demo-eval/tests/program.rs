@@ -108,9 +108,9 @@ fn detail_transfer_is_fitted_and_kept_beside_the_weights() {
     }
     let copy = folder.path().join("weights");
     std::fs::create_dir(&copy).unwrap();
-    for entry in std::fs::read_dir(weights()).unwrap().map(Result::unwrap) {
-        if entry.file_name() != "detail.json" {
-            std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    for (name, bytes) in anicrafter_demo_weights::FILES {
+        if *name != "detail.json" {
+            std::fs::write(copy.join(name), bytes).unwrap();
         }
     }
     let output = run(folder.path(), &copy, true);

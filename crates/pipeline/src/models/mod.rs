@@ -351,17 +351,19 @@ mod tests {
     }
 
     #[test]
-    fn the_embedded_models_load() {
-        let set =
-            ModelSet::new(&Models { preset: Preset::Demo, dtype: Dtype::F32, ..Models::default() }).unwrap();
-        assert!(!set.is_trained());
-        let (tokenizer, text) = set.text().unwrap();
-        let ids = tokenizer.tokenize("human in a scene", 64).unwrap().ids;
-        assert_eq!(text.encode(&ids, 64).unwrap().dims(), [1, 64, 64]);
-        set.image().unwrap();
-        set.vae(vae::Halves::Both).unwrap();
-        set.embedders().unwrap();
-        set.transformer().unwrap();
+    fn the_small_models_load() {
+        for untrained in [false, true] {
+            let settings = Models { dtype: Dtype::F32, untrained, ..Models::default() };
+            let set = ModelSet::new(&settings).unwrap();
+            assert_eq!(set.is_trained(), !untrained);
+            let (tokenizer, text) = set.text().unwrap();
+            let ids = tokenizer.tokenize("human in a scene", 64).unwrap().ids;
+            assert_eq!(text.encode(&ids, 64).unwrap().dims(), [1, 64, set.dit_config().text_dim]);
+            set.image().unwrap();
+            set.vae(vae::Halves::Both).unwrap();
+            set.embedders().unwrap();
+            set.transformer().unwrap();
+        }
     }
 
     #[test]
