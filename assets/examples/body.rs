@@ -1,4 +1,5 @@
 //! Says how large the embedded body is: `cargo run -p anicrafter-assets --example body [-- COPY.npz]`, which also writes it.
+#![expect(clippy::print_stdout, reason = "an example")]
 
 fn main() -> std::io::Result<()> {
     let body = anicrafter_assets::BODY;

@@ -1,4 +1,5 @@
 //! Writes the scene into a folder, or lists it: `cargo run -p anicrafter-demo --example unpack -- [FOLDER]`.
+#![expect(clippy::print_stdout, reason = "an example")]
 
 fn main() -> std::io::Result<()> {
     let folder = std::env::args_os().nth(1).map(std::path::PathBuf::from);

@@ -1,4 +1,5 @@
 //! Lists the embedded models: `cargo run -p anicrafter-person-models --example list`.
+#![expect(clippy::print_stdout, reason = "an example")]
 
 fn main() {
     let models = [

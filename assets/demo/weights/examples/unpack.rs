@@ -1,4 +1,5 @@
 //! Writes the weights into a folder, or lists them: `cargo run -p anicrafter-demo-weights --example unpack -- [FOLDER]`.
+#![expect(clippy::print_stdout, reason = "an example")]
 
 fn main() -> std::io::Result<()> {
     let folder = std::env::args_os().nth(1).map(std::path::PathBuf::from);

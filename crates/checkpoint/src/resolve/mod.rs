@@ -3,6 +3,7 @@
 //! A part that the user names is taken as named. The others are looked for below the given folders: the published layout,
 //! ComfyUI's `models/`, a diffusers folder, the hub's cache, or loose files under the names that others gave them. Names and
 //! folders say where to look first; what a file holds decides ([`Checkpoint::compare`]). Only headers are read.
+#![expect(clippy::result_large_err, reason = "a problem says all that was tried, and there is one a part")]
 
 mod candidates;
 mod choice;
@@ -199,7 +200,7 @@ impl Resolver<'_> {
                             problem,
                             Problem::Broken { error: Error::NotThisModel { .. } | Error::File(_), .. }
                         );
-                        if promised && !(holds_other && !hint.is_promise()) && nearest.is_none() {
+                        if promised && (hint.is_promise() || !holds_other) && nearest.is_none() {
                             nearest = Some((hint.is_promise(), problem));
                         }
                     }
