@@ -86,6 +86,8 @@ fn install(folder: &Path, packages: &[(String, PathBuf)]) -> Result<()> {
     let mut install = shell::bare("install");
     install.arg("--path").arg(source).arg("--root").arg(folder.join("installed"));
     install.args(["--debug", "--force", "--quiet"]).env("CARGO_TARGET_DIR", shell::target());
+    // Installing reads no configuration of the working folder: these are the workspace's profiles, which optimise.
+    install.arg("--config").arg(shell::root().join(".cargo").join("config.toml"));
     for (name, path) in packages.iter().filter(|(name, _)| name != COMMAND) {
         install.arg("--config").arg(format!("patch.crates-io.{name}.path={:?}", path.display().to_string()));
     }
