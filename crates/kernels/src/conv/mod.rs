@@ -21,10 +21,10 @@ mod direct;
 mod dispatch;
 mod reference;
 mod rows;
+mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
-mod vectors;
 mod winograd;
 
 use half::bf16;
