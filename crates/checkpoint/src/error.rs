@@ -16,6 +16,21 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+    /// The caller wanted to stop.
+    #[error("stopped")]
+    Cancelled,
+    /// A tensor below `blocks` whose block has no number.
+    #[error("tensor {name:?} belongs to no numbered block")]
+    NotABlock {
+        /// The tensor.
+        name: String,
+    },
+    /// Something else where prepared weights should be.
+    #[error("{}: this isn't what preparing weights writes; remove it, and it is made anew", path.display())]
+    NotPrepared {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// No path was given.
     #[error("no weight files were named")]
     NoFiles,

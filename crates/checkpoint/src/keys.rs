@@ -78,20 +78,8 @@ pub(crate) fn to_own(model: Model, name: &str) -> String {
 
 /// A model's own name as each other library spells it.
 pub(crate) fn to_others(model: Model, own: &str) -> Vec<String> {
-    let back = |rules: &[Rule]| {
-        let mut first = None;
-        for rule in rules {
-            let Some((from, rest)) = apply(rule.to, rule.from, own) else { continue };
-            for (inner, replacement) in rule.rest {
-                if let Some(tail) = rest.strip_prefix(replacement) {
-                    return Some(format!("{from}{inner}{tail}"));
-                }
-            }
-            first = first.or_else(|| Some(format!("{from}{rest}")));
-        }
-        first
-    };
-    tables::spellings(model).iter().filter_map(|s| back(s.rules)).collect()
+    let spelled = |s: &tables::Spelling| s.anchors.first().map(|anchor| spell(model, anchor, own));
+    tables::spellings(model).iter().filter_map(spelled).flatten().filter(|name| name != own).collect()
 }
 
 fn rename(rules: &[Rule], name: &str) -> String {

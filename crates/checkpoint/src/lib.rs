@@ -26,6 +26,7 @@ mod lora;
 mod manifest;
 mod names;
 mod open;
+mod prepared;
 mod report;
 mod resolve;
 mod shape;
@@ -38,6 +39,7 @@ pub use keys::Model;
 pub use lora::{Alpha, Lora, LoraReport, LoraScale, ScaleOrigin};
 pub use manifest::Manifest;
 pub use open::open_tensors;
+pub use prepared::{PREPARED_FORMAT, Prepared, PreparedFor, prepare};
 pub use report::{Misshaped, Report};
 pub use resolve::{
     Choice, Part, Problem, Request, Resolution, TokenizerModel, Why, check_installation, read_tokenizer,

@@ -35,7 +35,9 @@ pub use elementwise::{
     Activation, activate_mul, add, bf16_from_f32, f32_from_bf16, gate_add, gelu_erf, gelu_tanh, scale, silu,
     softmax_rows,
 };
-pub use gemm::{Gate, Linear, Mat, PackedBf16, PackedF32, Weight, matmul, matmul_batched};
+pub use gemm::{
+    Gate, Linear, Mat, NotPanels, PackedBf16, PackedF32, SharedBytes, Weight, matmul, matmul_batched,
+};
 pub use norm::{Modulation, layer_norm, modulated_layer_norm, rms_norm};
 pub use precision::Precision;
 pub use quant::QuantKind;

@@ -1,7 +1,8 @@
 //! `y = x Wᵀ + b`, with the weights in f32, in bf16 or in the blocks of a quantised file.
 
 use crate::ops::{self, Matrix};
-use crate::{Activation, Inputs, Weights, quantize};
+use crate::{Activation, Inputs, PackedForm, Weights, quantize};
+use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Result, Tensor, bail};
 
 /// An affine map over the last axis.
@@ -34,23 +35,17 @@ impl Linear {
     /// When the tensor is missing or has another shape; when it is quantised and inputs of 8 bits were asked for that its
     /// format or the device has no products for.
     pub fn load_without_bias(weights: &Weights, d_in: usize, d_out: usize) -> Result<Self> {
+        let name = || weights.name("weight");
+        if let Some(packed) = weights.get_packed((d_out, d_in), "weight")? {
+            if let PackedForm::Blocks(dtype) = packed.form() {
+                check_inputs(weights, dtype, name)?;
+            }
+            let weight = packed.into_matrix(weights.inputs());
+            return Ok(Self { weight, bias: None, d_in, d_out });
+        }
         let weight = match weights.get_quantized((d_out, d_in), "weight")? {
             Some(quantized) => {
-                if weights.inputs() == Inputs::Int8 {
-                    let name = weights.name("weight");
-                    if !weights.device().is_cpu() {
-                        bail!(
-                            "{name}: inputs of 8 bits are for the CPU, the weights are on {:?}",
-                            weights.device()
-                        );
-                    }
-                    if quantize::kind(quantized.dtype()).is_none() {
-                        bail!(
-                            "{name}: inputs of 8 bits need weights in Q8_0, Q4_0, Q4_K, Q5_K or Q6_K, not {:?}",
-                            quantized.dtype()
-                        );
-                    }
-                }
+                check_inputs(weights, quantized.dtype(), name)?;
                 Matrix::Quantized(quantized, weights.inputs())
             }
             None => prepare(&weights.get((d_out, d_in), "weight")?)?,
@@ -146,6 +141,21 @@ impl Linear {
         }
         Ok(())
     }
+}
+
+/// Has the device products by weights of this type that take their input as it was asked for?
+fn check_inputs(weights: &Weights, dtype: GgmlDType, name: impl Fn() -> String) -> Result<()> {
+    if weights.inputs() == Inputs::Float {
+        return Ok(());
+    }
+    if !weights.device().is_cpu() {
+        let device = weights.device();
+        bail!("{}: inputs of 8 bits are for the CPU, the weights are on {device:?}", name());
+    }
+    if quantize::kind(dtype).is_none() {
+        bail!("{}: inputs of 8 bits need weights in Q8_0, Q4_0, Q4_K, Q5_K or Q6_K, not {dtype:?}", name());
+    }
+    Ok(())
 }
 
 /// The form in which this weight's device keeps it for products.

@@ -1,5 +1,6 @@
 //! Where a layer gets its weights from: a cursor into a tree of named tensors.
 
+use crate::Packed;
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use std::collections::HashMap;
@@ -25,6 +26,16 @@ pub trait WeightSource: Send + Sync {
     /// When the tensor is missing or has another shape.
     fn quantized(&self, name: &str, shape: (usize, usize), device: &Device) -> Result<Option<Arc<QTensor>>> {
         let _ = (name, shape, device);
+        Ok(None)
+    }
+
+    /// The matrix `name` of `shape` in the form that the CPU's products read, for a model that computes in `dtype`; `None` where
+    /// it isn't stored so, which is what sources say that aren't prepared.
+    ///
+    /// # Errors
+    /// When the tensor has another shape, or is stored for another type.
+    fn packed(&self, name: &str, shape: (usize, usize), dtype: DType) -> Result<Option<Packed>> {
+        let _ = (name, shape, dtype);
         Ok(None)
     }
 
@@ -136,6 +147,17 @@ impl Weights {
     /// When the tensor is missing or has another shape.
     pub fn get_f32(&self, shape: impl Into<Shape>, tensor: &str) -> Result<Tensor> {
         self.source.dense(&self.name(tensor), &shape.into(), DType::F32, &self.device)
+    }
+
+    /// A matrix as the CPU's products read it, if it is stored so and the CPU is where it goes.
+    ///
+    /// # Errors
+    /// When the tensor has another shape, or is stored for another type.
+    pub fn get_packed(&self, shape: (usize, usize), tensor: &str) -> Result<Option<Packed>> {
+        if !self.device.is_cpu() {
+            return Ok(None);
+        }
+        self.source.packed(&self.name(tensor), shape, self.dtype)
     }
 
     /// A matrix in the file's own quantised blocks, if it is stored so.

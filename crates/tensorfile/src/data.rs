@@ -78,6 +78,56 @@ impl Data {
     }
 }
 
+/// Part of a file's bytes, which it keeps mapped; when it is dropped, its pages stop counting as resident.
+///
+/// A model that computes straight from a mapped file holds its weights as regions.
+#[derive(Debug)]
+pub struct Region {
+    data: Data,
+    range: Range<usize>,
+}
+
+impl Region {
+    /// The bytes of `range`.
+    ///
+    /// # Panics
+    /// If the range doesn't lie in the data.
+    #[must_use]
+    pub fn new(data: Data, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= data.len(), "a region outside of its data");
+        Self { data, range }
+    }
+
+    /// Reads the bytes that aren't in memory yet, now and in this thread: who multiplies by them later doesn't wait.
+    pub fn read_now(&self) {
+        self.data.prefetch(self.range.clone());
+        // Touching maps the pages too, which asking the system to read ahead doesn't.
+        const PAGE: usize = 4096;
+        let touched: u8 = self.iter().step_by(PAGE).fold(0, |sum, byte| sum.wrapping_add(*byte));
+        std::hint::black_box(touched);
+    }
+}
+
+impl Deref for Region {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.data[self.range.clone()]
+    }
+}
+
+impl AsRef<[u8]> for Region {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        self.data.release(self.range.clone());
+    }
+}
+
 impl Deref for Data {
     type Target = [u8];
 

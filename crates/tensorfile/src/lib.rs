@@ -42,7 +42,7 @@ pub mod safetensors;
 mod view;
 pub mod zip;
 
-pub use data::Data;
+pub use data::{Data, Region};
 pub use dtype::{Dtype, element_count};
 pub use error::{Error, Result};
 pub use float8::{e4m3_to_f32, e5m2_to_f32, e8m0_to_f32};

@@ -6,7 +6,7 @@ mod write;
 pub use shards::Shards;
 pub use write::{safetensors_bytes, write_safetensors, write_safetensors_with};
 
-use crate::{Data, Dtype, Error, Result, TensorInfo, TensorSource, TensorView};
+use crate::{Data, Dtype, Error, Region, Result, TensorInfo, TensorSource, TensorView};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -314,6 +314,14 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 }
 
 impl Safetensors {
+    /// A tensor's bytes, which stay mapped when this reader is gone.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTensor`].
+    pub fn region(&self, name: &str) -> Result<Region> {
+        Ok(Region::new(self.data.clone(), self.stored(name)?.range.clone()))
+    }
+
     fn stored(&self, name: &str) -> Result<&Stored> {
         self.tensors.get(name).ok_or_else(|| Error::NoSuchTensor { name: name.to_owned() })
     }

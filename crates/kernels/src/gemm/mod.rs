@@ -11,7 +11,7 @@ pub(crate) mod source;
 use half::bf16;
 
 use self::epilogue::{Combine, Epilogue};
-pub use self::packed::{PackedBf16, PackedF32};
+pub use self::packed::{NotPanels, PackedBf16, PackedF32, SharedBytes};
 use self::source::Source;
 use crate::{Activation, Precision, QuantKind};
 

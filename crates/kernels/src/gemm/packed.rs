@@ -3,6 +3,7 @@
 use half::bf16;
 use rayon::prelude::*;
 use simd::{Kernel, dispatch, level};
+use std::sync::Arc;
 
 use super::product::{Bf16Pairs, F32, Product};
 use super::source::Source;
@@ -14,7 +15,7 @@ use crate::tile::{PANEL, Tiles};
 pub struct PackedF32 {
     n: usize,
     k: usize,
-    panels: Lined<f32>,
+    panels: Panels<f32>,
 }
 
 /// A bf16 weight `[N, K]` in the order that the kernels read: panels `[K/2, 16]` of pairs along K, for 16 outputs.
@@ -22,7 +23,79 @@ pub struct PackedF32 {
 pub struct PackedBf16 {
     n: usize,
     k: usize,
-    panels: Lined<u32>,
+    panels: Panels<u32>,
+}
+
+/// Bytes that somebody else owns: a mapped file.
+pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// Where the panels lie.
+#[derive(Clone)]
+enum Panels<T: bytemuck::Pod> {
+    Own(Lined<T>),
+    Shared(SharedBytes),
+}
+
+impl<T: bytemuck::Pod> Panels<T> {
+    /// Panels of `len` elements in bytes of the caller's.
+    fn shared(bytes: SharedBytes, len: usize) -> Result<Self, NotPanels> {
+        let found = (*bytes).as_ref();
+        let expected = len * size_of::<T>();
+        if found.len() != expected {
+            return Err(NotPanels::Length { expected, found: found.len() });
+        }
+        match bytemuck::try_cast_slice::<u8, T>(found) {
+            Ok(_) => Ok(Self::Shared(bytes)),
+            Err(_) => Err(NotPanels::Alignment),
+        }
+    }
+}
+
+impl<T: bytemuck::Pod> std::ops::Deref for Panels<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Own(panels) => panels,
+            // Length and alignment were looked at when they came.
+            Self::Shared(bytes) => bytemuck::cast_slice((**bytes).as_ref()),
+        }
+    }
+}
+
+/// Why bytes aren't a packed weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotPanels {
+    /// Not as many as the panels take.
+    Length {
+        /// What the panels take.
+        expected: usize,
+        /// What came.
+        found: usize,
+    },
+    /// They don't begin at a multiple of four.
+    Alignment,
+    /// The machine's bytes are in another order than the panels'.
+    Order,
+}
+
+impl std::fmt::Display for NotPanels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Length { expected, found } => {
+                write!(f, "a packed weight takes {expected} bytes, {found} came")
+            }
+            Self::Alignment => write!(f, "a packed weight must begin at a multiple of four bytes"),
+            Self::Order => write!(f, "packed weights are for machines whose low byte comes first"),
+        }
+    }
+}
+
+impl std::error::Error for NotPanels {}
+
+/// The elements of a packed `[n, k]`.
+fn elements<P: Product>(n: usize, k: usize) -> usize {
+    n.div_ceil(PANEL) * P::units(k) * PANEL
 }
 
 /// Packs one panel.
@@ -43,7 +116,7 @@ impl<S: Tiles, P: Product> Kernel<S> for PackPanel<'_, P> {
 
 fn pack<P: Product>(product: P, source: Source<'_>, n: usize, k: usize) -> Lined<P::T> {
     let size = P::units(k) * PANEL;
-    let mut panels = Lined::zeros(n.div_ceil(PANEL) * size);
+    let mut panels = Lined::zeros(elements::<P>(n, k));
     if size > 0 {
         let level = level();
         panels
@@ -62,7 +135,7 @@ impl PackedF32 {
     #[must_use]
     pub fn new(w: &[f32], n: usize, k: usize) -> Self {
         assert_eq!(w.len(), n * k, "the weight isn't [{n}, {k}]");
-        Self { n, k, panels: pack(F32, Source::Rows { w, n, k }, n, k) }
+        Self { n, k, panels: Panels::Own(pack(F32, Source::Rows { w, n, k }, n, k)) }
     }
 
     /// `[N, K]`.
@@ -74,6 +147,30 @@ impl PackedF32 {
     pub(crate) fn panels(&self) -> &[f32] {
         &self.panels
     }
+
+    /// Takes panels that lie in memory already, as [`PackedF32::bytes`] gave them: a file that is mapped is multiplied by where it
+    /// lies. They should begin at a cache line (64 bytes); elsewhere products are slower.
+    ///
+    /// # Errors
+    /// When they have another length, don't begin at a multiple of four bytes, or the machine's low byte comes last.
+    pub fn shared(bytes: SharedBytes, n: usize, k: usize) -> Result<Self, NotPanels> {
+        if cfg!(target_endian = "big") {
+            return Err(NotPanels::Order);
+        }
+        Ok(Self { n, k, panels: Panels::shared(bytes, elements::<F32>(n, k))? })
+    }
+
+    /// The panels' bytes, the same at every instruction set.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self.panels())
+    }
+
+    /// How many bytes a packed `[n, k]` takes.
+    #[must_use]
+    pub fn byte_len(n: usize, k: usize) -> usize {
+        elements::<F32>(n, k) * size_of::<f32>()
+    }
 }
 
 impl PackedBf16 {
@@ -84,7 +181,7 @@ impl PackedBf16 {
     #[must_use]
     pub fn new(w: &[bf16], n: usize, k: usize) -> Self {
         assert_eq!(w.len(), n * k, "the weight isn't [{n}, {k}]");
-        Self { n, k, panels: pack(Bf16Pairs, Source::RowsBf16 { w, n, k }, n, k) }
+        Self { n, k, panels: Panels::Own(pack(Bf16Pairs, Source::RowsBf16 { w, n, k }, n, k)) }
     }
 
     /// `[N, K]`.
@@ -95,6 +192,30 @@ impl PackedBf16 {
 
     pub(crate) fn panels(&self) -> &[u32] {
         &self.panels
+    }
+
+    /// Takes panels that lie in memory already, as [`PackedBf16::bytes`] gave them: a file that is mapped is multiplied by where it
+    /// lies. They should begin at a cache line (64 bytes); elsewhere products are slower.
+    ///
+    /// # Errors
+    /// When they have another length, don't begin at a multiple of four bytes, or the machine's low byte comes last.
+    pub fn shared(bytes: SharedBytes, n: usize, k: usize) -> Result<Self, NotPanels> {
+        if cfg!(target_endian = "big") {
+            return Err(NotPanels::Order);
+        }
+        Ok(Self { n, k, panels: Panels::shared(bytes, elements::<Bf16Pairs>(n, k))? })
+    }
+
+    /// The panels' bytes, the same at every instruction set.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self.panels())
+    }
+
+    /// How many bytes a packed `[n, k]` takes.
+    #[must_use]
+    pub fn byte_len(n: usize, k: usize) -> usize {
+        elements::<Bf16Pairs>(n, k) * size_of::<u32>()
     }
 }
 
@@ -107,5 +228,49 @@ impl std::fmt::Debug for PackedF32 {
 impl std::fmt::Debug for PackedBf16 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PackedBf16").field("n", &self.n).field("k", &self.k).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_come_back_from_their_bytes() {
+        let w: Vec<f32> = (0..35 * 7).map(|i| i as f32).collect();
+        let packed = PackedF32::new(&w, 35, 7);
+        assert_eq!(packed.bytes().len(), PackedF32::byte_len(35, 7));
+        let bytes: SharedBytes = Arc::new(Aligned(bytemuck::pod_collect_to_vec(packed.bytes())));
+        let shared = PackedF32::shared(bytes.clone(), 35, 7).unwrap();
+        assert_eq!(shared.panels(), packed.panels());
+        let length = PackedF32::shared(bytes, 35, 8).unwrap_err();
+        assert!(matches!(length, NotPanels::Length { .. }), "{length}");
+
+        let half: Vec<bf16> = w.iter().map(|x| bf16::from_f32(*x)).collect();
+        let packed = PackedBf16::new(&half, 35, 7);
+        assert_eq!(packed.bytes().len(), PackedBf16::byte_len(35, 7));
+        let bytes: SharedBytes = Arc::new(Aligned(bytemuck::pod_collect_to_vec(packed.bytes())));
+        assert_eq!(PackedBf16::shared(bytes, 35, 7).unwrap().panels(), packed.panels());
+    }
+
+    #[test]
+    fn odd_addresses_are_refused() {
+        struct Odd(Vec<u32>);
+        impl AsRef<[u8]> for Odd {
+            fn as_ref(&self) -> &[u8] {
+                &bytemuck::cast_slice(&self.0)[1..][..PackedF32::byte_len(1, 1)]
+            }
+        }
+        let refused = PackedF32::shared(Arc::new(Odd(vec![0; PANEL + 1])), 1, 1).unwrap_err();
+        assert_eq!(refused, NotPanels::Alignment);
+    }
+
+    /// Bytes that begin where a `u32` may.
+    struct Aligned(Vec<u32>);
+
+    impl AsRef<[u8]> for Aligned {
+        fn as_ref(&self) -> &[u8] {
+            bytemuck::cast_slice(&self.0)
+        }
     }
 }

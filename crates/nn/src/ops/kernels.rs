@@ -2,18 +2,16 @@
 
 use super::{Matrix, Offer, Ops, RopeRows};
 use crate::slices::{self, on_kernels};
-use crate::{Activation, Attention, Inputs, Linear, quantize};
-use ::kernels::{self, Gate, Heads, Modulation, PackedBf16, PackedF32, Precision, Weight};
+use crate::{Activation, Attention, Inputs, Linear, packed, quantize};
+use ::kernels::{self, Gate, Heads, Modulation, Precision, QuantKind, Weight};
 use candle_core::{D, DType, Device, Result, Tensor, bail};
-use half::bf16;
-use std::sync::Arc;
 
 /// The CPU's backend.
 pub(super) struct Kernels;
 
 impl Ops for Kernels {
     fn prepare(&self, weight: &Tensor) -> Offer<Matrix> {
-        on_kernels(&[weight]).then(|| pack(weight))
+        on_kernels(&[weight]).then(|| packed::pack(weight))
     }
 
     fn linear(&self, layer: &Linear, x: &Tensor, activation: Activation) -> Offer<Tensor> {
@@ -153,19 +151,6 @@ fn takes(layer: &Linear, x: &Tensor) -> bool {
     !matches!(layer.weight, Matrix::Dense(_)) && on_kernels(&[x])
 }
 
-fn pack(weight: &Tensor) -> Result<Matrix> {
-    let (n, k) = weight.dims2()?;
-    match weight.dtype() {
-        DType::F32 => {
-            slices::read::<f32, _>(weight, |w| Ok(Matrix::PackedF32(Arc::new(PackedF32::new(w, n, k)))))
-        }
-        DType::BF16 => {
-            slices::read::<bf16, _>(weight, |w| Ok(Matrix::PackedBf16(Arc::new(PackedBf16::new(w, n, k)))))
-        }
-        other => bail!("a linear layer needs weights in f32 or bf16, got {other:?}"),
-    }
-}
-
 /// Calls `f` with the kernel's form of a layer.
 fn with_linear<R>(
     layer: &Linear,
@@ -184,17 +169,22 @@ fn with_linear<R>(
         Matrix::PackedF32(w) => finish(kernels::Linear::new(Weight::PackedF32(w), n, k)),
         Matrix::PackedBf16(w) => finish(kernels::Linear::new(Weight::PackedBf16(w), n, k)),
         Matrix::Quantized(w, inputs) => match quantize::kind(w.dtype()) {
-            Some(kind) => {
-                let data = w.data()?;
-                let linear = kernels::Linear::new(Weight::Quantized(kind, &data), n, k);
-                finish(match inputs {
-                    Inputs::Float => linear,
-                    Inputs::Int8 => linear.precision(Precision::Int8),
-                })
-            }
+            Some(kind) => finish(by_blocks(kind, &w.data()?, *inputs, (n, k))),
             None => finish(kernels::Linear::new(Weight::Bf16(&quantize::widen(w)?), n, k)),
         },
+        Matrix::Blocks(kind, blocks, inputs) => {
+            finish(by_blocks(*kind, (**blocks).as_ref(), *inputs, (n, k)))
+        }
         Matrix::Dense(_) => bail!("weights of a training run aren't packed"),
+    }
+}
+
+/// A product by quantised blocks, which takes its input as it was asked for.
+fn by_blocks(kind: QuantKind, blocks: &[u8], inputs: Inputs, (n, k): (usize, usize)) -> kernels::Linear<'_> {
+    let linear = kernels::Linear::new(Weight::Quantized(kind, blocks), n, k);
+    match inputs {
+        Inputs::Float => linear,
+        Inputs::Int8 => linear.precision(Precision::Int8),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The forms in which backends keep the weights of a product.
 
 use crate::Inputs;
-use ::kernels::{PackedBf16, PackedF32};
+use ::kernels::{PackedBf16, PackedF32, QuantKind, SharedBytes};
 use candle_core::Tensor;
 use candle_core::quantized::QTensor;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub(crate) enum Matrix {
     PackedBf16(Arc<PackedBf16>),
     /// The blocks of a quantised file, and how a product takes its input.
     Quantized(Arc<QTensor>, Inputs),
+    /// The same in bytes that somebody else owns: a mapped file.
+    Blocks(QuantKind, SharedBytes, Inputs),
 }
 
 impl std::fmt::Debug for Matrix {
@@ -25,6 +27,8 @@ impl std::fmt::Debug for Matrix {
             Self::Dense(weight) => write!(f, "{:?}", weight.dtype()),
             Self::PackedF32(_) => write!(f, "F32, packed"),
             Self::PackedBf16(_) => write!(f, "BF16, packed"),
+            Self::Blocks(kind, _, Inputs::Float) => write!(f, "{kind:?}, shared"),
+            Self::Blocks(kind, _, Inputs::Int8) => write!(f, "{kind:?} by 8 bits, shared"),
             Self::Quantized(weight, Inputs::Float) => write!(f, "{:?}", weight.dtype()),
             Self::Quantized(weight, Inputs::Int8) => write!(f, "{:?} by 8 bits", weight.dtype()),
         }

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 struct Plan {
     header: Vec<u8>,
     /// Index of the tensor in the caller's order, its first byte in the file, its length.
@@ -48,7 +51,8 @@ fn plan(tensors: &[(&str, TensorInfo)], metadata: &BTreeMap<String, String>) -> 
         header.pop();
     }
     header.push('}');
-    let padded = header.len().next_multiple_of(8);
+    // The tensors begin at a cache line, so that whoever maps the file can compute on them where they lie.
+    let padded = (8 + header.len()).next_multiple_of(LINE) - 8;
     header += &" ".repeat(padded - header.len());
     for place in &mut places {
         place.1 += 8 + padded as u64;
