@@ -4,6 +4,7 @@
 //! the work folder, and loading its weights counts.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use pipeline::models::ModelCache;
 use pipeline::work::WorkDir;
 use pipeline::{Actor, CancelToken, Context, Job, Preset, Quiet, Stage, animate, composite::Compositor};
 use std::path::Path;
@@ -58,7 +59,8 @@ fn model_stages(c: &mut Criterion) {
                     folder.forget_from(stage).expect("removable results");
                     let renderer = "cpu".parse().expect("a renderer");
                     let cancel = CancelToken::new();
-                    let outcome = animate(&job, renderer, Context::new(&Quiet, &cancel)).expect("the demo");
+                    let outcome = animate(&job, renderer, &ModelCache::none(), Context::new(&Quiet, &cancel))
+                        .expect("the demo");
                     let of_stage = outcome.stages.iter().filter(|s| s.name == stage.name());
                     seconds += of_stage.map(|s| s.seconds).sum::<f64>();
                 }

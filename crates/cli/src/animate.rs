@@ -56,7 +56,11 @@ pub(crate) fn parse_stage(name: &str) -> Result<Stage, String> {
 
 /// The session that a command works in.
 pub(crate) fn session(renderer: RendererChoice) -> SessionBuilder {
-    Session::builder().renderer(renderer)
+    let builder = Session::builder().renderer(renderer);
+    match dirs::cache_dir() {
+        Some(cache) => builder.prepared_root(cache.join("anicrafter")),
+        None => builder,
+    }
 }
 
 pub(crate) fn run(args: Args, style: Style) -> Result<()> {

@@ -89,7 +89,7 @@ fn main() -> ExitCode {
         Command::Avatar(args) => avatar::run(&args),
         Command::Job(args) => job::run(&args),
         Command::Body(args) => body::run(&args),
-        Command::Models(args) => models::run(args),
+        Command::Models(args) => models::run(args, cli.progress),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "anicrafter", &mut std::io::stdout());
             Ok(())

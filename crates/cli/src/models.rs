@@ -1,11 +1,12 @@
 //! `anicrafter models`: is an installation complete, and what would a job need?
 
+use crate::progress::{Display, Style, cancel_on_ctrl_c};
 use crate::settings::{SamplingArgs, VideoArgs, changes};
 use anyhow::{Result, bail};
 use avatar_render::RendererChoice;
 use clap::Subcommand;
 use pipeline::models::ModelSet;
-use pipeline::{Findings, Job, JobChanges, ModelChanges, OutputChanges, Preset};
+use pipeline::{Context, Findings, Job, JobChanges, ModelChanges, OutputChanges, Prepare, Preset};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -25,6 +26,11 @@ enum Command {
         #[command(flatten)]
         models: Box<ModelChanges>,
     },
+    /// Prepares the transformer's weights ahead, as a run that streams them does first: LoRAs merged, converted, packed.
+    Prepare {
+        #[command(flatten)]
+        models: Box<ModelChanges>,
+    },
     /// Says what a job would need before anything runs: memory, reading, arithmetic.
     Plan {
         #[command(flatten)]
@@ -36,7 +42,7 @@ enum Command {
     },
 }
 
-pub(crate) fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     match args.command {
         Command::Check { folder, models } => {
             let preset = Some(models.preset.unwrap_or(Preset::AniCrafter));
@@ -50,6 +56,22 @@ pub(crate) fn run(args: Args) -> Result<()> {
             *given = folder.or(given.take());
             let session = crate::animate::session(RendererChoice::default()).build()?;
             report(&pipeline::inspect_weights(&session.prepare(&job)?.models), "these weights can't be used")
+        }
+        Command::Prepare { models } => {
+            if models.prepare == Some(Prepare::Never) {
+                bail!("models prepare with --prepare never would do nothing");
+            }
+            let preset = Some(models.preset.unwrap_or(Preset::AniCrafter));
+            let models = ModelChanges { preset, prepare: Some(Prepare::Always), ..*models };
+            let job = JobChanges { models, ..JobChanges::default() }.into_job();
+            let session = crate::animate::session(RendererChoice::default()).build()?;
+            let (display, cancel) = (Display::new(style), cancel_on_ctrl_c());
+            let place = session.prepare_weights(&job, Context::new(&display, &cancel))?;
+            if let Some(place) = place {
+                let (gib, folder) = (place.bytes as f64 / GIB, place.folder.display());
+                println!("prepared  {gib:.2} GiB in {folder}");
+            }
+            Ok(())
         }
         Command::Plan { video, models, sampling } => {
             let preset = Some(models.preset.unwrap_or(Preset::AniCrafter));
@@ -112,6 +134,12 @@ pub(crate) fn plan_text(job: &Job) -> Result<String> {
         p.step_flops / 1e12,
         p.total_flops / 1e12
     );
+    // Weights that aren't found are named by whoever asks for them.
+    if let Ok(Some(place)) = set.prepared_place() {
+        let when = if place.is_ready { "ready" } else { "to be written once, --prepare never does without" };
+        let _ =
+            writeln!(out, "  prepared   {:.2} GiB in {} ({when})", gib(place.bytes), place.folder.display());
+    }
     let frames = job.video.window as f64 * f64::from(job.video.width) * f64::from(job.video.height);
     let _ =
         writeln!(out, "condition    {:.2} GiB of frames in the work folder a window", 12.0 * frames / GIB);

@@ -62,11 +62,11 @@ impl Observer for Display {
         }
         let bars = self.style == Style::Auto;
         match event {
-            Event::Started { stage, window, total } if bars => {
-                let label = if *window == 0 {
+            Event::Started { stage, window, windows, total } if bars => {
+                let label = if *windows == 1 {
                     stage.name().to_owned()
                 } else {
-                    format!("{} (window {})", stage.name(), window + 1)
+                    format!("{} (window {} of {windows})", stage.name(), window + 1)
                 };
                 self.start(label, *total);
             }
@@ -83,6 +83,20 @@ impl Observer for Display {
                 let memory =
                     if *peak_bytes > 0 { format!("  peak {} MiB", peak_bytes >> 20) } else { String::new() };
                 eprintln!("{:<10} {seconds:>8.2} s{memory}{from}", stage.name());
+            }
+            Event::Preparing { done: 0, total, bytes } => {
+                let gib = *bytes as f64 / 1024.0_f64.powi(3);
+                eprintln!(
+                    "preparing the transformer's weights, once: {gib:.1} GiB (--prepare never does without)"
+                );
+                if bars {
+                    self.start("weights".to_owned(), *total);
+                }
+            }
+            Event::Preparing { done, .. } if bars => {
+                if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+                    bar.set_position((*done as f64 * RESOLUTION) as u64);
+                }
             }
             Event::Warning { message } => eprintln!("note: {message}"),
             Event::Preview { step, path } => eprintln!("preview after step {step}: {}", path.display()),

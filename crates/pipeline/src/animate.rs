@@ -2,7 +2,7 @@
 
 use crate::condition_files::ConditionFiles;
 use crate::job::{FirstFrame, Job};
-use crate::models::ModelSet;
+use crate::models::{ModelCache, ModelSet};
 use crate::progress::Context;
 use crate::report::StageRow;
 use crate::stages::{DecodedWindow, Run};
@@ -27,11 +27,17 @@ pub struct Outcome {
     pub detail_transfer: DetailTransfer,
 }
 
-/// Runs a job up to the decoded windows; what is finished in the work folder isn't done again.
+/// Runs a job up to the decoded windows; what is finished in the work folder isn't done again, and
+/// models that `cache` holds aren't loaded again.
 ///
 /// # Errors
 /// The first thing that goes wrong in any stage, or [`Error::Cancelled`].
-pub fn animate(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Result<Outcome> {
+pub fn animate(
+    job: &Job,
+    renderer: RendererChoice,
+    cache: &ModelCache,
+    context: Context<'_>,
+) -> Result<Outcome> {
     job.validate_whole()?;
     for lora in crate::inspect::inspect_whole(job).clean()?.loras {
         context.warn(lora.to_string());
@@ -43,7 +49,7 @@ pub fn animate(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Res
     if !models.is_trained() {
         context.warn("the small diffusion weights are untrained (models.untrained): the person in the result is noise, not a restored picture");
     }
-    let mut run = Run::new(job, models, context)?;
+    let mut run = Run::new(job, models, cache, context)?;
     let (composite_key, condition) = run.composite(renderer)?;
     let text = run.text()?;
     let image = run.image(&composite_key, &condition)?;
@@ -68,6 +74,7 @@ pub fn animate(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Res
 /// The first thing that goes wrong, or [`Error::Cancelled`].
 pub fn composite(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Result<ConditionFiles> {
     let models = ModelSet::new(&job.models)?;
-    let mut run = Run::new(job, models, context)?;
+    let cache = ModelCache::none();
+    let mut run = Run::new(job, models, &cache, context)?;
     Ok(run.composite(renderer)?.1)
 }

@@ -24,7 +24,7 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
     let start = Instant::now();
     let mut frames = Joined::open(job, outcome)?;
     let total = frames.len;
-    context.tell(&Event::Started { stage: Stage::Decode, window: 0, total });
+    context.tell(&Event::Started { stage: Stage::Decode, window: 0, windows: 1, total });
     let rate = frame_rate(outcome.fps)?;
     let mut options = WriteOptions::new(rate);
     options.audio = sound(job.sound_from(), job.input.start, context);

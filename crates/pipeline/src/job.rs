@@ -20,7 +20,7 @@ mod video;
 
 pub use changes::JobChanges;
 pub use input::{Actor, Input, InputChanges};
-pub use models::{Activations, Dtype, Lora, ModelChanges, Models, Preset};
+pub use models::{Activations, Dtype, Lora, ModelChanges, Models, Prepare, Preset};
 pub use output::{Output, OutputChanges, Until};
 pub use replace::{Replace, ReplaceChanges};
 pub use sampling::{

@@ -49,8 +49,8 @@ pub use finish::{beside, frame_rate, sound, warn_of, write_video};
 pub use inspect::{Finding, Findings, inspect, inspect_weights};
 pub use job::{
     Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job,
-    JobChanges, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Preset, Prompt,
-    PromptChanges, Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, StepCacheName,
+    JobChanges, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Prepare, Preset,
+    Prompt, PromptChanges, Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, StepCacheName,
     StepCacheSettings, Until, Video, VideoChanges,
 };
 pub use person::{Person, PersonOptions, find_person};

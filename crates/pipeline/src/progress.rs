@@ -78,6 +78,8 @@ pub enum Event {
         stage: Stage,
         /// Window of a long video, counted from 0.
         window: usize,
+        /// How many windows the video has.
+        windows: usize,
         /// Number of units.
         total: usize,
     },
@@ -100,6 +102,15 @@ pub enum Event {
         cached: bool,
         /// The largest memory the process has held so far, in bytes; 0 where the system doesn't tell.
         peak_bytes: u64,
+    },
+    /// The transformer's weights are being prepared, once for all jobs with them.
+    Preparing {
+        /// Blocks done.
+        done: usize,
+        /// How many there are.
+        total: usize,
+        /// What all of them take on disk.
+        bytes: u64,
     },
     /// A model is in memory.
     Loaded {

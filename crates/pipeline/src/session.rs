@@ -2,11 +2,12 @@
 
 use crate::composite::Compositor;
 use crate::inspect::{Findings, inspect};
-use crate::job::{Job, Preset};
-use crate::models::ModelSet;
+use crate::job::Job;
+use crate::models::{GIB, ModelCache, ModelSet, PreparedPlace};
 use crate::progress::{CancelToken, Context, Quiet, Stage};
 use crate::replace::replace;
 use crate::run::{Finished, run};
+use crate::stages::prepare_weights;
 use crate::work::{Fingerprint, WorkDir};
 use crate::{Error, Result};
 use avatar_render::RendererChoice;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 /// What a program holds for as long as it works with AniCrafter; a [`Job`] is what one video wants.
 ///
-/// A session fills in what a job leaves open: device, memory, small weights, work folder. It runs a job as far as the job says,
+/// A session fills in what a job leaves open: device, memory, work folder; and it can keep models in memory from job to job. It runs a job as far as the job says,
 /// from a raw video or from ready files, to a condition video or to the whole result with its report.
 ///
 /// ```no_run
@@ -34,6 +35,7 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub struct Session {
     settings: SessionBuilder,
+    cache: ModelCache,
     threads: Option<rayon::ThreadPool>,
 }
 
@@ -45,7 +47,8 @@ pub struct SessionBuilder {
     memory_gib: Option<f64>,
     threads: Option<usize>,
     work_root: Option<PathBuf>,
-    demo_weights: Option<PathBuf>,
+    keep_gib: f64,
+    prepared_root: Option<PathBuf>,
     renderer: RendererChoice,
     note: Option<String>,
 }
@@ -75,9 +78,16 @@ impl SessionBuilder {
         self
     }
 
-    /// The folder of small weights for jobs of the demo preset that name none.
-    pub fn demo_weights(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.demo_weights = Some(folder.into());
+    /// Memory in GiB for models that stay loaded when their stage is over, so that the next job finds them; 0 where it isn't
+    /// given: each is dropped behind its stage. [`Session::release`] gives the memory back.
+    pub fn keep_gib(mut self, gib: f64) -> Self {
+        self.keep_gib = gib;
+        self
+    }
+
+    /// The folder for prepared weights of jobs that name none; where neither does, weights are prepared only on demand.
+    pub fn prepared_root(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.prepared_root = Some(folder.into());
         self
     }
 
@@ -96,11 +106,14 @@ impl SessionBuilder {
     /// The session.
     ///
     /// # Errors
-    /// [`Error::Option`] when memory isn't positive, the device is unknown or not there, or threads can't be started.
+    /// [`Error::Option`] when a size of memory makes no sense, the device is unknown or not there, or threads can't be started.
     pub fn build(self) -> Result<Session> {
         let refuse = |option, why: String| Error::Option { option, why };
         if self.memory_gib.is_some_and(|gib| !(gib.is_finite() && gib > 0.0)) {
             return Err(refuse("memory", "must be a positive number of GiB".to_owned()));
+        }
+        if !(self.keep_gib.is_finite() && self.keep_gib >= 0.0) {
+            return Err(refuse("keep", "must be a number of GiB, 0 or more".to_owned()));
         }
         if let Some(device) = &self.device {
             crate::models::open_device(device)?;
@@ -113,7 +126,8 @@ impl SessionBuilder {
             built.map_err(|e| refuse("threads", e.to_string()))
         };
         let threads = self.threads.map(pool).transpose()?;
-        Ok(Session { settings: self, threads })
+        let cache = ModelCache::new((self.keep_gib * GIB) as u64);
+        Ok(Session { settings: self, cache, threads })
     }
 }
 
@@ -134,8 +148,8 @@ impl Session {
             job.models.device.clone_from(device);
         }
         job.models.memory_gib = job.models.memory_gib.or(own.memory_gib);
-        if job.models.preset == Preset::Demo && job.models.demo.is_none() {
-            job.models.demo.clone_from(&own.demo_weights);
+        if job.models.prepared.is_none() {
+            job.models.prepared.clone_from(&own.prepared_root);
         }
         if let (None, Some(root)) = (&job.output.work, &own.work_root) {
             // Videos of one name in different folders don't share a work folder.
@@ -155,7 +169,7 @@ impl Session {
     pub fn run(&self, job: &Job, context: Context<'_>) -> Result<Finished> {
         let job = self.prepare(job)?;
         let own = &self.settings;
-        self.at_work(|| run(&job, own.renderer, own.note.as_deref(), context))
+        self.at_work(|| run(&job, own.renderer, &self.cache, own.note.as_deref(), context))
     }
 
     /// Everything that can be known to be wrong with a job before anything runs: files are opened as far as their headers,
@@ -213,6 +227,27 @@ impl Session {
     /// When a folder can't be removed.
     pub fn forget_from(&self, job: &Job, stage: Stage) -> Result<()> {
         WorkDir::open(self.prepare(job)?.work_dir())?.forget_from(stage)
+    }
+
+    /// Prepares the weights of a job's transformer ahead: what `models.prepare` does within a run. `None` where the job wants none.
+    ///
+    /// # Errors
+    /// As [`ModelSet::prepare`]; [`Error::Cancelled`].
+    pub fn prepare_weights(&self, job: &Job, context: Context<'_>) -> Result<Option<PreparedPlace>> {
+        let job = self.prepare(job)?;
+        let models = ModelSet::new(&job.models)?;
+        self.at_work(|| prepare_weights(&models, context))
+    }
+
+    /// The models that stayed in memory, and their bytes.
+    #[must_use]
+    pub fn loaded(&self) -> Vec<(&'static str, u64)> {
+        self.cache.held()
+    }
+
+    /// Gives the memory of all models back. One that a running job uses goes when its stage is over.
+    pub fn release(&self) {
+        self.cache.release();
     }
 
     /// In the session's own threads, where it has some.

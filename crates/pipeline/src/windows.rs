@@ -42,10 +42,10 @@ pub fn windows(frames: usize, size: usize, overlap: usize, strides: Strides) -> 
     windows
 }
 
-/// The next number of the form 4k + 1: what the model takes.
+/// The next number of frames that fills whole latent frames behind the first one: what the model takes.
 #[must_use]
-pub fn round_up(frames: usize) -> usize {
-    frames.saturating_sub(1).next_multiple_of(4) + 1
+pub fn round_up(frames: usize, strides: Strides) -> usize {
+    strides.whole(frames.saturating_sub(1)) + 1
 }
 
 /// How much of the newer window shows at overlap frame `i` of `n`: a ramp that never reaches 0 or 1 inside.
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn short_videos_are_padded_to_what_the_model_takes() {
         assert_eq!(windows(7, 80, 8, WAN), [Window { start: 0, len: 7, padded: 8, overlap: 0 }]);
-        assert_eq!([1, 81, 82].map(round_up), [1, 81, 85]);
+        assert_eq!([1, 81, 82].map(|frames| round_up(frames, WAN)), [1, 81, 85]);
     }
 
     #[test]

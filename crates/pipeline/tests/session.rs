@@ -88,21 +88,23 @@ fn a_job_file_says_all_of_a_replacement() {
 #[test]
 fn a_session_fills_in_what_jobs_leave_open() {
     let session =
-        Session::builder().device("cpu").memory_gib(3.0).work_root("w").demo_weights("d").build().unwrap();
+        Session::builder().device("cpu").memory_gib(3.0).work_root("w").prepared_root("p").build().unwrap();
     let job = session.prepare(&Job::new(Preset::Demo)).unwrap();
     assert_eq!((&*job.models.device, job.models.memory_gib), ("cpu", Some(3.0)));
-    assert_eq!(job.models.demo, Some("d".into()));
+    assert_eq!(job.models.prepared, Some("p".into()));
     assert!(job.work_dir().starts_with("w") && job.work_dir() != Path::new("w/out"));
     let mut own = Job::new(Preset::AniCrafter);
     own.models.memory_gib = Some(1.0);
     own.output.work = Some("x".into());
+    own.models.prepared = Some("y".into());
     let own = session.prepare(&own).unwrap();
     assert_eq!(
-        (own.models.memory_gib, own.models.demo, own.output.work),
-        (Some(1.0), None, Some("x".into()))
+        (own.models.memory_gib, own.models.prepared, own.output.work),
+        (Some(1.0), Some("y".into()), Some("x".into()))
     );
     for (wrong, option) in [
         (Session::builder().memory_gib(0.0), "memory"),
+        (Session::builder().keep_gib(-1.0), "keep"),
         (Session::builder().threads(0), "threads"),
         (Session::builder().device("toaster"), "models.device"),
     ] {

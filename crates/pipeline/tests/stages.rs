@@ -1,8 +1,10 @@
 //! A job of three windows: each model is loaded once, and a run that was stopped ends with the bytes of one that wasn't.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use anicrafter_pipeline::models::{ModelCache, ModelSet};
 use anicrafter_pipeline::{
-    Actor, CancelToken, Context, Error, Event, Job, Preset, Stage, animate, write_video,
+    Actor, CancelToken, Context, Dtype, Error, Event, Job, Prepare, Preset, Session, Stage, animate,
+    write_video,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -35,7 +37,7 @@ fn run(job: &Job, stop: impl Fn(&Event) -> bool + Send + Sync) -> (Result<(), Er
         events.lock().unwrap().push(event.clone());
     };
     let context = Context::new(&observer, &cancel);
-    let done = animate(job, "cpu".parse().unwrap(), context)
+    let done = animate(job, "cpu".parse().unwrap(), &ModelCache::none(), context)
         .and_then(|mut outcome| write_video(job, &mut outcome, context).map(drop));
     (done, events.into_inner().unwrap())
 }
@@ -131,4 +133,92 @@ fn a_stopped_run_ends_with_the_same_bytes() {
     }
     run(&stopped, |_| false).0.unwrap();
     assert!(std::fs::read(&stopped.output.video).unwrap() == expected, "other bytes after six stops");
+}
+
+#[test]
+fn a_session_keeps_models_from_job_to_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = Session::builder().renderer("cpu".parse().unwrap()).keep_gib(1.0).build().unwrap();
+    let run = |job: &Job| {
+        let events = Mutex::new(Vec::new());
+        let observer = |event: &Event| events.lock().unwrap().push(event.clone());
+        session.run(job, Context::new(&observer, &CancelToken::new())).unwrap();
+        loaded(&events.into_inner().unwrap())
+    };
+    let mut first = job(dir.path());
+    first.input.end = Some(4);
+    assert_eq!(run(&first).len(), 6);
+    let held: Vec<_> = session.loaded().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(held.len(), 6, "{held:?}");
+
+    let mut second = first.clone();
+    second.prompt.positive = "a person dances".to_owned();
+    second.output.video = dir.path().join("second.mp4");
+    second.output.work = Some(dir.path().join("second.work"));
+    second.models.dtype = Dtype::F32;
+    // What the dtype changes is loaded anew, the encoders and embedders are there.
+    assert_eq!(run(&second), ["transformer"]);
+
+    let before = std::fs::read(&second.output.video).unwrap();
+    session.release();
+    assert!(session.loaded().is_empty());
+    session.forget_from(&second, Stage::Text).unwrap();
+    assert_eq!(run(&second).len(), 6);
+    assert!(std::fs::read(&second.output.video).unwrap() == before, "a kept model gives other numbers");
+}
+
+#[test]
+fn another_transformer_does_not_make_the_conditions_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut job = job(dir.path());
+    job.input.end = Some(4);
+    run(&job, |_| false).0.unwrap();
+    job.models.dtype = Dtype::F32;
+    let (done, events) = run(&job, |_| false);
+    done.unwrap();
+    assert_eq!(made(&events), [(Stage::Denoise, 1), (Stage::Decode, 1)]);
+}
+
+#[test]
+fn prepared_weights_give_the_same_video() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = job(&dir.path().join("plain"));
+    let prepared = |name: &str, dtype: Dtype| {
+        let mut job = job(&dir.path().join(name));
+        job.input.end = Some(4);
+        (job.models.dtype, job.models.prepare) = (dtype, Prepare::Always);
+        // Two blocks in memory, the others are read in each step.
+        job.models.memory_gib = Some(0.03);
+        job.models.prepared = Some(dir.path().join("prepared"));
+        job
+    };
+    let preparing = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Preparing { .. }));
+    for dtype in [Dtype::F32, Dtype::Q8] {
+        let mut plain = plain.clone();
+        plain.input.end = Some(4);
+        plain.models.dtype = dtype;
+        std::fs::create_dir_all(dir.path().join("plain")).unwrap();
+        run(&plain, |_| false).0.unwrap();
+        let expected = std::fs::read(&plain.output.video).unwrap();
+        for (name, first) in [("first", true), ("again", false)] {
+            let job = prepared(&format!("{name}-{dtype:?}"), dtype);
+            std::fs::create_dir_all(job.output.video.parent().unwrap()).unwrap();
+            let (done, events) = run(&job, |_| false);
+            done.unwrap();
+            assert_eq!(preparing(&events), first, "{name} {dtype:?}");
+            assert!(std::fs::read(&job.output.video).unwrap() == expected, "{name} {dtype:?}: other bytes");
+        }
+    }
+
+    // Stopped in the middle, it goes on; where there is no folder for them, nothing runs.
+    let mut stopped = prepared("stopped", Dtype::Bf16);
+    std::fs::create_dir_all(dir.path().join("stopped")).unwrap();
+    let (done, _) = run(&stopped, |event| matches!(event, Event::Preparing { done: 2, .. }));
+    assert!(matches!(done, Err(Error::Cancelled)));
+    let (done, events) = run(&stopped, |_| false);
+    done.unwrap();
+    assert!(preparing(&events));
+    stopped.models.prepared = None;
+    let refused = ModelSet::new(&stopped.models).unwrap().prepared_place();
+    assert!(matches!(refused, Err(Error::Option { option: "models.prepared", .. })));
 }

@@ -1,13 +1,15 @@
 //! Which jobs can be run.
 
 use super::{Blend, Job, Preset, Until};
+use crate::models::Configs;
 use crate::{Error, Result};
+use conditioning::Strides;
 
 /// Longest side of a video in pixels.
 const LARGEST_SIDE: u32 = 16384;
 
 impl Job {
-    /// Checks everything that can be checked without reading a file, for as far as the job goes.
+    /// Checks everything that can be checked without looking at what a job reads, for as far as the job goes.
     ///
     /// # Errors
     /// [`Error::Option`] for the first setting that can't be honoured, [`Error::Overwrites`] for an output that is read.
@@ -27,24 +29,31 @@ impl Job {
     pub(crate) fn validate_whole(&self) -> Result<()> {
         let refuse = |option, why: String| Err(Error::Option { option, why });
         let video = &self.video;
+        // A folder of small weights that can't be read is named when the weights are looked at.
+        let configs = Configs::of(&self.models).unwrap_or_else(|_| Configs::wan_2_1_i2v_14b());
+        let strides = Strides::of(&configs.vae);
+        let [_, _, patch] = configs.dit.patch_size;
+        let unit = (strides.space * patch) as u32;
         for (option, size) in [("video.width", video.width), ("video.height", video.height)] {
-            if size == 0 || !size.is_multiple_of(16) {
-                let nearest = (size.max(8) + 8) / 16 * 16;
+            if size == 0 || !size.is_multiple_of(unit) {
+                let nearest = ((size + unit / 2) / unit).max(1) * unit;
                 return refuse(
                     option,
-                    format!("must be a multiple of 16, got {size}; the nearest is {nearest}"),
+                    format!("must be a multiple of {unit}, got {size}; the nearest is {nearest}"),
                 );
             }
         }
-        if video.window % 4 != 1 {
-            let up = crate::windows::round_up(video.window);
+        let fitting = crate::windows::round_up(video.window, strides);
+        if video.window != fitting {
+            let time = strides.time;
             return refuse(
                 "video.window",
-                format!("must be 4k + 1 frames, got {}; the next is {up}", video.window),
+                format!("must be {time}k + 1 frames, got {}; the next is {fitting}", video.window),
             );
         }
-        if video.window < 5 {
-            return refuse("video.window", format!("must be at least 5 frames, got {}", video.window));
+        if video.window <= strides.time {
+            let least = strides.time + 1;
+            return refuse("video.window", format!("must be at least {least} frames, got {}", video.window));
         }
         if video.overlap + 1 >= video.window {
             let most = video.window - 2;

@@ -60,6 +60,13 @@ settings! {
         /// Memory for the transformer's weights in GiB; the rest is streamed from the files. Absent: all of them are held.
         #[arg(long = "memory")]
         memory_gib: Option<f64> [f64] = None,
+        /// Prepares the transformer's weights once, in a file each block: LoRAs merged, converted, packed as they are computed with.
+        /// A step then only reads them.
+        #[arg(long)]
+        prepare: Prepare [Prepare] = Prepare::Auto,
+        /// The folder for prepared weights, which are as large as the transformer in its dtype.
+        #[arg(long)]
+        prepared: Option<PathBuf> [PathBuf] = None,
         /// Works on tiles in the VAE, as the reference can: less memory, small differences.
         #[arg(long = "tiled", num_args = 0..=1, default_missing_value = "true")]
         tiled_vae: bool [bool] = false,
@@ -103,6 +110,20 @@ pub enum Activations {
     Float,
     /// Activations rounded to 8 bits, in integer arithmetic: faster on a CPU. Needs quantised weights.
     Int8,
+}
+
+/// When the transformer's weights are prepared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Prepare {
+    /// Where they don't fit into models.memory_gib, so that every step reads them.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never: every step converts and merges again what doesn't fit into memory.
+    Never,
 }
 
 /// A LoRA file and its strength.

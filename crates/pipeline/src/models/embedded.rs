@@ -3,7 +3,8 @@
 use super::Configs;
 use crate::{DetailTransfer, Error, Result};
 use checkpoint::{Checkpoint, Model};
-use std::sync::Arc;
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, OnceLock};
 use tensorfile::{Safetensors, Shards, TensorSource};
 
 /// The packaged configurations.
@@ -14,6 +15,19 @@ pub(super) fn configs() -> Result<Configs> {
 /// How far the weights' difference is to be trusted.
 pub(super) fn detail_transfer() -> Result<DetailTransfer> {
     DetailTransfer::parse(anicrafter_demo_weights::DETAIL)
+}
+
+/// A hash of all files, so that results of another version's weights aren't taken for those of these.
+pub(super) fn digest() -> &'static str {
+    static DIGEST: OnceLock<String> = OnceLock::new();
+    DIGEST.get_or_init(|| {
+        let mut hash = Sha256::new();
+        for (name, bytes) in anicrafter_demo_weights::FILES {
+            hash.update(name.as_bytes());
+            hash.update(bytes);
+        }
+        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    })
 }
 
 /// A model's tensors.

@@ -1,23 +1,29 @@
 //! From settings to loaded models. Each is opened when its stage needs it and dropped afterwards.
 
+mod cache;
 mod configs;
 mod embedded;
 mod files;
+mod keys;
 mod plan;
+mod prepare;
 mod untrained;
 
+pub use cache::ModelCache;
 pub use configs::Configs;
+pub(crate) use keys::Wanted;
+pub(crate) use plan::GIB;
+pub use prepare::PreparedPlace;
 
 use crate::job::{Activations, Dtype, Models, Preset};
 use crate::{DetailTransfer, Error, Result};
-use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
 use checkpoint::{Alpha, Checkpoint, Lora, Model, Part, Resolution, TokenizerModel, read_tokenizer, resolve};
 use conditioning::{ConditionEmbedder, ConditionEmbedders};
 use dit::{Streamed, Streaming, WanModel};
 use encoders::clip_vision::ImageEncoder;
 use encoders::umt5::{TextEncoder, Tokenizer};
-use nn::{Inputs, QuantizeOnLoad, WeightSource, Weights};
+use nn::{Inputs, WeightSource, Weights};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use untrained::Untrained;
@@ -75,6 +81,11 @@ impl ModelSet {
     #[must_use]
     pub fn is_trained(&self) -> bool {
         self.settings.preset != Preset::Demo || self.settings.demo.is_some() || !self.settings.untrained
+    }
+
+    /// Are they the published ones?
+    fn is_real(&self) -> bool {
+        self.settings.preset == Preset::AniCrafter
     }
 
     /// Are they part of the program?
@@ -202,17 +213,22 @@ impl ModelSet {
     pub fn transformer(&self) -> Result<WanModel> {
         let config = &self.configs.dit;
         let source = self.transformer_weights()?;
-        let blocks: Arc<dyn WeightSource> = match self.settings.dtype {
-            Dtype::F32 | Dtype::Bf16 => source.clone(),
-            Dtype::Q8 => Arc::new(QuantizeOnLoad::new(source.clone(), GgmlDType::Q8_0)),
-            Dtype::Q4 => Arc::new(QuantizeOnLoad::new(source.clone(), GgmlDType::Q4K)),
+        let prepared = self.prepared()?;
+        let is_quantized = prepared.as_ref().map(checkpoint::Prepared::is_quantized);
+        let blocks: Arc<dyn WeightSource> = match prepared {
+            Some(prepared) => Arc::new(prepared),
+            None => self.blocks_source(source.clone()),
         };
         let dtype = self.compute_type(Model::Dit);
         let weights = Weights::new(source, dtype, &self.device);
         let mut blocks = Weights::new(blocks, dtype, &self.device).pp("blocks");
         if self.settings.activations == Activations::Int8 {
             blocks = blocks.with_inputs(Inputs::Int8);
-            if blocks.get_quantized((config.dim, config.dim), "0.self_attn.q.weight")?.is_none() {
+            let is_quantized = match is_quantized {
+                Some(known) => known,
+                None => blocks.get_quantized((config.dim, config.dim), "0.self_attn.q.weight")?.is_some(),
+            };
+            if !is_quantized {
                 return Err(no_quantised_weights());
             }
         }

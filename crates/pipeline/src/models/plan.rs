@@ -8,7 +8,7 @@ use candle_core::quantized::GgmlDType;
 use dit::Streaming;
 use dit::plan::{Plan, Storage, Workload, plan};
 
-const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+pub(crate) const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 impl ModelSet {
     /// How the transformer's blocks are held.
@@ -34,14 +34,7 @@ impl ModelSet {
     pub fn streaming(&self) -> Result<Option<Streaming>> {
         let Some(gib) = self.settings.memory_gib else { return Ok(None) };
         let config = &self.configs.dit;
-        let least = Workload {
-            latent: config.patch_size,
-            steps: 1,
-            branches: 1,
-            storage: self.storage(),
-            streaming: None,
-        };
-        let block = plan(config, &least)?.block_bytes;
+        let block = self.block_bytes()?;
         let streaming = Streaming::for_budget((gib * GIB) as u64, block, config.num_layers);
         streaming.map(Some).map_err(|error| match error {
             dit::Error::Budget { .. } => Error::Option {
@@ -53,6 +46,19 @@ impl ModelSet {
             },
             other => other.into(),
         })
+    }
+
+    /// Bytes of one block of the transformer.
+    pub(super) fn block_bytes(&self) -> Result<u64> {
+        let config = &self.configs.dit;
+        let least = Workload {
+            latent: config.patch_size,
+            steps: 1,
+            branches: 1,
+            storage: self.storage(),
+            streaming: None,
+        };
+        Ok(plan(config, &least)?.block_bytes)
     }
 
     /// Arithmetic, memory and reading of one window of a job.

@@ -11,7 +11,7 @@ mod plate;
 use crate::job::{Job, Replace, Until};
 use crate::progress::{Context, Stage};
 use crate::report::StageRow;
-use crate::stages::run_stage;
+use crate::stages::{Unit, run_stage};
 use crate::work::{Fingerprint, WorkDir, read_json};
 use crate::{Error, Result};
 use masks::{SEEN, Seen};
@@ -79,7 +79,7 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
     if wants_masks || wants_motion {
         let key = Fingerprint::of(&(&video, settings.person))?;
         let frames = count_frames()?;
-        let (folder, row) = run_stage(&work, context, Stage::Masks, 0, frames, &key, |part| {
+        let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Masks, frames), &key, |part| {
             masks::track(settings, part, frames, context)
         })?;
         done.stages.push(row);
@@ -90,7 +90,7 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         let body = job.input.body.as_deref().map(Fingerprint::of_path).transpose()?;
         let key = Fingerprint::of(&(key, body, settings.focal_px))?;
         let frames = count_frames()?;
-        let (folder, row) = run_stage(&work, context, Stage::Motion, 0, frames, &key, |part| {
+        let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Motion, frames), &key, |part| {
             motion::fit_motion(job, settings.focal_px, &folder.join(SEEN), part, context)
         })?;
         done.stages.push(row);
@@ -112,7 +112,7 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
             settings.shadow,
         ))?;
         let frames = count_frames()?;
-        let (folder, row) = run_stage(&work, context, Stage::Plate, 0, frames, &key, |part| {
+        let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Plate, frames), &key, |part| {
             plate::make_plate(settings, masks, &cuts, part, frames, context)
         })?;
         done.stages.push(row);

@@ -32,7 +32,7 @@ pub(super) fn write(job: &Job, renderer: RendererChoice, context: Context<'_>) -
     let start = Instant::now();
     let mut compositor = Compositor::open(job, renderer)?;
     let (total, fps) = (compositor.len(), compositor.fps());
-    context.tell(&Event::Started { stage: Stage::Composite, window: 0, total });
+    context.tell(&Event::Started { stage: Stage::Composite, window: 0, windows: 1, total });
     let rate = compositor.rate();
     // What the writers have to say.
     let said = std::cell::RefCell::new(Vec::<Warnings>::new());

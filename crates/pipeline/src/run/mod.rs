@@ -6,6 +6,7 @@ mod export;
 use crate::animate::{Outcome, animate};
 use crate::finish::write_video;
 use crate::job::{Job, Until};
+use crate::models::ModelCache;
 use crate::progress::{Context, Event, Stage};
 use crate::replace::{Replaced, replace};
 use crate::report::{self, Extras, StageRow};
@@ -36,6 +37,7 @@ pub struct Finished {
 pub(crate) fn run(
     job: &Job,
     renderer: RendererChoice,
+    cache: &ModelCache,
     note: Option<&str>,
     context: Context<'_>,
 ) -> Result<Finished> {
@@ -68,7 +70,7 @@ pub(crate) fn run(
             finished.condition = Some(made);
         }
         None => {
-            let outcome = to_video(&filled, renderer, context)?;
+            let outcome = to_video(&filled, renderer, cache, context)?;
             finished.stages.extend(outcome.stages.iter().cloned());
             if job.output.report {
                 let path = job.output.video.with_extension("html");
@@ -89,8 +91,13 @@ pub(crate) fn run(
 }
 
 /// The whole way, to the video and what is written beside it.
-fn to_video(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Result<Outcome> {
-    let mut outcome = animate(job, renderer, context)?;
+fn to_video(
+    job: &Job,
+    renderer: RendererChoice,
+    cache: &ModelCache,
+    context: Context<'_>,
+) -> Result<Outcome> {
+    let mut outcome = animate(job, renderer, cache, context)?;
     for (i, drift) in outcome.drift.iter().enumerate() {
         let [r, g, b] = drift.colour;
         context.warn(format!(

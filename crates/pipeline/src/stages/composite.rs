@@ -32,7 +32,7 @@ impl Run<'_> {
         let video = Video { window: 0, overlap: 0, match_windows: false, ..self.job.video.clone() };
         let key = Fingerprint::of(&(input, video, files, format!("{renderer:?}")))?;
         let job = self.job;
-        let done = self.stage(Stage::Composite, 0, 0, key, |run, part| {
+        let done = self.stage(Stage::Composite, (0, 1), 0, key, |run, part| {
             let compositor = Compositor::open(job, renderer)?;
             write_condition(job, compositor, part, run.context)
         })?;
@@ -50,7 +50,7 @@ fn write_condition(job: &Job, mut compositor: Compositor, part: &Path, context: 
         }
     };
     let total = compositor.len();
-    context.tell(&Event::Started { stage: Stage::Composite, window: 0, total });
+    context.tell(&Event::Started { stage: Stage::Composite, window: 0, windows: 1, total });
     let create = |name: &str| -> Result<(PathBuf, BufWriter<std::fs::File>)> {
         let path = part.join(name);
         let file = std::fs::File::create(&path).map_err(|source| Error::Io { path: path.clone(), source })?;

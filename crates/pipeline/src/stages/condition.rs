@@ -3,16 +3,18 @@
 use super::{Done, Loaded, Run, flow, only_tensors};
 use crate::Result;
 use crate::condition_files::ConditionFiles;
+use crate::models::{ModelSet, Wanted};
 use crate::progress::Stage;
 use crate::windows::Window;
 use crate::work::{Fingerprint, FrameFile, save_tensors};
 use conditioning::{Clip, ConditionEmbedders, Conditioner};
 use image::RgbImage;
+use std::sync::Arc;
 
 /// What the stage runs.
 struct Models {
-    embedders: ConditionEmbedders,
-    vae: vae::Vae,
+    embedders: Arc<ConditionEmbedders>,
+    vae: Arc<vae::Vae>,
 }
 
 impl Run<'_> {
@@ -24,25 +26,31 @@ impl Run<'_> {
         files: &ConditionFiles,
     ) -> Result<Vec<Done>> {
         let mut models = Loaded::default();
-        let window =
-            |(n, window): (usize, &Window)| self.condition_window(n, *window, composite, files, &mut models);
+        let of = windows.len();
+        let window = |(n, window): (usize, &Window)| {
+            self.condition_window((n, of), *window, composite, files, &mut models)
+        };
         windows.iter().enumerate().map(window).collect()
     }
 
     fn condition_window(
         &mut self,
-        n: usize,
+        n: (usize, usize),
         window: Window,
         composite: &Fingerprint,
         files: &ConditionFiles,
         models: &mut Loaded<Models>,
     ) -> Result<Done> {
-        let key = Fingerprint::of(&(composite, window, self.model_key()?, self.job.sampling.bf16_latents))?;
+        let key = {
+            let embedders = self.models.key(Wanted::Embedders)?;
+            let vae = (self.models.key(Wanted::Encoder)?, self.job.models.tiled_vae);
+            Fingerprint::of(&(composite, window, embedders, vae, self.job.sampling.bf16_latents))?
+        };
         self.stage(Stage::Condition, n, 1, key, |run, part| {
             let Models { embedders, vae } = models.get(|| {
                 Ok(Models {
-                    embedders: run.load("condition embedders", |models| models.embedders())?,
-                    vae: run.load("VAE encoder", |models| models.vae(vae::Halves::Encoder))?,
+                    embedders: run.load(Wanted::Embedders, ModelSet::embedders)?,
+                    vae: run.load(Wanted::Encoder, |models| models.vae(Wanted::Encoder.halves()))?,
                 })
             })?;
             let reference = files.reference()?;

@@ -1,6 +1,7 @@
 //! Latents become frames: every window's result and, for detail transfer, its condition.
 
 use super::{Done, Loaded, Run, flow, stopped};
+use crate::models::Wanted;
 use crate::progress::Stage;
 use crate::windows::Window;
 use crate::work::{Fingerprint, load_tensors, take};
@@ -9,6 +10,7 @@ use candle_core::Tensor;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A decoded window on disk, 8-bit RGB frames one after the other ([`FrameFile`](crate::work::FrameFile)). Frame 0 is the
 /// reference picture's.
@@ -38,10 +40,10 @@ impl Run<'_> {
         for (n, ((window, conditioned), denoised)) in
             windows.iter().zip(conditioned).zip(denoised).enumerate()
         {
-            let frames = self.decode_window(n, denoised, &mut vae)?;
+            let frames = self.decode_window((n, windows.len()), denoised, &mut vae)?;
             // The condition has a result of its own: another seed doesn't decode it again.
             let condition = match self.job.output.detail_transfer {
-                true => Some(self.decode_window(n, conditioned, &mut vae)?),
+                true => Some(self.decode_window((n, windows.len()), conditioned, &mut vae)?),
                 false => None,
             };
             decoded.push(DecodedWindow { window: *window, frames, condition });
@@ -49,10 +51,16 @@ impl Run<'_> {
         Ok(decoded)
     }
 
-    fn decode_window(&mut self, n: usize, from: &Done, vae: &mut Loaded<vae::Vae>) -> Result<PathBuf> {
-        let key = Fingerprint::of(&(&from.key, "decoded"))?;
+    fn decode_window(
+        &mut self,
+        n: (usize, usize),
+        from: &Done,
+        vae: &mut Loaded<Arc<vae::Vae>>,
+    ) -> Result<PathBuf> {
+        let decoder = (self.models.key(Wanted::Decoder)?, self.job.models.tiled_vae);
+        let key = Fingerprint::of(&(&from.key, decoder))?;
         let done = self.stage(Stage::Decode, n, 1, key, |run, part| {
-            let vae = vae.get(|| run.load("VAE decoder", |models| models.vae(vae::Halves::Decoder)))?;
+            let vae = vae.get(|| run.load(Wanted::Decoder, |models| models.vae(Wanted::Decoder.halves())))?;
             let file = from.file();
             let latents = take(&mut load_tensors(&file, run.models.device())?, "latents", &file)?;
             let context = run.context;

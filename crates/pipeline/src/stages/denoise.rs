@@ -2,7 +2,8 @@
 
 use super::{Done, Loaded, Run, flow, only_tensors};
 use crate::denoise::{SavedState, Start, Step, Watch, denoise, window_seed};
-use crate::progress::{Event, Stage};
+use crate::models::{ModelSet, PreparedPlace, Wanted};
+use crate::progress::{Context, Event, Stage};
 use crate::work::{Fingerprint, load_tensors, save_tensors, take};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -10,10 +11,11 @@ use conditioning::Prompts;
 use dit::{WanModel, pad_context};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What all windows share.
 struct Shared {
-    model: WanModel,
+    model: Arc<WanModel>,
     prompts: Prompts,
 }
 
@@ -21,21 +23,25 @@ impl Run<'_> {
     /// Every window's clean `latents`.
     pub(crate) fn denoise(&mut self, conditioned: &[Done], text: &Done, image: &Done) -> Result<Vec<Done>> {
         let mut shared = Loaded::default();
-        let window = |(n, conditioned)| self.denoise_window(n, conditioned, text, image, &mut shared);
+        let of = conditioned.len();
+        let window = |(n, conditioned)| self.denoise_window((n, of), conditioned, text, image, &mut shared);
         conditioned.iter().enumerate().map(window).collect()
     }
 
     fn denoise_window(
         &mut self,
-        n: usize,
+        (n, of): (usize, usize),
         conditioned: &Done,
         text: &Done,
         image: &Done,
         shared: &mut Loaded<Shared>,
     ) -> Result<Done> {
         let sampling = &self.job.sampling;
-        let key = Fingerprint::of(&(&conditioned.key, &text.key, &image.key, sampling))?;
-        self.stage(Stage::Denoise, n, sampling.steps, key, |run, part| {
+        let key = {
+            let model = self.models.key(Wanted::Transformer)?;
+            Fingerprint::of(&(&conditioned.key, &text.key, &image.key, model, sampling))?
+        };
+        self.stage(Stage::Denoise, (n, of), sampling.steps, key, |run, part| {
             let device = run.models.device();
             let shared = shared.get(|| run.shared(text, image))?;
             let file = conditioned.file();
@@ -66,9 +72,37 @@ impl Run<'_> {
         let positive = context("positive")?;
         let negative = (self.job.sampling.cfg_scale != 1.0).then(|| context("negative")).transpose()?;
         let clip_feature = take(&mut load_tensors(&image_file, device)?, "clip_feature", &image_file)?;
-        let model = self.load("transformer", |models| models.transformer())?;
+        let model = self.load(Wanted::Transformer, |models| {
+            self.prepare_weights()?;
+            models.transformer()
+        })?;
         Ok(Shared { model, prompts: Prompts { positive, negative, clip_feature } })
     }
+}
+
+impl Run<'_> {
+    /// Prepares the transformer's weights where that is wanted. Where there is no room for them, the run goes on without.
+    fn prepare_weights(&self) -> Result<()> {
+        match prepare_weights(&self.models, self.context) {
+            Err(Error::Checkpoint(checkpoint::Error::File(error))) => {
+                self.context.warn(format!(
+                    "the weights can't be prepared, so every step converts them again ({error}); models.prepared (--prepared) \
+                     names another folder"
+                ));
+                Ok(())
+            }
+            done => done.map(drop),
+        }
+    }
+}
+
+/// Prepares the transformer's weights where that is wanted, and says how far it is.
+pub(crate) fn prepare_weights(models: &ModelSet, context: Context<'_>) -> Result<Option<PreparedPlace>> {
+    let bytes = models.prepared_place()?.map_or(0, |place| place.bytes);
+    models.prepare(&mut |done, total| {
+        context.tell(&Event::Preparing { done, total, bytes });
+        flow(context.check())
+    })
 }
 
 /// How far an interrupted loop had come.

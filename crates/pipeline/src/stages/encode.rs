@@ -3,6 +3,7 @@
 use super::{Done, Run, only_tensors};
 use crate::Result;
 use crate::condition_files::ConditionFiles;
+use crate::models::{ModelSet, Wanted};
 use crate::progress::Stage;
 use crate::work::{Fingerprint, load_tensors, save_tensors, take};
 use candle_core::{Device, Tensor};
@@ -14,8 +15,8 @@ impl Run<'_> {
         let with_negative = self.job.sampling.cfg_scale != 1.0;
         let negative = with_negative.then_some(&prompt.negative);
         let saved = prompt.embeddings.as_deref().map(Fingerprint::of_path).transpose()?;
-        let key = Fingerprint::of(&(&prompt.positive, negative, saved, self.model_key()?))?;
-        self.stage(Stage::Text, 0, 1 + usize::from(with_negative), key, |run, part| {
+        let key = Fingerprint::of(&(&prompt.positive, negative, saved, self.models.key(Wanted::Text)?))?;
+        self.stage(Stage::Text, (0, 1), 1 + usize::from(with_negative), key, |run, part| {
             let file = only_tensors(part);
             if let Some(saved) = &run.job.prompt.embeddings {
                 let mut tensors = load_tensors(saved, &Device::Cpu)?;
@@ -25,7 +26,8 @@ impl Run<'_> {
                 list.extend(negative.as_ref().map(|n| ("negative", n)));
                 return save_tensors(&file, &list);
             }
-            let (tokenizer, encoder) = run.load("text encoder", |models| models.text())?;
+            let loaded = run.load(Wanted::Text, ModelSet::text)?;
+            let (tokenizer, encoder) = &*loaded;
             let rows = run.models.context_rows();
             let encode = |text: &str| -> Result<Tensor> {
                 let tokens = tokenizer.tokenize(text, rows)?;
@@ -48,13 +50,14 @@ impl Run<'_> {
 
     /// The reference frame's features: `clip_feature`.
     pub(crate) fn image(&mut self, composite: &Fingerprint, condition: &ConditionFiles) -> Result<Done> {
-        let key = Fingerprint::of(&(composite, self.model_key()?, self.job.sampling.bf16_latents))?;
+        let key =
+            Fingerprint::of(&(composite, self.models.key(Wanted::Image)?, self.job.sampling.bf16_latents))?;
         let reference = condition.reference()?;
-        self.stage(Stage::Image, 0, 1, key, |run, part| {
+        self.stage(Stage::Image, (0, 1), 1, key, |run, part| {
             let (w, h) = (reference.width() as usize, reference.height() as usize);
             let planes = bg_mask::to_planes(&reference, bg_mask::Scaling::PreprocessImage);
             let picture = Tensor::from_vec(planes, (1, 3, h, w), run.models.device())?;
-            let encoder = run.load("image encoder", |models| models.image())?;
+            let encoder = run.load(Wanted::Image, ModelSet::image)?;
             let feature = run.rounding().apply(&encoder.encode(&picture)?)?;
             save_tensors(&only_tensors(part), &[("clip_feature", &feature)])
         })

@@ -8,9 +8,10 @@ mod denoise;
 mod encode;
 
 pub use decode::DecodedWindow;
+pub(crate) use denoise::prepare_weights;
 
 use crate::job::Job;
-use crate::models::ModelSet;
+use crate::models::{ModelCache, ModelSet, Wanted};
 use crate::progress::{Context, Event, Stage, peak_memory};
 use crate::report::StageRow;
 use crate::work::{Fingerprint, WorkDir};
@@ -18,12 +19,15 @@ use crate::{Error, Result};
 use conditioning::{Rounding, Strides};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A job on its way through the stages.
 pub(crate) struct Run<'a> {
     pub(crate) job: &'a Job,
     pub(crate) models: ModelSet,
+    /// Models that other jobs left in memory, and that this one leaves.
+    pub(crate) cache: &'a ModelCache,
     pub(crate) work: WorkDir,
     pub(crate) context: Context<'a>,
     /// Time and memory of what is done.
@@ -66,32 +70,46 @@ impl<T> Loaded<T> {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(job: &'a Job, models: ModelSet, context: Context<'a>) -> Result<Self> {
-        Ok(Self { job, models, work: WorkDir::open(job.work_dir())?, context, stages: Vec::new() })
+    pub(crate) fn new(
+        job: &'a Job,
+        models: ModelSet,
+        cache: &'a ModelCache,
+        context: Context<'a>,
+    ) -> Result<Self> {
+        Ok(Self { job, models, cache, work: WorkDir::open(job.work_dir())?, context, stages: Vec::new() })
     }
 
     /// Runs `make` unless its result is there, and keeps the books.
     fn stage(
         &mut self,
         stage: Stage,
-        window: usize,
+        (window, windows): (usize, usize),
         total: usize,
         key: Fingerprint,
         make: impl FnOnce(&Self, &Path) -> Result<()>,
     ) -> Result<Done> {
         let work = self.work.clone();
         let part = |part: &Path| make(self, part);
-        let (folder, row) = run_stage(&work, self.context, stage, window, total, &key, part)?;
+        let unit = Unit { stage, window, windows, total };
+        let (folder, row) = run_stage(&work, self.context, unit, &key, part)?;
         self.stages.push(row);
         Ok(Done { key, folder })
     }
 
-    /// Loads a model and says so.
-    fn load<T>(&self, model: &'static str, load: impl FnOnce(&ModelSet) -> Result<T>) -> Result<T> {
-        let start = Instant::now();
-        let loaded = load(&self.models)?;
-        self.context.tell(&Event::Loaded { model, seconds: start.elapsed().as_secs_f64() });
-        Ok(loaded)
+    /// A model that is still in memory, or is loaded now, which is said.
+    fn load<T: Send + Sync + 'static>(
+        &self,
+        wanted: Wanted,
+        load: impl FnOnce(&ModelSet) -> Result<T>,
+    ) -> Result<Arc<T>> {
+        let (key, bytes) = (self.models.key_in_memory(wanted)?, self.models.bytes(wanted)?);
+        self.cache.get_or_load(wanted.name(), key, bytes, || {
+            let start = Instant::now();
+            let loaded = load(&self.models)?;
+            let seconds = start.elapsed().as_secs_f64();
+            self.context.tell(&Event::Loaded { model: wanted.name(), seconds });
+            Ok(loaded)
+        })
     }
 
     /// Frames and pixels to a latent.
@@ -102,17 +120,23 @@ impl<'a> Run<'a> {
     fn rounding(&self) -> Rounding {
         if self.job.sampling.bf16_latents { Rounding::Bf16 } else { Rounding::None }
     }
+}
 
-    fn model_key(&self) -> Result<Fingerprint> {
-        let mut files = Vec::new();
-        let m = &self.job.models;
-        for path in self.models.paths()? {
-            files.push(Fingerprint::of_path(&path)?);
-        }
-        // Where and how weights are held changes rounding only through their type.
-        let strengths: Vec<f64> = m.lora.iter().map(crate::job::Lora::strength).collect();
-        let loras = (strengths, m.skip_unmatched);
-        Fingerprint::of(&(m.preset, m.dtype, m.activations, &m.device, loras, m.tiled_vae, files))
+/// A stage's work on one window of the video.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unit {
+    pub(crate) stage: Stage,
+    /// Counted from 0, of `windows`.
+    pub(crate) window: usize,
+    pub(crate) windows: usize,
+    /// What progress counts: frames, steps.
+    pub(crate) total: usize,
+}
+
+impl Unit {
+    /// A stage that looks at the whole video.
+    pub(crate) fn whole(stage: Stage, total: usize) -> Self {
+        Self { stage, window: 0, windows: 1, total }
     }
 }
 
@@ -120,17 +144,16 @@ impl<'a> Run<'a> {
 pub(crate) fn run_stage(
     work: &WorkDir,
     context: Context<'_>,
-    stage: Stage,
-    window: usize,
-    total: usize,
+    unit: Unit,
     key: &Fingerprint,
     make: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<(PathBuf, StageRow)> {
     context.check()?;
+    let Unit { stage, window, windows, total } = unit;
     let slot = work.slot(stage, window, key);
     let cached = slot.is_finished();
     let start = Instant::now();
-    context.tell(&Event::Started { stage, window, total });
+    context.tell(&Event::Started { stage, window, windows, total });
     if !cached {
         let part = slot.begin()?;
         if let Err(error) = make(&part) {
