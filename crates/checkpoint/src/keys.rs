@@ -78,7 +78,7 @@ pub(crate) fn to_own(model: Model, name: &str) -> String {
 
 /// A model's own name as each other library spells it.
 pub(crate) fn to_others(model: Model, own: &str) -> Vec<String> {
-    let spelled = |s: &tables::Spelling| s.anchors.first().map(|anchor| spell(model, anchor, own));
+    let spelled = |s: &Spelling| s.anchors.first().map(|anchor| spell(model, anchor, own));
     tables::spellings(model).iter().filter_map(spelled).flatten().filter(|name| name != own).collect()
 }
 

@@ -58,7 +58,10 @@ pub(crate) fn parse_stage(name: &str) -> Result<Stage, String> {
 pub(crate) fn session(renderer: RendererChoice) -> SessionBuilder {
     let builder = Session::builder().renderer(renderer);
     match dirs::cache_dir() {
-        Some(cache) => builder.prepared_root(cache.join("anicrafter")),
+        Some(cache) => {
+            let own = cache.join("anicrafter");
+            builder.rates_file(own.join("rates.json")).prepared_root(own)
+        }
         None => builder,
     }
 }
@@ -97,6 +100,9 @@ impl RunArgs {
                 // What stands in the way of a plan is among the findings.
                 Err(_) if !findings.is_clean() => {}
                 Err(error) => return Err(error),
+            }
+            if findings.is_clean() && job.output.until.is_none() {
+                print!("{}", crate::models::estimate_text(&session.estimate(job)?));
             }
             crate::models::report(&findings, "the job can't run")?;
             return Ok(None);

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use avatar_render::RendererChoice;
 use clap::Subcommand;
 use pipeline::models::ModelSet;
-use pipeline::{Context, Findings, Job, JobChanges, ModelChanges, OutputChanges, Prepare, Preset};
+use pipeline::{Context, Estimate, Findings, Job, JobChanges, ModelChanges, OutputChanges, Prepare, Preset};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -80,6 +80,7 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
             let session = crate::animate::session(RendererChoice::default()).build()?;
             let job = session.prepare(&job)?;
             print!("{}", plan_text(&job)?);
+            print!("{}", estimate_text(&session.estimate(&job)?));
             if job.models.preset == Preset::AniCrafter && job.models.wan.is_none() {
                 println!("note: no weights were looked at; name their folder with --wan");
                 return Ok(());
@@ -150,6 +151,26 @@ pub(crate) fn plan_text(job: &Job) -> Result<String> {
         let _ = writeln!(out, "note: {advice}");
     }
     Ok(out)
+}
+
+/// How long a job will take, as text.
+pub(crate) fn estimate_text(estimate: &Estimate) -> String {
+    let mut out = String::new();
+    let about = |seconds: f64| match seconds {
+        s if s < 120.0 => format!("{s:.1} s"),
+        s if s < 7200.0 => format!("{:.1} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    };
+    let frames = match estimate.frames {
+        Some(frames) => format!("{frames} frames in {} windows", estimate.windows),
+        None => "one window".to_owned(),
+    };
+    // Writing to a string can't fail.
+    let _ = writeln!(out, "time         {} on this machine for {frames}", about(estimate.seconds()));
+    for (stage, seconds) in &estimate.stages {
+        let _ = writeln!(out, "  {:<10} {}", stage.name(), about(*seconds));
+    }
+    out
 }
 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;

@@ -24,6 +24,7 @@ mod condition_files;
 pub mod denoise;
 mod detail;
 mod error;
+mod estimate;
 mod finish;
 mod inspect;
 mod job;
@@ -45,6 +46,7 @@ pub use composite::{gray, open_body};
 pub use condition_files::ConditionFiles;
 pub use detail::{DetailFrame, DetailTransfer, EdgeRing, Place};
 pub use error::{Error, Result};
+pub use estimate::Estimate;
 pub use finish::{beside, frame_rate, sound, warn_of, write_video};
 pub use inspect::{Finding, Findings, inspect, inspect_weights};
 pub use job::{

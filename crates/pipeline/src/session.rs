@@ -1,6 +1,7 @@
 //! What a program holds for as long as it works with AniCrafter.
 
 use crate::composite::Compositor;
+use crate::estimate::{Estimate, estimate};
 use crate::inspect::{Findings, inspect};
 use crate::job::Job;
 use crate::models::{GIB, ModelCache, ModelSet, PreparedPlace};
@@ -49,6 +50,7 @@ pub struct SessionBuilder {
     work_root: Option<PathBuf>,
     keep_gib: f64,
     prepared_root: Option<PathBuf>,
+    rates: Option<PathBuf>,
     renderer: RendererChoice,
     note: Option<String>,
 }
@@ -88,6 +90,12 @@ impl SessionBuilder {
     /// The folder for prepared weights of jobs that name none; where neither does, weights are prepared only on demand.
     pub fn prepared_root(mut self, folder: impl Into<PathBuf>) -> Self {
         self.prepared_root = Some(folder.into());
+        self
+    }
+
+    /// The file that keeps what was measured of this machine, for [`Session::estimate`]; without one, each estimate measures anew.
+    pub fn rates_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.rates = Some(path.into());
         self
     }
 
@@ -188,6 +196,17 @@ impl Session {
     pub fn plan(&self, job: &Job) -> Result<dit::plan::Plan> {
         let job = self.prepare(job)?;
         ModelSet::new(&job.models)?.plan(&job)
+    }
+
+    /// How long a job will take on this machine, stage by stage. Where this isn't known yet, its rates are measured, which takes a
+    /// second or two.
+    ///
+    /// # Errors
+    /// As [`Session::plan`], or when a device fails.
+    pub fn estimate(&self, job: &Job) -> Result<Estimate> {
+        let job = self.prepare(job)?;
+        let own = &self.settings;
+        self.at_work(|| estimate(&job, own.renderer, own.rates.as_deref()))
     }
 
     /// The condition video's frame `frame`, counted from 0, made by the code that makes the video. Where the job has a raw

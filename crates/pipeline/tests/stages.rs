@@ -155,7 +155,7 @@ fn a_session_keeps_models_from_job_to_job() {
     second.prompt.positive = "a person dances".to_owned();
     second.output.video = dir.path().join("second.mp4");
     second.output.work = Some(dir.path().join("second.work"));
-    second.models.dtype = Dtype::F32;
+    second.models.dtype = Dtype::Bf16;
     // What the dtype changes is loaded anew, the encoders and embedders are there.
     assert_eq!(run(&second), ["transformer"]);
 
@@ -173,7 +173,7 @@ fn another_transformer_does_not_make_the_conditions_again() {
     let mut job = job(dir.path());
     job.input.end = Some(4);
     run(&job, |_| false).0.unwrap();
-    job.models.dtype = Dtype::F32;
+    job.models.dtype = Dtype::Bf16;
     let (done, events) = run(&job, |_| false);
     done.unwrap();
     assert_eq!(made(&events), [(Stage::Denoise, 1), (Stage::Decode, 1)]);

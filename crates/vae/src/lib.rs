@@ -28,6 +28,7 @@
 mod block;
 mod config;
 mod error;
+mod flops;
 mod memory;
 mod model;
 mod network;

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::work::Fingerprint;
 use checkpoint::{Model, Part};
 use dit::plan::{Workload, plan};
+use std::time::Instant;
 use vae::Halves;
 
 /// A model as stages ask for it.
@@ -96,25 +97,70 @@ impl ModelSet {
         Fingerprint::of(&(self.key(wanted)?, memory))
     }
 
+    /// The fingerprint of what the rate of arithmetic depends on: widths, types, device.
+    pub(crate) fn rate_key(&self) -> Result<Fingerprint> {
+        let own = &self.settings;
+        Fingerprint::of(&(&self.configs, own.preset, own.dtype, own.activations, &own.device))
+    }
+
+    /// Loads a matrix of a model as the model would, and says how long that took and what share of the model's numbers it has;
+    /// `None` where the weights are part of the program or their files can't be read.
+    pub(crate) fn time_a_matrix(&self, wanted: Wanted) -> Result<Option<(f64, f64)>> {
+        if !self.is_real() {
+            return Ok(None);
+        }
+        let (model, at) = match wanted {
+            Wanted::Text => (Model::T5, "blocks.1."),
+            Wanted::Image => (Model::Clip, "visual.transformer.1."),
+            Wanted::Encoder => (Model::Vae, "encoder."),
+            Wanted::Decoder => (Model::Vae, "decoder."),
+            Wanted::Transformer => (Model::Dit, "blocks.1."),
+            Wanted::Embedders => return Ok(None),
+        };
+        let manifest = self.configs.manifest(model)?;
+        // Of the transformer the blocks count, of the VAE its half, of the others everything.
+        let counted = match model {
+            Model::Dit => "blocks.",
+            Model::Vae => at,
+            _ => "",
+        };
+        let size = |shape: &[usize]| shape.iter().product::<usize>();
+        let all: usize = manifest
+            .tensors
+            .iter()
+            .filter(|(name, _)| name.starts_with(counted))
+            .map(|(_, shape)| size(shape))
+            .sum();
+        let below = manifest.tensors.iter().filter(|(name, _)| name.starts_with(at));
+        let fitting = below.filter(|(_, shape)| shape.len() == 2 || model == Model::Vae);
+        let Some((name, shape)) = fitting.max_by_key(|(_, shape)| size(shape)) else { return Ok(None) };
+        let opened = match model {
+            Model::Dit => self.transformer_weights().and_then(|source| self.block_weights(source)),
+            _ => self.weights(model),
+        };
+        let Ok(weights) = opened else { return Ok(None) };
+        let start = Instant::now();
+        if let (&[d_out, d_in], Some(layer)) = (&shape[..], name.strip_suffix(".weight")) {
+            nn::Linear::load_without_bias(&weights.pp(layer), d_in, d_out)?;
+        } else {
+            weights.get(shape.clone(), name)?;
+        }
+        Ok(Some((start.elapsed().as_secs_f64(), size(shape) as f64 / all.max(1) as f64)))
+    }
+
     /// Bytes that a loaded model takes.
     pub(crate) fn bytes(&self, wanted: Wanted) -> Result<u64> {
-        let dense = |model: Model, keep: &dyn Fn(&str) -> bool| -> Result<u64> {
-            let manifest = self.configs.manifest(model)?;
-            let kept = manifest.tensors.iter().filter(|(name, _)| keep(name));
-            let numbers: usize = kept.map(|(_, shape)| shape.iter().product::<usize>()).sum();
-            Ok((numbers * self.compute_type(model).size_in_bytes()) as u64)
+        let dense = |model: Model, without: &str| -> Result<u64> {
+            let mut manifest = self.configs.manifest(model)?;
+            manifest.tensors.retain(|name, _| without.is_empty() || !name.starts_with(without));
+            Ok(manifest.parameters() * self.compute_type(model).size_in_bytes() as u64)
         };
         match wanted {
-            Wanted::Text => dense(Model::T5, &|_| true),
-            Wanted::Image => dense(Model::Clip, &|_| true),
-            Wanted::Encoder => dense(Model::Vae, &|name| !name.starts_with("decoder.")),
-            Wanted::Decoder => dense(Model::Vae, &|name| !name.starts_with("encoder.")),
-            Wanted::Embedders => {
-                let manifest = self.configs.embedders()?;
-                let numbers: usize =
-                    manifest.tensors.values().map(|shape| shape.iter().product::<usize>()).sum();
-                Ok(4 * numbers as u64)
-            }
+            Wanted::Text => dense(Model::T5, ""),
+            Wanted::Image => dense(Model::Clip, ""),
+            Wanted::Encoder => dense(Model::Vae, "decoder."),
+            Wanted::Decoder => dense(Model::Vae, "encoder."),
+            Wanted::Embedders => Ok(4 * self.configs.embedders()?.parameters()),
             Wanted::Transformer => {
                 let workload = Workload {
                     latent: self.configs.dit.patch_size,

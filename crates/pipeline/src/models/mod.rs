@@ -111,6 +111,16 @@ impl ModelSet {
         &self.configs
     }
 
+    /// What the transformer's weights are held in.
+    pub(crate) fn dtype(&self) -> Dtype {
+        self.settings.dtype
+    }
+
+    /// Are activations rounded to 8 bits?
+    pub(crate) fn rounds_activations(&self) -> bool {
+        self.settings.activations == Activations::Int8
+    }
+
     /// The VAE's configuration.
     #[must_use]
     pub fn vae_config(&self) -> &vae::Config {
@@ -124,7 +134,7 @@ impl ModelSet {
     }
 
     /// The type that a model computes in. Small models are small in f32 too; the embedders and the image encoder are always.
-    fn compute_type(&self, model: Model) -> DType {
+    pub(crate) fn compute_type(&self, model: Model) -> DType {
         let half = if self.settings.dtype == Dtype::F32 { DType::F32 } else { DType::BF16 };
         match (model, self.settings.preset) {
             (Model::Dit, _) | (Model::Vae, Preset::AniCrafter) => half,
@@ -213,28 +223,30 @@ impl ModelSet {
     pub fn transformer(&self) -> Result<WanModel> {
         let config = &self.configs.dit;
         let source = self.transformer_weights()?;
+        let dtype = self.compute_type(Model::Dit);
+        let blocks = self.block_weights(source.clone())?.pp("blocks");
+        let weights = Weights::new(source, dtype, &self.device);
+        let streaming = self.streaming()?.unwrap_or(Streaming { in_flight: 1, keep: config.num_layers });
+        let provider = Streamed::new(config, &blocks, streaming)?;
+        Ok(WanModel::with_blocks(config, &weights, Box::new(provider))?)
+    }
+
+    /// The weights of the transformer's blocks: prepared ones, or those of `source` in the type that they are held in.
+    fn block_weights(&self, source: Arc<dyn WeightSource>) -> Result<Weights> {
         let prepared = self.prepared()?;
         let is_quantized = prepared.as_ref().map(checkpoint::Prepared::is_quantized);
         let blocks: Arc<dyn WeightSource> = match prepared {
             Some(prepared) => Arc::new(prepared),
-            None => self.blocks_source(source.clone()),
+            None => self.blocks_source(source),
         };
-        let dtype = self.compute_type(Model::Dit);
-        let weights = Weights::new(source, dtype, &self.device);
-        let mut blocks = Weights::new(blocks, dtype, &self.device).pp("blocks");
-        if self.settings.activations == Activations::Int8 {
-            blocks = blocks.with_inputs(Inputs::Int8);
-            let is_quantized = match is_quantized {
-                Some(known) => known,
-                None => blocks.get_quantized((config.dim, config.dim), "0.self_attn.q.weight")?.is_some(),
-            };
-            if !is_quantized {
-                return Err(no_quantised_weights());
-            }
+        let weights = Weights::new(blocks, self.compute_type(Model::Dit), &self.device);
+        if self.settings.activations == Activations::Float {
+            return Ok(weights);
         }
-        let streaming = self.streaming()?.unwrap_or(Streaming { in_flight: 1, keep: config.num_layers });
-        let provider = Streamed::new(config, &blocks, streaming)?;
-        Ok(WanModel::with_blocks(config, &weights, Box::new(provider))?)
+        let dim = self.configs.dit.dim;
+        let asked = || weights.get_quantized((dim, dim), "blocks.0.self_attn.q.weight");
+        let is_quantized = is_quantized.map_or_else(|| asked().map(|found| found.is_some()), Ok)?;
+        if is_quantized { Ok(weights.with_inputs(Inputs::Int8)) } else { Err(no_quantised_weights()) }
     }
 
     /// The transformer's tensors with all LoRAs merged on the way.
