@@ -1,13 +1,17 @@
 """Runs ours and PyTorch's on the same random weights in turn; prints times, their ratio and the relative error.
 
     python compare.py PROGRAM [--cases A,B] [--dtypes f32,bf16] [--runs 3] [--threads 2] [--limit SECONDS]
+                                    [--results FOLDER]
 
 `PROGRAM` is the binary of the package `benches`. See the README beside this file.
 """
 
 import argparse
+import json
 import multiprocessing
 import os
+import platform
+import re
 import resource
 import subprocess
 import sys
@@ -29,6 +33,7 @@ parser.add_argument(
     help="processor: time on a processor (Linux), which other load disturbs less; with one thread only",
 )
 parser.add_argument("--limit", type=float, default=900, help="seconds after which a case's PyTorch side is given up")
+parser.add_argument("--results", help="a folder: the rows go to a JSON file there, named after the processor")
 args = parser.parse_args()
 
 # Both sides get their threads from here and from nothing else.
@@ -120,7 +125,7 @@ def row(case, dtype_name):
     if end is None and not times["theirs"]:
         ratio = f"> {args.limit / min(times['ours']):.0f}" if times["ours"] else "-"
         print(f"| {case} | {dtype_name} | {a} | > {args.limit:.0f} | {ratio} | - | - | - |", flush=True)
-        return
+        return {"case": case, "type": dtype_name, "ours_s": times["ours"], "pytorch_s": None, "limit_s": args.limit}
     b = min(times["theirs"])
     error, ours_peak, theirs_peak = end or [float("nan")] * 3
     print(
@@ -128,6 +133,51 @@ def row(case, dtype_name):
         f"| {ours_peak:.2f} | {theirs_peak:.2f} |",
         flush=True,
     )
+    return {
+        "case": case,
+        "type": dtype_name,
+        "ours_s": times["ours"],
+        "pytorch_s": times["theirs"],
+        "ratio": b / min(times["ours"]),
+        "relative_error": error,
+        "ours_peak_gib": ours_peak,
+        "pytorch_peak_gib": theirs_peak,
+    }
+
+
+def processor_facts():
+    """Name and the instruction sets that decide about speed, where the system tells them (Linux)."""
+    try:
+        text = open("/proc/cpuinfo").read()
+    except OSError:
+        text = ""
+    fields = dict(re.findall(r"^(model name|flags|cpu family|model)\s*:\s*(.*)$", text, re.MULTILINE))
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8")
+    return {
+        "name": fields.get("model name", platform.processor() or platform.machine()),
+        "family": fields.get("cpu family"),
+        "model": fields.get("model"),
+        "instruction_sets": [flag for flag in wanted if flag in fields.get("flags", "").split()],
+    }
+
+
+def write_results(folder, rows):
+    """A later run of the same cases on such a processor takes an earlier one's place; other cases' rows stay."""
+    facts = processor_facts()
+    best = (facts["instruction_sets"] or ["portable"])[-1]
+    name = re.sub(r"[^a-z0-9]+", "-", f"{facts['name']} {facts['family']} {facts['model']} {best}".lower()).strip("-")
+    path = os.path.join(folder, name + ".json")
+    settings = {"threads": args.threads, "clock": args.clock, "pytorch": torch.__version__, "day": time.strftime("%Y-%m-%d")}
+    rows = [row | settings for row in rows]
+    kept = json.load(open(path))["rows"] if os.path.exists(path) else []
+    same = {(row["case"], row["type"], row["threads"], row["clock"]) for row in rows}
+    kept = [row for row in kept if (row["case"], row["type"], row["threads"], row["clock"]) not in same]
+    os.makedirs(folder, exist_ok=True)
+    with open(path + ".part", "w") as file:
+        json.dump({"processor": facts, "rows": kept + rows}, file, indent=1)
+        file.write("\n")
+    os.replace(path + ".part", path)
+    print(f"\nwrote {path}")
 
 
 if __name__ == "__main__":
@@ -135,6 +185,6 @@ if __name__ == "__main__":
     print(f"PyTorch {torch.__version__}, {args.threads} threads, {args.clock} clock, best of {args.runs}, {capability}\n")
     print("| case | type | ours s | PyTorch s | PyTorch / ours | relative error | our peak GiB | PyTorch's |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for case in args.cases.split(","):
-        for dtype_name in args.dtypes.split(","):
-            row(case, dtype_name)
+    rows = [row(case, dtype_name) for case in args.cases.split(",") for dtype_name in args.dtypes.split(",")]
+    if args.results:
+        write_results(args.results, rows)

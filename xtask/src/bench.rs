@@ -47,6 +47,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     run_command(Command::new(&python).args(["-m", "pip", "install", "--quiet", "torch", "numpy"]))?;
     run_command(command("build").args(["--release", "--package", "benches"]))?;
     let program = target().join("release").join(format!("benches{}", std::env::consts::EXE_SUFFIX));
-    let script = root().join("benches").join("against_pytorch").join("compare.py");
-    run_command(Command::new(&python).arg(script).arg(program).args(rest))
+    let benches = root().join("benches");
+    let script = benches.join("against_pytorch").join("compare.py");
+    let results = benches.join("results");
+    run_command(Command::new(&python).arg(script).arg(program).arg("--results").arg(results).args(rest))
 }

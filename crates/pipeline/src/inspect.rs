@@ -1,9 +1,11 @@
 //! Everything that can be known to be wrong before anything runs: files that aren't there, weights that don't fit, a LoRA for
 //! another model. Reads headers and names, no tensor data.
 
+use crate::composite::Compositor;
 use crate::job::{Activations, Job, Models};
 use crate::models::{ModelSet, merge};
 use crate::{Error, Result};
+use avatar_render::RendererChoice;
 use checkpoint::{Checkpoint, Choice, LoraReport, Model, Part, open_tensors};
 use std::fmt;
 use std::path::Path;
@@ -97,6 +99,10 @@ pub fn inspect(job: &Job) -> Findings {
     let mut findings = Findings::default();
     findings.try_to("settings", job.validate());
     inputs(job, &mut findings);
+    // What a raw video is to give isn't there yet.
+    if findings.is_clean() && job.replace.is_none() {
+        findings.try_to("input", Compositor::open(job, RendererChoice::Cpu));
+    }
     if job.output.until.is_none() {
         look_at_models(job, &mut findings);
     }

@@ -161,12 +161,14 @@ impl FromStr for Lora {
 }
 
 impl Models {
-    /// Are there quantised weights, if activations of 8 bits are to be multiplied by them? A GGUF file's formats are looked
-    /// at when it is opened, the device when it is.
+    /// May there be quantised weights, if activations of 8 bits are to be multiplied by them? What a folder holds, and a GGUF
+    /// file's formats, are looked at with the weights, the device when it is opened.
     pub(super) fn check_activations(&self) -> Result<()> {
         let gguf = |path: &PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
-        let quantized = matches!(self.dtype, Dtype::Q8 | Dtype::Q4) || self.dit.iter().any(gguf);
-        if self.activations == Activations::Float || quantized && self.preset != Preset::Demo {
+        let maybe = matches!(self.dtype, Dtype::Q8 | Dtype::Q4)
+            || self.dit.iter().any(gguf)
+            || (self.dit.is_empty() && self.wan.is_some());
+        if self.activations == Activations::Float || maybe && self.preset != Preset::Demo {
             return Ok(());
         }
         let why = if self.preset == Preset::Demo {

@@ -25,11 +25,13 @@ fn named(models: &Models) -> Vec<(Part, Vec<PathBuf>)> {
 /// What is looked for, and where. Parts that aren't in it are drawn at random, or part of this crate.
 pub(super) fn request(models: &Models, configs: &Configs) -> Result<Request> {
     let real = models.preset == Preset::AniCrafter;
-    let folders: Vec<PathBuf> = if real {
+    let mut folders: Vec<PathBuf> = if real {
         models.wan.iter().chain(models.anicrafter.iter().filter(|path| !path.is_file())).cloned().collect()
     } else {
         models.demo.iter().cloned().collect()
     };
+    // One folder for both is looked through once.
+    folders.dedup();
     let mut request = Request { folders, named: named(models).into_iter().collect(), ..Request::default() };
     // Without a folder of small weights, all but what is named is untrained.
     let wanted = |part: Part| real || models.demo.is_some() || request.named.contains_key(&part);
