@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dit", &["nn"]),
     ("encoders", &["nn"]),
     ("conditioning", &["bg-mask", "dit", "nn", "vae"]),
+    ("lhm", &["avatar-render", "bg-mask", "encoders", "nn", "smplx"]),
     ("checkpoint", &["nn", "tensorfile"]),
     (
         "pipeline",
@@ -47,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dit",
             "encoders",
             "evaluation",
+            "lhm",
             "media",
             "mocap",
             "nn",
@@ -66,6 +68,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "demo",
             "dit",
             "evaluation",
+            "lhm",
             "media",
             "pipeline",
             "smplx",

@@ -11,6 +11,7 @@ const NO_IO: &[&str] = &[
     "crates/dit/src",
     "crates/vae/src",
     "crates/encoders/src",
+    "crates/lhm/src",
     "crates/sampler/src",
     "crates/kernels/src",
     "crates/simd/src",

@@ -47,11 +47,12 @@ impl Avatar {
         io::parse(bytes, Path::new("memory"))
     }
 
-    /// Writes a `.ply` (any splat viewer reads it; body data is left out) or a `.safetensors` (everything), by the
-    /// name's ending.
+    /// Writes a `.ply` (any splat viewer reads it; body data is left out), a `.safetensors` (everything) or a `.pth` (LHM's list,
+    /// which the original's `torch.load` reads), by the name's ending.
     ///
     /// # Errors
-    /// When the ending is another one, columns don't fit each other, or the file can't be written.
+    /// When the ending is another one, columns don't fit each other, or the file can't be written; for a `.pth` when there is no
+    /// body data or colours depend on the direction.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         io::save(self, path.as_ref())
     }

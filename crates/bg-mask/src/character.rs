@@ -40,8 +40,9 @@ pub fn split_alpha(picture: &RgbaImage) -> (RgbImage, GrayImage) {
 }
 
 /// The enlarged box around everything in the mask that is at least half white: left, top, right, bottom, the last two
-/// exclusive.
-fn person_box(mask: &GrayImage) -> Option<[u32; 4]> {
+/// exclusive. `None` where the mask shows nobody.
+#[must_use]
+pub fn person_box(mask: &GrayImage) -> Option<[u32; 4]> {
     let (w, h) = mask.dimensions();
     let inside = mask.enumerate_pixels().filter(|(_, _, p)| f64::from(p[0]) / 255.0 >= 0.5);
     let found = inside.fold(None, |found: Option<[u32; 4]>, (x, y, _)| {

@@ -11,7 +11,7 @@
 //! * [`PlateBuilder`] takes people out of a video: plates for moving and standing cameras, frame by frame.
 //! * [`cast_contact_shadow`] and [`LightMatch`] seat an avatar in its scene.
 //! * [`lock_background`] puts the source back around a generated person.
-//! * [`resample`](mod@resample) resizes as Pillow does, byte for byte.
+//! * [`resample`](mod@resample) resizes as Pillow does, byte for byte; [`area`] as OpenCV's INTER_AREA does.
 //!
 //! ```
 //! use anicrafter_bg_mask::{Layout, Render, over};
@@ -25,6 +25,7 @@
 //! # Ok::<(), anicrafter_bg_mask::Error>(())
 //! ```
 
+pub mod area;
 mod blend;
 mod character;
 mod distance;
@@ -42,7 +43,7 @@ pub mod resample;
 mod shadow;
 
 pub use blend::{mix, over, over_in_place, reference_blend, reference_blend_planes, truncate_planes};
-pub use character::{reference_frame, split_alpha};
+pub use character::{person_box, reference_frame, split_alpha};
 pub use distance::{THRESHOLD, dilate, erode, grow, squared_distance};
 pub use error::{Error, Result};
 pub use fit::{pad_image_to_aspect_ratio, resize};

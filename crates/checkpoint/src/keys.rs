@@ -1,4 +1,4 @@
-//! How the ecosystem names the tensors of the four models: spellings as data, and the engine that applies them.
+//! How the ecosystem names the tensors of the models: spellings as data, and the engine that applies them.
 //!
 //! The names of the published Wan files are this project's names. Other spellings are known by their anchors, tensors that
 //! files of that spelling have; whatever stands in front of an anchor (`model.`, `state_dict.`, `model.diffusion_model.` …) is
@@ -23,6 +23,10 @@ pub enum Model {
     T5,
     /// The CLIP image encoder.
     Clip,
+    /// LHM, which makes avatars.
+    Lhm,
+    /// Sapiens' encoder, which LHM sees bodies with.
+    Sapiens,
 }
 
 impl Model {
@@ -34,6 +38,8 @@ impl Model {
             Self::Vae => "Wan VAE",
             Self::T5 => "UMT5 encoder",
             Self::Clip => "CLIP image encoder",
+            Self::Lhm => "LHM",
+            Self::Sapiens => "Sapiens encoder",
         }
     }
 }

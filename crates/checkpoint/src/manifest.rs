@@ -1,5 +1,6 @@
 //! The tensors that a model has: names and shapes for a configuration, from compact patterns.
 
+mod lhm;
 mod vae;
 
 use crate::keys::Model;
@@ -51,6 +52,8 @@ impl Manifest {
                 (include_str!("data/dit.txt"), numbers.into())
             }
             Model::Vae => return vae::manifest(config),
+            Model::Lhm => return lhm::lhm(config),
+            Model::Sapiens => return lhm::sapiens(config),
             Model::T5 => {
                 let mut numbers = Numbers::new();
                 for name in ["vocab", "dim", "dim_attn", "dim_ffn", "num_heads", "num_layers", "num_buckets"]

@@ -1,5 +1,6 @@
 //! `anicrafter avatar`.
 
+use crate::progress::Style;
 use anyhow::{Context, Result};
 use avatar_render::{Avatar, Camera, Frame, Renderer, RendererChoice, SplatOptions};
 use clap::Subcommand;
@@ -19,12 +20,15 @@ pub(crate) struct Args {
 enum Command {
     /// Makes an avatar from one picture of a person. No weights are needed.
     Bake(crate::bake::Args),
+    /// Makes an avatar from one picture of a person with LHM, a network that has seen how people look from behind. Needs its
+    /// weights.
+    Create(Box<crate::create::Args>),
     /// Says what is in an avatar file.
     Info {
         /// The avatar.
         avatar: PathBuf,
     },
-    /// Converts an avatar: to `.ply` for splat viewers, or to `.safetensors` with everything in it.
+    /// Converts an avatar: to `.ply` for splat viewers, to `.safetensors` with everything in it, or to LHM's `.pth`.
     Convert {
         /// The avatar.
         avatar: PathBuf,
@@ -51,9 +55,10 @@ enum Command {
     },
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     match &args.command {
         Command::Bake(args) => crate::bake::run(args),
+        Command::Create(args) => crate::create::run(args, style),
         Command::Info { avatar } => {
             let a = Avatar::open(avatar)?;
             println!("{}", avatar.display());

@@ -184,7 +184,7 @@ fn find(args: &Args, picture: &RgbImage, model: &BodyModel) -> Result<Person> {
 /// Below this overlap of the bare body and the mask, the pose is likely wrong.
 const POOR_FIT: f32 = 0.6;
 
-fn open(path: &Path) -> Result<DynamicImage> {
+pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
     image::open(path).with_context(|| path.display().to_string())
 }
 

@@ -6,6 +6,7 @@ mod avatar;
 mod bake;
 mod body;
 mod composite;
+mod create;
 mod demo;
 mod eval;
 mod eval_replace;
@@ -56,7 +57,7 @@ enum Command {
     Eval(eval::Args),
     /// Measures masks, background and motion of a raw video against a scene made by another tool.
     EvalReplace(eval_replace::Args),
-    /// Bakes avatars from pictures, looks at them, converts them, turns them round.
+    /// Makes avatars from pictures, looks at them, converts them, turns them round.
     Avatar(avatar::Args),
     /// Prints a job file with every setting, its meaning and its default.
     Job(job::Args),
@@ -86,7 +87,7 @@ fn main() -> ExitCode {
         Command::Replace(args) => replace::run(args, cli.progress),
         Command::Eval(args) => eval::run(&args),
         Command::EvalReplace(args) => eval_replace::run(&args, cli.progress),
-        Command::Avatar(args) => avatar::run(&args),
+        Command::Avatar(args) => avatar::run(&args, cli.progress),
         Command::Job(args) => job::run(&args),
         Command::Body(args) => body::run(&args),
         Command::Models(args) => models::run(args, cli.progress),

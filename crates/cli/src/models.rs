@@ -2,13 +2,16 @@
 
 use crate::progress::{Display, Style, cancel_on_ctrl_c};
 use crate::settings::{SamplingArgs, VideoArgs, changes};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use avatar_render::RendererChoice;
 use clap::Subcommand;
 use pipeline::models::ModelSet;
-use pipeline::{Context, Estimate, Findings, Job, JobChanges, ModelChanges, OutputChanges, Prepare, Preset};
+use pipeline::{
+    Context, Estimate, Findings, Job, JobChanges, LHM_LICENCE, LhmRequest, LhmSetup, ModelChanges,
+    OutputChanges, Prepare, Preset,
+};
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Looks at weights.
 #[derive(clap::Args)]
@@ -23,6 +26,13 @@ enum Command {
     Check {
         /// The folder with the weights, as --wan; its subfolders are looked through too.
         folder: Option<PathBuf>,
+        /// The folder is that of LHM's weights, which make avatars. A folder with LHM's network in it is taken so unless
+        /// --preset says otherwise.
+        #[arg(long)]
+        lhm: bool,
+        /// Which of LHM's models, where no config.json beside the file says it.
+        #[arg(long, value_parser = crate::create::variant)]
+        model: Option<lhm::Variant>,
         #[command(flatten)]
         models: Box<ModelChanges>,
     },
@@ -44,7 +54,16 @@ enum Command {
 
 pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     match args.command {
-        Command::Check { folder, models } => {
+        Command::Check { folder, lhm, model, models } => {
+            if let Some(folder) = &folder
+                && models.preset.is_none()
+                && (lhm || checkpoint::LhmFiles::find(folder).is_ok_and(|files| files.has_model()))
+            {
+                return check_lhm(folder, model);
+            }
+            if lhm || model.is_some() {
+                bail!("--lhm and --model are about LHM's folder: name it, and no --preset");
+            }
             let preset = Some(models.preset.unwrap_or(Preset::AniCrafter));
             let models = ModelChanges { preset, ..*models };
             let mut job = JobChanges { models, ..JobChanges::default() }.into_job();
@@ -88,6 +107,20 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
             report(&pipeline::inspect_weights(&job.models), "these weights can't be used")
         }
     }
+}
+
+/// LHM's files, and what is wrong with them.
+fn check_lhm(folder: &Path, variant: Option<lhm::Variant>) -> Result<()> {
+    let request = LhmRequest { folder: folder.to_owned(), variant, ..LhmRequest::default() };
+    let setup = LhmSetup::find(&request).context("LHM's weights can't be used")?;
+    println!("{setup}");
+    for note in &setup.notes {
+        println!("note: {note}");
+    }
+    println!("note: {LHM_LICENCE}");
+    let count = setup.points(None)?.positions.len();
+    println!("{count} points stand on the body");
+    Ok(())
 }
 
 /// What was chosen and found, on standard output; an error where something is wrong.

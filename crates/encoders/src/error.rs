@@ -52,6 +52,14 @@ pub enum Error {
         /// Its shape.
         got: Vec<usize>,
     },
+    /// The observer asked to stop.
+    #[error("cancelled before block {block} of {of}")]
+    Cancelled {
+        /// The block that would have run next.
+        block: usize,
+        /// Blocks of the model.
+        of: usize,
+    },
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

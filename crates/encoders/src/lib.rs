@@ -1,5 +1,5 @@
-//! The two encoders that condition Wan video models: UMT5 for the prompt ([`umt5`]) and the image tower of CLIP
-//! ViT-H/14 for the reference picture ([`clip_vision`]).
+//! Encoders of prompts and pictures: UMT5 ([`umt5`]) and the image tower of CLIP ViT-H/14 ([`clip_vision`]), which condition Wan
+//! video models; DINOv2 with registers ([`dinov2`]) and Sapiens ([`sapiens`]), which LHM makes avatars with.
 //!
 //! Models take a `Config` and an [`nn::Weights`] cursor and give tensors; nothing here opens a file.
 //!
@@ -9,7 +9,14 @@
 //! ```
 
 pub mod clip_vision;
+pub mod dinov2;
 mod error;
+mod observer;
+pub mod resize;
+pub mod sapiens;
+mod square;
 pub mod umt5;
+mod vit;
 
 pub use error::{Error, Result};
+pub use observer::Observer;

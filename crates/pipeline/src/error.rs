@@ -123,6 +123,9 @@ pub enum Error {
     /// The VAE.
     #[error(transparent)]
     Vae(#[from] vae::Error),
+    /// LHM failed, or was given a picture that doesn't serve.
+    #[error(transparent)]
+    Avatar(lhm::Error),
     /// The encoders.
     #[error(transparent)]
     Encoder(#[from] encoders::Error),
@@ -142,6 +145,15 @@ impl From<conditioning::Error> for Error {
         match error {
             conditioning::Error::Cancelled => Self::Cancelled,
             other => Self::Conditioning(other),
+        }
+    }
+}
+
+impl From<lhm::Error> for Error {
+    fn from(error: lhm::Error) -> Self {
+        match error {
+            lhm::Error::Cancelled => Self::Cancelled,
+            other => Self::Avatar(other),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use image::{GrayImage, RgbImage};
-use mocap::{FitOptions, TrackOptions, Tracker};
+use mocap::{FitOptions, Landmark, TrackOptions, Tracker};
 use smplx::{BodyModel, MotionFrame};
 
 /// Which person, and how the picture was taken.
@@ -23,6 +23,10 @@ pub struct Person {
     pub frame: MotionFrame,
     /// Mean distance of the landmarks from the posed body, in pixels.
     pub residual_px: f32,
+    /// The head's box: left, top, right, bottom in pixels; it may reach beyond the picture. `None` where no head is in view.
+    pub head: Option<[f32; 4]>,
+    /// The share of the body's height that is in view, 0 to 1.
+    pub body_ratio: f32,
     /// People in the picture.
     pub people: usize,
 }
@@ -34,18 +38,72 @@ pub struct Person {
 pub fn find_person(picture: &RgbImage, body: &BodyModel, options: &PersonOptions) -> Result<Person> {
     let size: [u32; 2] = picture.dimensions().into();
     let mut tracker = Tracker::new(TrackOptions { person: options.person })?;
-    let tracked = tracker.next_frame(picture)?;
+    let mut tracked = tracker.next_frame(picture)?;
     let people = tracked.people.unwrap_or(0);
     if tracked.observation.is_none() && people > 0 {
         return Err(mocap::Error::NoSuchPerson { wanted: options.person + 1, found: people }.into());
     }
     // The frame rate is of no consequence to one frame.
     let options = FitOptions { focal_px: options.focal_px, ..FitOptions::new(25.0, size) };
-    let mut fitted = mocap::fit(body, &[tracked.observation], &[false], &options)?;
+    let observation = tracked.observation.take();
+    let head = observation.as_ref().and_then(|seen| head_box(&seen.landmarks, size));
+    let mut fitted = mocap::fit(body, &[observation], &[false], &options)?;
     let frame = fitted.motion.frames.swap_remove(0);
     let radius = (size[0].max(size[1]) as usize / MATTE_STEP).clamp(2, 100);
     let mask = bg_mask::refine_matte(picture, &tracked.matte, radius)?;
-    Ok(Person { mask, frame, residual_px: fitted.residual_px[0], people })
+    let body_ratio = body_ratio(body, &frame, size)?;
+    Ok(Person { mask, frame, residual_px: fitted.residual_px[0], head, body_ratio, people })
+}
+
+/// Height of a head over the distance from between the eyes to the mouth, and over that from ear to ear: the larger counts, for
+/// a face that looks up or down has a short first, and one in profile a short second.
+const HEAD_HEIGHT: [f32; 2] = [3.6, 1.55];
+/// Width of a head over its height, hair included.
+const HEAD_WIDTH: f32 = 0.8;
+/// How far the head's middle lies above the eyes, over its height.
+const ABOVE_THE_EYES: f32 = 0.06;
+
+/// The box around the head that the face's landmarks speak of.
+fn head_box(landmarks: &[Landmark], [w, h]: [u32; 2]) -> Option<[f32; 4]> {
+    const NOSE: usize = 0;
+    const EYES: [usize; 2] = [2, 5];
+    const EARS: [usize; 2] = [7, 8];
+    const MOUTH: [usize; 2] = [9, 10];
+    if landmarks.len() < 11 || landmarks[NOSE].presence < 0.5 {
+        return None;
+    }
+    let pixel = |i: usize| landmarks[i].pixel;
+    let [x, y] = pixel(NOSE);
+    if !(0.0..w as f32).contains(&x) || !(0.0..h as f32).contains(&y) {
+        return None;
+    }
+    let middle = |[a, b]: [usize; 2]| [0, 1].map(|k| (pixel(a)[k] + pixel(b)[k]) / 2.0);
+    let distance = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+    let (eyes, ears, mouth) = (middle(EYES), middle(EARS), middle(MOUTH));
+    let face = distance(eyes, mouth);
+    let height = (HEAD_HEIGHT[0] * face).max(HEAD_HEIGHT[1] * distance(pixel(EARS[0]), pixel(EARS[1])));
+    if !(height >= 1.0) {
+        return None;
+    }
+    let up = [0, 1].map(|k| if face > 0.0 { (eyes[k] - mouth[k]) / face } else { -(k as f32) });
+    let [cx, cy] = [0, 1].map(|k| (eyes[k] + ears[k]) / 2.0 + up[k] * ABOVE_THE_EYES * height);
+    let (half_w, half_h) = (HEAD_WIDTH * height / 2.0, height / 2.0);
+    Some([cx - half_w, cy - half_h, cx + half_w, cy + half_h])
+}
+
+/// The share of the posed body's height that lies in the picture.
+fn body_ratio(body: &BodyModel, frame: &MotionFrame, [_, h]: [u32; 2]) -> Result<f32> {
+    let Some(camera) = frame.camera else { return Ok(1.0) };
+    let mut full = [[0.0; 3]; smplx::N_JOINTS];
+    let vertices = body.forward(&frame.as_frame(&mut full))?.vertices;
+    let rows = vertices.iter().filter_map(|p| Some(camera.project(*p)?[1]));
+    let (low, high) =
+        rows.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
+    if !(high > low) {
+        return Ok(0.0);
+    }
+    let inside = |y: f32| y.clamp(0.0, h as f32);
+    Ok(((inside(high) - inside(low)) / (high - low)).clamp(0.0, 1.0))
 }
 
 /// The networks' mattes are right to about this share of the picture's longer side.

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | npy, npz (stored or deflated) | [`npy`], [`Npz`] | [`npy::write`], [`write_npz`] |
 //! | safetensors, one file or sharded | [`Safetensors`], [`Shards`] | [`write_safetensors`], [`write_safetensors_with`] |
-//! | PyTorch `.pth`/`.pt`/`.ckpt`/`.bin`, zip and older | [`Pickle`] | [`write_torch_with`] |
+//! | PyTorch `.pth`/`.pt`/`.ckpt`/`.bin`, zip and older, TorchScript | [`Pickle`] | [`write_torch_with`], [`pickle::write_torch_list`] |
 //! | GGUF, quantised types included | [`Gguf`] | [`write_gguf_with`] |
 //! | PLY tables, text or binary | [`Ply`] | |
 //!

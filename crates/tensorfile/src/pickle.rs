@@ -3,6 +3,9 @@
 //! A pickle is a program. This machine runs only the instructions that build data, and of the functions that a pickle may
 //! name only those that rebuild tensors, arrays and dictionaries. Anything else is [`PickleError::Forbidden`],
 //! with the name of what it wanted to call; nothing is ever executed.
+//!
+//! TorchScript archives (`torch.jit.save`: `.pt`, `.pt2`) are such files too, with modules in place of dictionaries. A module
+//! becomes what it holds, under its own names; the archive's code isn't read.
 
 mod file;
 mod machine;
@@ -14,7 +17,7 @@ mod write;
 pub use file::Pickle;
 pub use tensor::TensorRef;
 pub use value::Value;
-pub use write::write_torch_with;
+pub use write::{TorchItem, write_torch_list, write_torch_with};
 
 /// What can be wrong with a pickle or with the PyTorch file around it.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,9 @@
 
 use super::{joint_transforms, rows};
 use crate::{Avatar, Colors, Error, Gaussians, LhmBody, Result};
-use tensorfile::pickle::Value;
-use tensorfile::{Pickle, TensorSource};
+use std::path::Path;
+use tensorfile::pickle::{TorchItem, Value, write_torch_list};
+use tensorfile::{Pickle, TensorSource, TensorView};
 
 const ITEMS: usize = 10;
 
@@ -42,6 +43,49 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<Avatar> {
     let has_face = number(&file, items, 9, "has face")? != 0.0;
     let lhm = Some(LhmBody { query, offset, neutral_to_zero, betas, body_ratio, has_face });
     Ok(Avatar { gaussians, lhm })
+}
+
+/// Writes the list, so that the original's `torch.load` reads it.
+pub(super) fn write(avatar: &Avatar, path: &Path) -> Result<()> {
+    let body = avatar.lhm.as_ref().ok_or(Error::NoBody)?;
+    let g = &avatar.gaussians;
+    let Colors::Rgb(rgb) = &g.colors else {
+        return Err(wrong(
+            "colours that depend on the direction have no place in LHM's list; write .safetensors".into(),
+        ));
+    };
+    let n = g.len();
+    for (field, got) in [("query", body.query.len()), ("offset", body.offset.len())] {
+        if got != n {
+            return Err(Error::Length { field, expected: n, got });
+        }
+    }
+    let transforms: Vec<f32> =
+        body.neutral_to_zero.iter().flat_map(|t| smplx::affine_to_4x4(t).as_flattened().to_vec()).collect();
+    // The mean shape is ten zeros there.
+    let betas = if body.betas.is_empty() { &[0.0; 10] } else { &body.betas[..] };
+    let tensor = |shape: &[usize], values: &[f32]| {
+        Ok::<_, Error>(TorchItem::Tensor(TensorView::from_f32(shape, values)?))
+    };
+    let rows = |values: &[[f32; 3]]| tensor(&[n, 3], values.as_flattened());
+    let items = [
+        rows(&body.offset)?,
+        rows(&body.query)?,
+        rows(rgb)?,
+        tensor(&[n, 1], &g.opacities)?,
+        rows(&g.scales)?,
+        tensor(&[n, 4], g.rotations.as_flattened())?,
+        tensor(&[smplx::N_JOINTS, 4, 4], &transforms)?,
+        tensor(&[betas.len()], betas)?,
+        TorchItem::Float(shortest(body.body_ratio)),
+        TorchItem::Int(i64::from(body.has_face)),
+    ];
+    Ok(write_torch_list(path, &items)?)
+}
+
+/// The number with the fewest digits that rounds to `x`: 0.93 stays 0.93 where it becomes a Python `float`.
+fn shortest(x: f32) -> f64 {
+    x.to_string().parse().unwrap_or(f64::from(x))
 }
 
 fn wrong(what: String) -> Error {

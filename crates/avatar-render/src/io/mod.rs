@@ -38,6 +38,7 @@ pub(crate) fn save(avatar: &Avatar, path: &Path) -> Result<()> {
             ply::write(&avatar.gaussians, &mut file).and_then(|()| file.flush()).map_err(io)
         }
         Some("safetensors") => safetensors::write(avatar, path),
+        Some("pth") => lhm::write(avatar, path),
         _ => Err(Error::UnknownFormat { path: path.to_owned() }),
     }
 }

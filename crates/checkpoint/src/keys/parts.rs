@@ -34,7 +34,7 @@ impl Held {
     }
 }
 
-const ALL: [Model; 4] = [Model::Dit, Model::Vae, Model::T5, Model::Clip];
+const ALL: [Model; 6] = [Model::Dit, Model::Vae, Model::T5, Model::Clip, Model::Lhm, Model::Sapiens];
 
 fn held(names: &[&str]) -> Vec<Held> {
     let mut found: Vec<Held> = Vec::new();

@@ -10,6 +10,8 @@ pub(super) fn spellings(model: Model) -> &'static [Spelling] {
         Model::Vae => VAE,
         Model::T5 => T5,
         Model::Clip => CLIP,
+        Model::Lhm => LHM,
+        Model::Sapiens => SAPIENS,
     }
 }
 
@@ -293,3 +295,44 @@ const CLIP: &[Spelling] = &[
         rules: &[],
     },
 ];
+
+/// `state_dict` of `ModelHumanLRMSapdinoBodyHeadSD3_5` (aigc3d/LHM b31e76a).
+const LHM: &[Spelling] = &[Spelling {
+    anchors: &[
+        "transformer.linear_cond_proj.weight",
+        "renderer.mlp_net.layers.0.weight",
+        "pcl_embed.mlp.weight",
+    ],
+    beside: &["transformer.layers."],
+    roots: &[],
+    harmless: &[
+        // Buffers of the body, which the body's own file has; a loss of the training; a table of constants.
+        "renderer.smplx_model.",
+        "id_face_net.",
+        "pcl_embed.basis",
+        // What the DINOv2 hub's file has besides.
+        "encoder.model.mask_token",
+        // Sapiens is a file of its own; training checkpoints hold it too.
+        "fine_encoder.",
+    ],
+    aliases: &[],
+    rules: &[],
+}];
+
+/// Names of facebookresearch/sapiens' pretraining code. The TorchScript files have them below `backbone`, which is their name
+/// here; state dicts of the encoder alone have them at the root.
+const SAPIENS: &[Spelling] = &[Spelling {
+    anchors: &["patch_embed.projection.weight", "layers.0.ffn.layers.0.0.weight"],
+    beside: &["layers.0.ln1."],
+    roots: &["cls_token", "pos_embed", "patch_embed.", "layers.", "ln1."],
+    // The pretraining's other half.
+    harmless: &["neck.", "head.", "decode_head.", "data_preprocessor."],
+    aliases: &[],
+    rules: &[
+        rule("cls_token", "backbone.cls_token"),
+        rule("pos_embed", "backbone.pos_embed"),
+        rule("patch_embed.", "backbone.patch_embed."),
+        rule("layers.", "backbone.layers."),
+        rule("ln1.", "backbone.ln1."),
+    ],
+}];

@@ -78,7 +78,7 @@ impl Default for Skeleton {
 }
 
 /// Tensors with at most this many elements are always filled: norms, biases, modulation, small convolutions.
-const SMALL: usize = 1 << 16;
+pub(crate) const SMALL: usize = 1 << 16;
 
 /// AniCrafter's shards; the reference reads the last two of them.
 const ANICRAFTER_SHARDS: usize = 11;
@@ -134,7 +134,7 @@ fn anicrafter(skeleton: &Skeleton) -> Result<Vec<(String, TensorInfo)>> {
 }
 
 /// Numbers around 0 for matrices, around 1 for norms, so that a model built from them stays finite.
-fn random(name: &str, info: &TensorInfo, seed: u64) -> Vec<u8> {
+pub(crate) fn random(name: &str, info: &TensorInfo, seed: u64) -> Vec<u8> {
     let norm = info.shape.len() == 1 && name.ends_with(".weight") || name.ends_with("gamma");
     let fan_in: usize = info.shape.iter().skip(1).product();
     let width = if fan_in > 1 { (3.0 / fan_in as f32).sqrt() } else { 0.02 };

@@ -1,8 +1,9 @@
 //! The vision transformer.
 
+use crate::vit::{Block, Names, PatchEmbed, Sizes, check_pixels};
 use crate::{Error, Result};
 use candle_core::Tensor;
-use nn::{Activation, Attention, LayerNorm, Linear, Probe, ProbeAt, Weights};
+use nn::{LayerNorm, Probe, ProbeAt, Weights};
 use serde::{Deserialize, Serialize};
 
 /// The tower's hyperparameters, named as in the reference's constructor.
@@ -75,10 +76,21 @@ impl Config {
     }
 }
 
+/// Where a block keeps its layers.
+const NAMES: Names = Names {
+    norm1: "norm1",
+    qkv: "attn.to_qkv",
+    proj: "attn.proj",
+    norm2: "norm2",
+    fc1: "mlp.0",
+    fc2: "mlp.2",
+    scales: None,
+};
+
 /// Pictures to the rows that an image-to-video transformer attends to.
 #[derive(Debug)]
 pub struct ImageEncoder {
-    patch_embedding: Linear,
+    patch_embedding: PatchEmbed,
     cls_embedding: Tensor,
     pos_embedding: Tensor,
     pre_norm: LayerNorm,
@@ -96,12 +108,17 @@ impl ImageEncoder {
     pub fn new(config: &Config, weights: &Weights) -> Result<Self> {
         config.validate()?;
         let (d, p) = (config.vision_dim, config.patch_size);
-        let kernel = weights.pp("patch_embedding").get((d, 3, p, p), "weight")?;
+        let sizes = Sizes {
+            dim: d,
+            heads: config.vision_heads,
+            hidden: d * config.vision_mlp_ratio,
+            eps: config.norm_eps,
+        };
         let blocks = (0..config.vision_layers - 1)
-            .map(|i| Block::load(config, &weights.pp("transformer").pp(i)))
+            .map(|i| Block::load(&NAMES, &sizes, &weights.pp("transformer").pp(i)))
             .collect::<Result<_>>()?;
         Ok(Self {
-            patch_embedding: Linear::new(kernel.reshape((d, 3 * p * p))?, None)?,
+            patch_embedding: PatchEmbed::load(&weights.pp("patch_embedding"), d, p, false)?,
             cls_embedding: weights.get_f32((1, 1, d), "cls_embedding")?,
             pos_embedding: weights.get_f32((1, config.n_tokens(), d), "pos_embedding")?,
             pre_norm: LayerNorm::load(&weights.pp("pre_norm"), d, config.norm_eps)?,
@@ -139,7 +156,8 @@ impl ImageEncoder {
     }
 
     fn run(&self, pixels: &Tensor, probe: &mut ProbeAt<'_>) -> Result<Tensor> {
-        let patches = self.patch_embedding.forward(&self.patches(pixels)?)?; // [B, L, D]
+        check_pixels("the image tower's input", pixels, self.image_size)?;
+        let patches = self.patch_embedding.forward(pixels)?; // [B, L, D]
         let (b, _, d) = patches.dims3()?;
         let side = self.image_size / self.patch_size;
         probe.show_with("patch_embedding", || patches.transpose(1, 2)?.reshape((b, d, side, side)))?;
@@ -152,59 +170,5 @@ impl ImageEncoder {
             probe.show(format_args!("block{i}"), &x);
         }
         Ok(x)
-    }
-
-    /// Cuts pixels into patches: `[B, 3, S, S]` → `[B, L, 3·P·P]`, row by row.
-    fn patches(&self, pixels: &Tensor) -> Result<Tensor> {
-        let (b, _, h, w) = pixels.dims4()?;
-        let (size, p) = (self.image_size, self.patch_size);
-        if (h, w) != (size, size) {
-            let expected = format!("[B, 3, {size}, {size}]");
-            return Err(Error::Shape {
-                what: "the image tower's input",
-                expected,
-                got: pixels.dims().to_vec(),
-            });
-        }
-        let n = size / p;
-        let grid = pixels.reshape(&[b, 3, n, p, n, p][..])?; // [B, 3, n, P, n, P]
-        Ok(grid.permute(&[0, 2, 4, 1, 3, 5][..])?.contiguous()?.reshape((b, n * n, 3 * p * p))?)
-    }
-}
-
-#[derive(Debug)]
-struct Block {
-    norm1: LayerNorm,
-    to_qkv: Linear,
-    proj: Linear,
-    norm2: LayerNorm,
-    fc1: Linear,
-    fc2: Linear,
-    n_heads: usize,
-}
-
-impl Block {
-    fn load(config: &Config, weights: &Weights) -> Result<Self> {
-        let (d, wide) = (config.vision_dim, config.vision_dim * config.vision_mlp_ratio);
-        let (attn, mlp) = (weights.pp("attn"), weights.pp("mlp"));
-        Ok(Self {
-            norm1: LayerNorm::load(&weights.pp("norm1"), d, config.norm_eps)?,
-            to_qkv: Linear::load(&attn.pp("to_qkv"), d, 3 * d)?,
-            proj: Linear::load(&attn.pp("proj"), d, d)?,
-            norm2: LayerNorm::load(&weights.pp("norm2"), d, config.norm_eps)?,
-            fc1: Linear::load(&mlp.pp(0), d, wide)?,
-            fc2: Linear::load(&mlp.pp(2), wide, d)?,
-            n_heads: config.vision_heads,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let d = x.dim(2)?;
-        let qkv = self.to_qkv.forward(&self.norm1.forward(x)?)?; // [B, L, 3·D]
-        let part = |i: usize| qkv.narrow(2, i * d, d)?.contiguous();
-        let attended = Attention::new(self.n_heads).forward(&part(0)?, &part(1)?, &part(2)?)?;
-        let x = (x + self.proj.forward(&attended)?)?;
-        let wide = self.fc1.forward_act(&self.norm2.forward(&x)?, Activation::GeluErf)?;
-        Ok((&x + self.fc2.forward(&wide)?)?)
     }
 }

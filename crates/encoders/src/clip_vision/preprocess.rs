@@ -1,5 +1,6 @@
 //! From a picture to the tower's input.
 
+use crate::resize::{Axis, resample};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 
@@ -26,62 +27,18 @@ pub fn preprocess(picture: &Tensor, size: usize) -> Result<Tensor> {
         });
     }
     let pixels = picture.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-    let (rows, columns) = (taps(h, size), taps(w, size));
-    let mut out = Vec::with_capacity(b * 3 * size * size);
-    for (plane_idx, plane) in pixels.chunks_exact(h * w).enumerate() {
+    let (rows, columns) = (Axis::bicubic(h, size), Axis::bicubic(w, size));
+    let mut out = resample(&pixels, &rows, &columns)?;
+    for (plane_idx, plane) in out.chunks_exact_mut((size * size).max(1)).enumerate() {
         let channel = plane_idx % 3;
-        for row in &rows {
-            for column in &columns {
-                let horizontal = |y: usize| -> f32 {
-                    (0..4).map(|i| plane[y * w + column.index[i]] * column.weight[i]).sum()
-                };
-                let value: f32 = (0..4).map(|i| horizontal(row.index[i]) * row.weight[i]).sum();
-                out.push((value * 0.5 + 0.5 - MEAN[channel]) / STD[channel]);
-            }
-        }
+        plane.iter_mut().for_each(|x| *x = (*x * 0.5 + 0.5 - MEAN[channel]) / STD[channel]);
     }
     Ok(Tensor::from_vec(out, (b, 3, size, size), &Device::Cpu)?.to_device(picture.device())?)
-}
-
-/// The four source samples of one output sample.
-struct Taps {
-    index: [usize; 4],
-    weight: [f32; 4],
-}
-
-/// PyTorch's `interpolate(mode="bicubic", align_corners=False)` along one axis
-/// (`aten/src/ATen/native/UpSample.h`): sample centres are aligned, source indices clamped to the border.
-fn taps(from: usize, to: usize) -> Vec<Taps> {
-    let scale = from as f32 / to as f32;
-    (0..to)
-        .map(|i| {
-            let source = scale * (i as f32 + 0.5) - 0.5;
-            let floor = source.floor();
-            let clamp = |offset: i64| (floor as i64 + offset).clamp(0, from as i64 - 1) as usize;
-            Taps { index: [clamp(-1), clamp(0), clamp(1), clamp(2)], weight: cubic(source - floor) }
-        })
-        .collect()
-}
-
-/// Keys' cubic convolution weights with a = −0.75 at fraction `t`.
-fn cubic(t: f32) -> [f32; 4] {
-    const A: f32 = -0.75;
-    let near = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
-    let far = |x: f32| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
-    [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn weights_sum_to_one_and_interpolate() {
-        assert_eq!(cubic(0.0), [0.0, 1.0, 0.0, 0.0]);
-        for t in [0.1f32, 0.37, 0.5, 0.99] {
-            assert!((cubic(t).iter().sum::<f32>() - 1.0).abs() < 1e-6);
-        }
-    }
 
     #[test]
     fn the_same_size_only_normalises() {

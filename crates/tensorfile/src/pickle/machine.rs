@@ -37,6 +37,9 @@ pub(super) enum Node {
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(String),
+    /// A module or other object of a TorchScript archive, and its state once it has one. Its class stays a name: nothing of the
+    /// archive's code is looked at.
+    Object(Option<Id>),
     Storage(StorageRef),
     Tensor(Box<TensorRef>),
     /// NumPy's element type: its description with the byte order in front.

@@ -42,6 +42,9 @@ const TENSOR_CLASSES: [&str; 5] = [
     "torch.nn.Buffer",
 ];
 
+/// What the names of a TorchScript archive's classes begin with.
+const TORCHSCRIPT: &str = "__torch__.";
+
 /// PyTorch's typed storages, and `None` for the untyped one.
 fn storage_dtype(global: &str) -> Option<Option<Dtype>> {
     Some(Some(match global {
@@ -168,6 +171,22 @@ impl Machine<'_> {
                 self.numpy_scalar(&args).ok_or_else(wrong)?
             }
             "numpy.core.multiarray._reconstruct" | "numpy._core.multiarray._reconstruct" => Node::NumpyArray,
+            // TorchScript's typed lists, and a value with its type as text.
+            "torch.jit._pickle.build_intlist"
+            | "torch.jit._pickle.build_doublelist"
+            | "torch.jit._pickle.build_boollist"
+            | "torch.jit._pickle.build_tensorlist" => match args[..] {
+                [items] => Node::List(self.items(items).ok_or_else(wrong)?.to_vec()),
+                _ => return Err(wrong()),
+            },
+            "torch.jit._pickle.restore_type_tag" => match args[..] {
+                [value, _] => {
+                    self.charge(self.weight(value))?;
+                    self.nodes[value].clone()
+                }
+                _ => return Err(wrong()),
+            },
+            class if class.starts_with(TORCHSCRIPT) && args.is_empty() => Node::Object(None),
             _ => return Err(PickleError::Forbidden { global: name }),
         };
         self.push(node)
@@ -182,6 +201,8 @@ impl Machine<'_> {
         self.charge(copied)?;
         let built = match &self.nodes[object] {
             Node::Dict(_) | Node::Tensor(_) => return Ok(()),
+            Node::Object(None) => Some(Node::Object(Some(state))),
+            Node::Object(Some(_)) => return Err(self.broken("it gives an object a second state")),
             Node::NumpyType(descr) => {
                 let order = self.items(state).and_then(|s| self.text_of(*s.get(1)?));
                 order.map(|order| Node::NumpyType(format!("{order}{}", &descr[1..])))

@@ -1,9 +1,9 @@
-//! Writing state dicts in PyTorch's zip format.
+//! Writing state dicts and lists in PyTorch's zip format.
 
 use super::PickleError;
 use crate::safetensors::SafetensorsError;
 use crate::zip::ZipWriter;
-use crate::{Dtype, Error, Result, TensorInfo, element_count};
+use crate::{Dtype, Error, Result, TensorInfo, TensorView, element_count};
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -16,14 +16,79 @@ use std::path::Path;
 pub fn write_torch_with<'a>(
     path: impl AsRef<Path>,
     tensors: &[(&str, TensorInfo)],
-    mut fill: impl FnMut(&str, &TensorInfo) -> Result<Option<Cow<'a, [u8]>>>,
+    fill: impl FnMut(&str, &TensorInfo) -> Result<Option<Cow<'a, [u8]>>>,
 ) -> Result<()> {
     let path = path.as_ref();
-    let pickle = pickle(tensors).map_err(|e| Error::in_file(path, e))?;
+    let pickle = state_dict(tensors).map_err(|e| Error::in_file(path, e))?;
+    write(path, &pickle, tensors, fill)
+}
+
+/// One item of a list that [`write_torch_list`] writes.
+#[derive(Clone, Debug)]
+pub enum TorchItem<'a> {
+    /// A tensor.
+    Tensor(TensorView<'a>),
+    /// A Python `float`.
+    Float(f64),
+    /// A Python `int`.
+    Int(i64),
+}
+
+/// Writes a list of tensors and numbers as `torch.save` would, under a temporary name that is then renamed.
+///
+/// ```
+/// use anicrafter_tensorfile::{Pickle, TensorView, pickle::{TorchItem, write_torch_list}};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("list.pth");
+/// let items = [TorchItem::Tensor(TensorView::from_f32(&[2], &[1.0, 2.0])?), TorchItem::Float(0.5)];
+/// write_torch_list(&path, &items)?;
+/// let file = Pickle::open(&path)?;
+/// assert_eq!(file.root().as_list().and_then(|items| items[1].as_f64()), Some(0.5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`PickleError::StorageType`] for types without a PyTorch storage; when the file can't be written.
+pub fn write_torch_list(path: impl AsRef<Path>, items: &[TorchItem<'_>]) -> Result<()> {
+    let path = path.as_ref();
+    let mut pickle = b"\x80\x02](".to_vec();
+    let mut views = Vec::new();
+    for item in items {
+        match item {
+            TorchItem::Tensor(view) => {
+                let storage = storage(view.dtype()).map_err(|e| Error::in_file(path, e.into()))?;
+                tensor(&mut pickle, storage, views.len(), view.shape());
+                views.push(view);
+            }
+            TorchItem::Float(x) => {
+                pickle.push(b'G');
+                pickle.extend(x.to_be_bytes());
+            }
+            TorchItem::Int(n) => {
+                pickle.extend([0x8a, 8]);
+                pickle.extend(n.to_le_bytes());
+            }
+        }
+    }
+    pickle.extend(b"e.");
+    let infos: Vec<(&str, TensorInfo)> = views.iter().map(|view| ("", view.info())).collect();
+    let mut views = views.into_iter();
+    let bytes = |_: &str, _: &TensorInfo| Ok(views.next().map(|view| Cow::Borrowed(view.bytes())));
+    write(path, &pickle, &infos, bytes)
+}
+
+/// The archive around a pickle and its storages.
+fn write<'a>(
+    path: &Path,
+    pickle: &[u8],
+    tensors: &[(&str, TensorInfo)],
+    mut fill: impl FnMut(&str, &TensorInfo) -> Result<Option<Cow<'a, [u8]>>>,
+) -> Result<()> {
     let mut failed = None;
     let written = crate::atomic::write(path, |file| {
         let mut zip = ZipWriter::new(file);
-        zip.stored("archive/data.pkl", &pickle, 64)?;
+        zip.stored("archive/data.pkl", pickle, 64)?;
         zip.stored("archive/byteorder", b"little", 64)?;
         for (index, (name, info)) in tensors.iter().enumerate() {
             let entry = format!("archive/data/{index}");
@@ -50,7 +115,7 @@ pub fn write_torch_with<'a>(
     }
 }
 
-fn pickle(tensors: &[(&str, TensorInfo)]) -> Result<Vec<u8>> {
+fn state_dict(tensors: &[(&str, TensorInfo)]) -> Result<Vec<u8>> {
     let mut out = b"\x80\x02}(".to_vec();
     for (index, (name, info)) in tensors.iter().enumerate() {
         let storage = storage(info.dtype).map_err(|e| Error::in_tensor(name, e.into()))?;
@@ -59,24 +124,29 @@ fn pickle(tensors: &[(&str, TensorInfo)]) -> Result<Vec<u8>> {
             return Err(Error::in_tensor(name, Error::SizeMismatch { shape, dtype, found: 0 }));
         }
         text(&mut out, name);
-        out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
-        text(&mut out, "storage");
-        out.extend(format!("ctorch\n{storage}\n").bytes());
-        text(&mut out, &index.to_string());
-        text(&mut out, "cpu");
-        int(&mut out, info.len());
-        out.extend(b"tQK\x00(");
-        for &extent in &info.shape {
-            int(&mut out, extent);
-        }
-        out.extend(b"t(");
-        for axis in 0..info.shape.len() {
-            int(&mut out, info.shape[axis + 1..].iter().product());
-        }
-        out.extend(b"t\x89ccollections\nOrderedDict\n)RtR");
+        tensor(&mut out, storage, index, &info.shape);
     }
     out.extend(b"u.");
     Ok(out)
+}
+
+/// A call that rebuilds a contiguous tensor of a storage of its own.
+fn tensor(out: &mut Vec<u8>, storage: &str, index: usize, shape: &[usize]) {
+    out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+    text(out, "storage");
+    out.extend(format!("ctorch\n{storage}\n").bytes());
+    text(out, &index.to_string());
+    text(out, "cpu");
+    int(out, shape.iter().product());
+    out.extend(b"tQK\x00(");
+    for &extent in shape {
+        int(out, extent);
+    }
+    out.extend(b"t(");
+    for axis in 0..shape.len() {
+        int(out, shape[axis + 1..].iter().product());
+    }
+    out.extend(b"t\x89ccollections\nOrderedDict\n)RtR");
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {

@@ -29,6 +29,8 @@ mod denoise;
 #[cfg(feature = "models")]
 mod dit;
 #[cfg(feature = "models")]
+mod lhm;
+#[cfg(feature = "models")]
 mod lora;
 #[cfg(feature = "models")]
 mod noise;
@@ -87,6 +89,20 @@ pub const KINDS: &[(&str, Run)] = &[
     ("dit", Run::OnDevice(dit::run)),
     #[cfg(feature = "models")]
     ("dit_t2v", Run::OnDevice(dit::run)),
+    #[cfg(feature = "models")]
+    ("dinov2", Run::OnDevice(lhm::dinov2)),
+    #[cfg(feature = "models")]
+    ("sapiens", Run::OnDevice(lhm::sapiens)),
+    #[cfg(feature = "models")]
+    ("lhm_end_to_end", Run::OnDevice(lhm::end_to_end)),
+    #[cfg(feature = "models")]
+    ("lhm_heads", Run::OnDevice(lhm::heads)),
+    #[cfg(feature = "models")]
+    ("lhm_points", Run::OnDevice(lhm::points)),
+    #[cfg(feature = "models")]
+    ("lhm_preprocess", Run::OnCpu(lhm::preprocess)),
+    #[cfg(feature = "models")]
+    ("lhm_transformer", Run::OnDevice(lhm::transformer)),
     #[cfg(feature = "models")]
     ("lora", Run::OnCpu(lora::run)),
     #[cfg(feature = "models")]

@@ -56,6 +56,8 @@ impl Machine<'_> {
                 }
                 Value::Dict(out)
             }
+            Node::Object(None) => Value::Dict(Vec::new()),
+            Node::Object(Some(state)) => self.tree(*state, depth + 1, left, limit)?,
             Node::Tensor(tensor) => Value::Tensor(tensor.clone()),
             Node::Array(array) => Value::Array(Arc::clone(array)),
             // An element type as data ("dtype": torch.float16) is harmless: its name.
