@@ -198,9 +198,11 @@ impl Encoder {
         let positions = self.positions(&model)?;
         probe_of(observer).show("pos_embed", &positions);
         let x = Tensor::cat(&[class, patches], 1)?.broadcast_add(&positions)?;
-        let registers = repeat(model.get_f32((1, c.num_register_tokens, d), "register_tokens")?)?;
-        let n = x.dim(1)?;
-        let mut x = Tensor::cat(&[x.narrow(1, 0, 1)?, registers, x.narrow(1, 1, n - 1)?], 1)?;
+        let mut x = x;
+        if c.num_register_tokens > 0 {
+            let registers = repeat(model.get_f32((1, c.num_register_tokens, d), "register_tokens")?)?;
+            x = Tensor::cat(&[x.narrow(1, 0, 1)?, registers, x.narrow(1, 1, x.dim(1)? - 1)?], 1)?;
+        }
         probe_of(observer).show("tokens", &x);
 
         let norm = LayerNorm::load(&model.pp("norm"), d, c.norm_eps)?;

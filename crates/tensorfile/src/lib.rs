@@ -42,6 +42,7 @@ pub mod safetensors;
 mod view;
 pub mod zip;
 
+pub use atomic::write_atomically;
 pub use data::{Data, Region};
 pub use dtype::{Dtype, element_count};
 pub use error::{Error, Result};

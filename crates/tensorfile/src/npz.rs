@@ -180,5 +180,5 @@ pub fn write_npz_bytes(arrays: &[(&str, TensorView<'_>)], deflate: bool) -> Resu
 pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, TensorView<'_>)], deflate: bool) -> Result<()> {
     let path = path.as_ref();
     let bytes = write_npz_bytes(arrays, deflate).map_err(|e| Error::in_file(path, e))?;
-    crate::atomic::write(path, |file| std::io::Write::write_all(file, &bytes))
+    crate::write_atomically(path, |file| std::io::Write::write_all(file, &bytes))
 }

@@ -32,11 +32,11 @@ pub(crate) fn save(avatar: &Avatar, path: &Path) -> Result<()> {
     avatar.gaussians.check_finite()?;
     let ending = path.extension().map(|e| e.to_ascii_lowercase());
     match ending.as_ref().and_then(|e| e.to_str()) {
-        Some("ply") => {
-            let io = |source| Error::Io { path: path.to_owned(), source };
-            let mut file = std::io::BufWriter::new(std::fs::File::create(path).map_err(io)?);
-            ply::write(&avatar.gaussians, &mut file).and_then(|()| file.flush()).map_err(io)
-        }
+        Some("ply") => Ok(tensorfile::write_atomically(path, |file| {
+            let mut file = std::io::BufWriter::new(file);
+            ply::write(&avatar.gaussians, &mut file)?;
+            file.flush()
+        })?),
         Some("safetensors") => safetensors::write(avatar, path),
         Some("pth") => lhm::write(avatar, path),
         _ => Err(Error::UnknownFormat { path: path.to_owned() }),

@@ -45,7 +45,10 @@ impl Names {
         let model = format!("{at}.model");
         self.add(format!("{model}.cls_token"), &[1, 1, d]);
         self.add(format!("{model}.pos_embed"), &[1, 1 + stored * stored, d]);
-        self.add(format!("{model}.register_tokens"), &[1, get("num_register_tokens")?, d]);
+        let registers = get("num_register_tokens")?;
+        if registers > 0 {
+            self.add(format!("{model}.register_tokens"), &[1, registers, d]);
+        }
         self.conv(&format!("{model}.patch_embed.proj"), d, 3, patch);
         for i in 0..layers(get("depth")?, "depth")? {
             let block = format!("{model}.blocks.{i}");

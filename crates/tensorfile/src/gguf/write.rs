@@ -25,7 +25,7 @@ pub fn write_gguf_with<'a>(
     let path = path.as_ref();
     let (header, sizes) = header(metadata, tensors).map_err(|e| Error::in_file(path, e.into()))?;
     let mut failed = None;
-    let written = crate::atomic::write(path, |file| {
+    let written = crate::write_atomically(path, |file| {
         file.write_all(&header)?;
         let mut at = header.len() as u64;
         for ((name, info), &size) in tensors.iter().zip(&sizes) {

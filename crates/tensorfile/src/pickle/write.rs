@@ -86,7 +86,7 @@ fn write<'a>(
     mut fill: impl FnMut(&str, &TensorInfo) -> Result<Option<Cow<'a, [u8]>>>,
 ) -> Result<()> {
     let mut failed = None;
-    let written = crate::atomic::write(path, |file| {
+    let written = crate::write_atomically(path, |file| {
         let mut zip = ZipWriter::new(file);
         zip.stored("archive/data.pkl", pickle, 64)?;
         zip.stored("archive/byteorder", b"little", 64)?;

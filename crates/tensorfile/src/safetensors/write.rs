@@ -75,7 +75,7 @@ pub fn write_safetensors_with<'a>(
     let path = path.as_ref();
     let plan = plan(tensors, metadata).map_err(|e| Error::in_file(path, e))?;
     let mut failed = None;
-    let written = crate::atomic::write(path, |file| {
+    let written = crate::write_atomically(path, |file| {
         file.write_all(&(plan.header.len() as u64).to_le_bytes())?;
         file.write_all(&plan.header)?;
         file.set_len(plan.len)?;
