@@ -198,6 +198,7 @@ fn form_name(form: PackedForm) -> String {
     match form {
         PackedForm::F32 => "f32".to_owned(),
         PackedForm::Bf16 => "bf16".to_owned(),
+        PackedForm::Int8 => "int8".to_owned(),
         PackedForm::Blocks(dtype) => format!("{dtype:?}"),
     }
 }
@@ -205,7 +206,10 @@ fn form_name(form: PackedForm) -> String {
 fn form_of(name: &str) -> Option<PackedForm> {
     use GgmlDType::{Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
     let blocks = [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2K, Q3K, Q4K, Q5K, Q6K].map(PackedForm::Blocks);
-    [PackedForm::F32, PackedForm::Bf16].into_iter().chain(blocks).find(|form| form_name(*form) == name)
+    [PackedForm::F32, PackedForm::Bf16, PackedForm::Int8]
+        .into_iter()
+        .chain(blocks)
+        .find(|form| form_name(*form) == name)
 }
 
 /// A model's blocks from the files that [`prepare`] wrote, mapped and multiplied by where they lie.
@@ -338,7 +342,7 @@ impl WeightSource for Prepared {
         let fits = match form {
             PackedForm::F32 => dtype == DType::F32,
             PackedForm::Bf16 => dtype == DType::BF16,
-            PackedForm::Blocks(_) => true,
+            PackedForm::Int8 | PackedForm::Blocks(_) => true,
         };
         if !fits {
             candle_core::bail!("{name} was prepared in {}, not in {dtype:?}", form_name(form));

@@ -16,8 +16,8 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use anicrafter_kernels::{
-    Attention, Heads, Level, Linear, Modulation, PackedBf16, PackedF32, Precision, QuantKind, Weight,
-    attention, bf16, gelu_tanh, modulated_layer_norm, rms_norm_rope, set_level,
+    Attention, Heads, Level, Linear, Modulation, PackedBf16, PackedF32, PackedInt8, Precision, QuantKind,
+    Weight, attention, bf16, gelu_tanh, modulated_layer_norm, rms_norm_rope, set_level,
 };
 
 static PROCESSOR: OnceLock<bool> = OnceLock::new();
@@ -91,7 +91,7 @@ fn peak() -> Option<f64> {
 
     let seed = std::hint::black_box(0.5);
     let (lanes, seconds) = match anicrafter_kernels::level() {
-        Level::Avx512 | Level::Avx512Bf16 => {
+        Level::Avx512 | Level::Avx512Bf16 | Level::Amx => {
             // SAFETY: a level in use is supported.
             (16, best(3, || _ = std::hint::black_box(unsafe { avx512(seed) })))
         }
@@ -181,11 +181,13 @@ fn main() {
         let half: Vec<bf16> = w.iter().map(|w| bf16::from_f32(*w)).collect();
         let (packed, packed_half) = (PackedF32::new(&w, n, k), PackedBf16::new(&half, n, k));
         let mut out = vec![0.0; m * n];
+        let packed_int8 = PackedInt8::new(&w, n, k);
         for (name, weight) in [
             ("f32", Weight::F32(&w)),
             ("packed f32", Weight::PackedF32(&packed)),
             ("bf16", Weight::Bf16(&half)),
             ("packed bf16", Weight::PackedBf16(&packed_half)),
+            ("packed int8", Weight::PackedInt8(&packed_int8)),
         ] {
             let s = best(3, || Linear::new(weight, n, k).forward(&x, &mut out));
             let flop = 2.0 * (m * n * k) as f64;

@@ -1,10 +1,12 @@
 //! Attention without a score matrix in memory: blocked softmax that keeps a running maximum and sum.
 
-mod blocked;
+pub(crate) mod blocked;
 
 use crate::Precision;
 use crate::gemm::Mat;
 use crate::gemm::product::{Bf16Pairs, F32};
+#[cfg(target_arch = "x86_64")]
+use simd::Level;
 use simd::{bf16_is_faster, level};
 
 /// A strided view of `[L, N, K]` queries, keys or values.
@@ -52,7 +54,7 @@ impl<'a> Heads<'a> {
     }
 
     /// Rows of a head from a token on, `[len - l, K]`.
-    fn rows(&self, l: usize, n: usize) -> Mat<'a> {
+    pub(crate) fn rows(&self, l: usize, n: usize) -> Mat<'a> {
         Mat {
             data: &self.data[l * self.token_stride + n * self.head_stride..],
             rows: self.len - l,
@@ -126,6 +128,13 @@ pub fn attention(q: Heads<'_>, k: Heads<'_>, v: Heads<'_>, options: &Attention<'
         return;
     }
     let level = level();
+    #[cfg(target_arch = "x86_64")]
+    if options.precision == Precision::Bf16
+        && level == Level::Amx
+        && let Some(amx) = simd::Amx::detect()
+    {
+        return crate::amx::attention::run(amx, level, [q, k, v], options, out);
+    }
     if options.precision == Precision::Bf16 && bf16_is_faster(level) {
         blocked::run(level, Bf16Pairs, [q, k, v], options, out);
     } else {

@@ -18,6 +18,8 @@
 //!
 //! Shapes are the caller's promise: a slice whose length doesn't fit panics with a message that names it.
 
+#[cfg(any(target_arch = "x86_64", test))]
+mod amx;
 mod attention;
 pub mod conv;
 mod elementwise;
@@ -36,7 +38,8 @@ pub use elementwise::{
     softmax_rows,
 };
 pub use gemm::{
-    Gate, Linear, Mat, NotPanels, PackedBf16, PackedF32, SharedBytes, Weight, matmul, matmul_batched,
+    Gate, Linear, Mat, NotPanels, PackedBf16, PackedF32, PackedInt8, SharedBytes, Weight, matmul,
+    matmul_batched,
 };
 pub use norm::{Modulation, layer_norm, modulated_layer_norm, rms_norm};
 pub use precision::Precision;

@@ -10,7 +10,8 @@ pub enum Precision {
     #[default]
     Bf16,
     /// Products by quantised weights are integers: activations are rounded to 8 bits, each row in groups of 32 with a scale
-    /// of their own ([`crate::Linear::precision`] says more). Never the default. Other weights and Q6_K, which would gain nothing, keep
+    /// of their own ([`crate::Linear::precision`] says more); by weights that were packed in 8 bits each row has one scale. Only of those
+    /// the default. Other weights and Q6_K, which would gain nothing, keep
     /// their own precision, attention is computed in `f32`.
     Int8,
 }

@@ -3,8 +3,12 @@
 
 mod common;
 
-use anicrafter_kernels::{Activation, Gate, Level, Linear, PackedF32, Precision, QuantKind, Weight};
-use common::{KINDS, Random, assert_close, at_each_level, blocks, linear};
+use std::sync::Arc;
+
+use anicrafter_kernels::{
+    Activation, Gate, Level, Linear, PackedF32, PackedInt8, Precision, QuantKind, SharedBytes, Weight,
+};
+use common::{KINDS, Random, assert_close, at_each_level, blocks, linear, to_bf16, widened};
 
 const GROUP: usize = 32;
 
@@ -204,4 +208,107 @@ fn bias_activation_gate_and_residual_follow() {
         let largest = want.iter().fold(1.0, |most: f64, y| most.max(y.abs()));
         assert_close(&format!("{level:?}"), &out, &want, largest * 2e-6);
     });
+}
+
+/// Weights of 8 bits by activations of 8 bits, each row with one scale: against the sums of the rounded values, with what each level
+/// rounds to.
+#[test]
+fn rows_of_8_bits_are_the_sums_of_rounded_factors() {
+    /// Values of -127..=127, and their scale.
+    fn rounded(row: &[f32]) -> (Vec<f64>, f64) {
+        let largest = row.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+        if largest == 0.0 {
+            return (vec![0.0; row.len()], 0.0);
+        }
+        let factor = 127.0 / largest;
+        (row.iter().map(|x| f64::from((x * factor).round_ties_even())).collect(), f64::from(largest / 127.0))
+    }
+    let mut random = Random::new(56);
+    for [m, n, k] in
+        [[1, 3, 4], [2, 40, 129], [3, 16, 64], [7, 33, 515], [14, 70, 1030], [40, 50, 2050], [300, 20, 31]]
+    {
+        let (mut x, w) = (random.vec(m * k), random.vec(n * k));
+        x[(m - 1) * k..].fill(0.0);
+        let half = to_bf16(&w);
+        let (a, q): (Vec<_>, Vec<_>) =
+            (x.chunks(k).map(rounded).collect(), w.chunks(k).map(rounded).collect());
+        let want: Vec<f64> = (0..m * n)
+            .map(|i| {
+                let ((a, s), (q, d)) = (&a[i / n], &q[i % n]);
+                a.iter().zip(q).map(|(a, q)| a * q).sum::<f64>() * d * s
+            })
+            .collect();
+        let packed = PackedInt8::new(&w, n, k);
+        let from_half = PackedInt8::from_bf16(&half, n, k);
+        assert_eq!(from_half.bytes(), PackedInt8::new(&widened(&half), n, k).bytes());
+        let exact = linear(&x, &w, m, n, k);
+        let mut oracle = Vec::new();
+        at_each_level(|level| {
+            let name = format!("{m}×{n}×{k} at {level:?}");
+            let mut out = vec![f32::NAN; m * n];
+            Linear::new(Weight::PackedInt8(&packed), n, k).forward(&x, &mut out);
+            assert_close(&name, &out, &want, (k as f64).sqrt() * 1e-6);
+            if level == Level::Portable {
+                oracle.clone_from(&out);
+            }
+            assert_eq!(out, oracle, "{name} differs from the portable product");
+            for precision in [Precision::F32, Precision::Bf16] {
+                Linear::new(Weight::PackedInt8(&packed), n, k).precision(precision).forward(&x, &mut out);
+                assert_close(&format!("{name} in {precision:?}"), &out, &exact, (k as f64).sqrt() * 0.025);
+            }
+        });
+    }
+}
+
+/// Evenly spread values lose 0.4 % on each side.
+#[test]
+fn the_error_of_8_bits_on_both_sides_is_small() {
+    let mut random = Random::new(57);
+    let (m, n, k) = (12, 64, 2048);
+    let (x, w) = (random.vec(m * k), random.vec(n * k));
+    let packed = PackedInt8::new(&w, n, k);
+    let mut out = vec![f32::NAN; m * n];
+    Linear::new(Weight::PackedInt8(&packed), n, k).forward(&x, &mut out);
+    let error = relative(&out, &linear(&x, &w, m, n, k));
+    assert!(error < 0.008, "{error:e}");
+}
+
+#[test]
+fn rows_without_a_scale_spoil_their_own_outputs_alone() {
+    let mut random = Random::new(58);
+    let (m, n, k) = (9, 20, 100);
+    let (mut x, mut w) = (random.vec(m * k), random.vec(n * k));
+    x[4 * k + 7] = f32::INFINITY;
+    w[11 * k + 99] = f32::NAN;
+    let packed = PackedInt8::new(&w, n, k);
+    at_each_level(|level| {
+        let mut out = vec![0.0; m * n];
+        Linear::new(Weight::PackedInt8(&packed), n, k).forward(&x, &mut out);
+        for (i, out) in out.iter().enumerate() {
+            assert_eq!(out.is_nan(), i / n == 4 || i % n == 11, "{i} at {level:?}: {out}");
+        }
+    });
+}
+
+#[test]
+fn weights_of_8_bits_come_back_from_their_bytes() {
+    /// Bytes that begin where a `u32` may.
+    struct Aligned(Vec<u32>);
+    impl AsRef<[u8]> for Aligned {
+        fn as_ref(&self) -> &[u8] {
+            bytemuck::cast_slice(&self.0)
+        }
+    }
+    let mut random = Random::new(59);
+    let (m, n, k) = (6, 35, 70);
+    let (x, w) = (random.vec(m * k), random.vec(n * k));
+    let packed = PackedInt8::new(&w, n, k);
+    assert_eq!(packed.bytes().len(), PackedInt8::byte_len(n, k));
+    let bytes: SharedBytes = Arc::new(Aligned(bytemuck::pod_collect_to_vec(packed.bytes())));
+    let shared = PackedInt8::shared(bytes.clone(), n, k).expect("the same shape");
+    let (mut own, mut again) = (vec![0.0; m * n], vec![1.0; m * n]);
+    Linear::new(Weight::PackedInt8(&packed), n, k).forward(&x, &mut own);
+    Linear::new(Weight::PackedInt8(&shared), n, k).forward(&x, &mut again);
+    assert_eq!(own, again);
+    assert!(PackedInt8::shared(bytes, n + 16, k).is_err());
 }

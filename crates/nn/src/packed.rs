@@ -5,7 +5,7 @@ use crate::{Inputs, quantize, slices};
 use candle_core::quantized::{GgmlDType, QTensor, ggml_file::qtensor_from_ggml};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use half::bf16;
-use kernels::{PackedBf16, PackedF32, SharedBytes};
+use kernels::{PackedBf16, PackedF32, PackedInt8, SharedBytes};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub enum PackedForm {
     F32,
     /// Panels of bf16 pairs.
     Bf16,
+    /// Panels of 8 bits with a scale a row; products round their input to 8 bits too, with a scale a token.
+    Int8,
     /// The blocks of a quantised format, row by row as a GGUF file has them.
     Blocks(GgmlDType),
 }
@@ -27,6 +29,7 @@ impl PackedForm {
         match self {
             Self::F32 => Some(PackedF32::byte_len(d_out, d_in)),
             Self::Bf16 => Some(PackedBf16::byte_len(d_out, d_in)),
+            Self::Int8 => Some(PackedInt8::byte_len(d_out, d_in)),
             Self::Blocks(dtype) => {
                 let blocks = d_in.is_multiple_of(dtype.block_size()).then(|| d_in / dtype.block_size())?;
                 Some(d_out * blocks * dtype.type_size())
@@ -61,6 +64,21 @@ impl Packed {
         Ok(Self { form, shape, matrix })
     }
 
+    /// Rounds a matrix in main memory, f32 or bf16, to 8 bits with a scale a row, and packs it.
+    ///
+    /// # Errors
+    /// When it isn't such a matrix.
+    pub fn pack_int8(weight: &Tensor) -> Result<Self> {
+        let shape = weight.dims2()?;
+        let (n, k) = shape;
+        let packed = match weight.dtype() {
+            DType::F32 => slices::read::<f32, _>(weight, |w| Ok(PackedInt8::new(w, n, k)))?,
+            DType::BF16 => slices::read::<bf16, _>(weight, |w| Ok(PackedInt8::from_bf16(w, n, k)))?,
+            other => bail!("weights are rounded to 8 bits from f32 or bf16, not from {other:?}"),
+        };
+        Ok(Self { form: PackedForm::Int8, shape, matrix: Matrix::PackedInt8(Arc::new(packed)) })
+    }
+
     /// Takes a quantised matrix as it is.
     ///
     /// # Errors
@@ -83,6 +101,9 @@ impl Packed {
             }
             PackedForm::Bf16 => Matrix::PackedBf16(Arc::new(
                 PackedBf16::shared(bytes, n, k).map_err(candle_core::Error::wrap)?,
+            )),
+            PackedForm::Int8 => Matrix::PackedInt8(Arc::new(
+                PackedInt8::shared(bytes, n, k).map_err(candle_core::Error::wrap)?,
             )),
             PackedForm::Blocks(dtype) => {
                 let (expected, found) = (form.byte_len(shape), (*bytes).as_ref().len());
@@ -122,6 +143,7 @@ impl Packed {
         match &self.matrix {
             Matrix::PackedF32(packed) => Ok(packed.bytes().into()),
             Matrix::PackedBf16(packed) => Ok(packed.bytes().into()),
+            Matrix::PackedInt8(packed) => Ok(packed.bytes().into()),
             Matrix::Blocks(_, bytes, _) => Ok((**bytes).as_ref().into()),
             Matrix::Quantized(blocks, _) => blocks.data(),
             Matrix::Dense(_) => bail!("a dense matrix isn't packed"),
@@ -199,6 +221,8 @@ mod tests {
         let forms = [
             Packed::pack(&weight).unwrap(),
             Packed::pack(&weight.to_dtype(DType::BF16).unwrap()).unwrap(),
+            Packed::pack_int8(&weight).unwrap(),
+            Packed::pack_int8(&weight.to_dtype(DType::BF16).unwrap()).unwrap(),
             Packed::blocks(Arc::new(QTensor::quantize(&weight, GgmlDType::Q4K).unwrap())).unwrap(),
             Packed::blocks(Arc::new(QTensor::quantize(&weight, GgmlDType::Q2K).unwrap())).unwrap(),
         ];

@@ -107,9 +107,22 @@ impl Integers for Avx2 {
             _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
         add_fours(sums: __m256i, a: __m256i, b: __m256i) -> __m256i =
             _mm256_add_epi16(sums, _mm256_maddubs_epi16(b, a));
+        add_signed_fours(sums: __m256i, a: __m256i, b: __m256i) -> __m256i = {
+            // The signs of `a` go to `b`. Two products are at most 2 · 127² < 2^15.
+            let two = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+            _mm256_add_epi32(sums, _mm256_madd_epi16(two, _mm256_set1_epi16(1)))
+        };
         four_sums(sums: __m256i) -> __m256i = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
         add_words(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
         to_f32(x: __m256i) -> __m256 = _mm256_cvtepi32_ps(x);
+    }
+    const OFFSET: u8 = 0;
+
+    #[inline(always)]
+    fn store_words(self, x: __m256i, dst: &mut [u32]) {
+        let dst = &mut dst[..8];
+        // SAFETY: the CPU has AVX2; the slice has the eight words that are written.
+        unsafe { _mm256_storeu_si256(dst.as_mut_ptr().cast(), x) }
     }
 
     #[inline(always)]

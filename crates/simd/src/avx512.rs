@@ -5,6 +5,7 @@
 use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
+use crate::math::ROUGH;
 use crate::{Avx2, Integers, Kernel, Simd, methods};
 
 /// Proof that the CPU has [`crate::Level::Avx512`].
@@ -41,19 +42,19 @@ impl Avx512Bf16 {
     pub fn pairs_are_faster(self) -> bool {
         static FASTER: OnceLock<bool> = OnceLock::new();
         *FASTER.get_or_init(|| {
-            let vendor = cpuid(0);
+            let vendor = cpuid(0, 0);
             let intel =
                 [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel";
-            let half_precision = vendor.eax >= 7 && cpuid(7).edx >> 23 & 1 == 1;
+            let half_precision = vendor.eax >= 7 && cpuid(7, 0).edx >> 23 & 1 == 1;
             !(intel && half_precision)
         })
     }
 }
 
 #[allow(unused_unsafe, reason = "newer compilers call the instruction safe")]
-fn cpuid(leaf: u32) -> CpuidResult {
+pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
     // SAFETY: every 64-bit x86 CPU has the instruction.
-    unsafe { __cpuid_count(leaf, 0) }
+    unsafe { __cpuid_count(leaf, subleaf) }
 }
 
 impl Simd for Avx512 {
@@ -124,6 +125,13 @@ impl Simd for Avx512 {
         keep(mask: __mmask16, v: __m512) -> __m512 = _mm512_maskz_mov_ps(mask, v);
         select(mask: __mmask16, a: __m512, b: __m512) -> __m512 = _mm512_mask_mov_ps(b, mask, a);
         signs(v: __m512) -> u32 = _mm512_cmplt_epi32_mask(_mm512_castps_si512(v), _mm512_setzero_si512()).into();
+        exp2_rough(x: __m512) -> __m512 = {
+            let n = _mm512_roundscale_ps::<_MM_FROUND_NO_EXC>(x);
+            let r = _mm512_sub_ps(x, n);
+            let [c3, c2, c1, c0] = ROUGH.map(|c| _mm512_set1_ps(c));
+            let p = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_fmadd_ps(c3, r, c2), r, c1), r, c0);
+            _mm512_scalef_ps(p, n)
+        };
         sum(v: __m512) -> f32 = _mm512_reduce_add_ps(v);
         max_lane(v: __m512) -> f32 = _mm512_reduce_max_ps(v);
     }
@@ -203,6 +211,7 @@ impl Simd for Avx512Bf16 {
         keep(mask: __mmask16, v: __m512) -> __m512;
         select(mask: __mmask16, a: __m512, b: __m512) -> __m512;
         signs(v: __m512) -> u32;
+        exp2_rough(x: __m512) -> __m512;
         sum(v: __m512) -> f32;
         max_lane(v: __m512) -> f32;
     }
@@ -221,9 +230,22 @@ impl Integers for Avx512 {
             _mm512_add_epi32(sums, _mm512_madd_epi16(a, b));
         add_fours(sums: __m512i, a: __m512i, b: __m512i) -> __m512i =
             _mm512_add_epi16(sums, _mm512_maddubs_epi16(b, a));
+        add_signed_fours(sums: __m512i, a: __m512i, b: __m512i) -> __m512i = {
+            let signed = _mm512_mask_sub_epi8(b, _mm512_movepi8_mask(a), _mm512_setzero_si512(), b);
+            let two = _mm512_maddubs_epi16(_mm512_abs_epi8(a), signed);
+            _mm512_add_epi32(sums, _mm512_madd_epi16(two, _mm512_set1_epi16(1)))
+        };
         four_sums(sums: __m512i) -> __m512i = _mm512_madd_epi16(sums, _mm512_set1_epi16(1));
         add_words(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
         to_f32(x: __m512i) -> __m512 = _mm512_cvtepi32_ps(x);
+    }
+    const OFFSET: u8 = 0;
+
+    #[inline(always)]
+    fn store_words(self, x: __m512i, dst: &mut [u32]) {
+        let dst = &mut dst[..16];
+        // SAFETY: the CPU has AVX-512; the slice has the sixteen words that are written.
+        unsafe { _mm512_storeu_si512(dst.as_mut_ptr().cast(), x) }
     }
 
     #[inline(always)]
@@ -240,11 +262,15 @@ impl Integers for Avx512Bf16 {
     methods! {
         add_pairs(sums: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpwssd_epi32(sums, a, b);
         add_fours(sums: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpbusd_epi32(sums, b, a);
+        add_signed_fours(sums: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpbusd_epi32(sums, a, b);
     }
+    /// The instruction's first factors are unsigned.
+    const OFFSET: u8 = 128;
     forward! {
         zero_sums() -> __m512i;
         load_words(src: &[u32]) -> __m512i;
         splat_word(x: u32) -> __m512i;
+        store_words(x: __m512i, dst: &mut [u32]);
         pair_sums(sums: __m512i) -> __m512i;
         add_words(a: __m512i, b: __m512i) -> __m512i;
         to_f32(x: __m512i) -> __m512;

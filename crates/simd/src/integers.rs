@@ -13,6 +13,8 @@ pub trait Integers: Simd {
     fn zero_sums(self) -> Self::Sums;
     /// The first `LANES` words.
     fn load_words(self, src: &[u32]) -> Self::I;
+    /// Overwrites the first `LANES` words.
+    fn store_words(self, x: Self::I, dst: &mut [u32]);
     /// `x` in each lane.
     fn splat_word(self, x: u32) -> Self::I;
     /// `sums + Σ` of the two products of signed 16-bit factors in each word.
@@ -20,6 +22,10 @@ pub trait Integers: Simd {
     /// `sums + Σ` of the four products of signed 8-bit factors `a` and unsigned ones `b` of at most 31. Some levels sum in 16
     /// bits: `8 · 31 / max b` steps are safe.
     fn add_fours(self, sums: Self::Sums, a: Self::I, b: Self::I) -> Self::Sums;
+    /// What [`Integers::add_signed_fours`] takes factors `a` with added: 0, or the 128 that makes them unsigned.
+    const OFFSET: u8;
+    /// `sums + Σ` of the four products of 8-bit factors `a`, from −127 to 127 plus [`Integers::OFFSET`], and `b`, from −127 to 127.
+    fn add_signed_fours(self, sums: Self::I, a: Self::I, b: Self::I) -> Self::I;
     /// What [`Integers::add_pairs`] summed.
     fn pair_sums(self, sums: Self::Sums) -> Self::I;
     /// What [`Integers::add_fours`] summed.

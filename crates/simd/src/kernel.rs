@@ -30,7 +30,7 @@ macro_rules! dispatcher {
         pub fn $name<K: $every<Out>, Out>(level: Level, kernel: K) -> Out {
             match level {
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx512Bf16 => token::<$bf16>(level).enter(kernel),
+                Level::Amx | Level::Avx512Bf16 => token::<$bf16>(level).enter(kernel),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512 => token::<$avx512>(level).enter(kernel),
                 #[cfg(target_arch = "x86_64")]

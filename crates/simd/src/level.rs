@@ -19,11 +19,15 @@ pub enum Level {
     Avx512 = 3,
     /// 512-bit vectors with bf16 products (`avx512bf16`) and int8 products (`avx512vnni`).
     Avx512Bf16 = 4,
+    /// The vectors of [`Level::Avx512Bf16`], and tiles (`amx-tile`, `amx-bf16`, `amx-int8`) where the operating system permits
+    /// them (Linux).
+    Amx = 5,
 }
 
 impl Level {
     /// Every level, slowest first.
-    pub const ALL: [Self; 5] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+    pub const ALL: [Self; 6] =
+        [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512, Self::Avx512Bf16, Self::Amx];
 
     /// Whether this CPU can run the level.
     #[must_use]
@@ -38,6 +42,8 @@ impl Level {
             Self::Avx512 => crate::Avx512::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Bf16 => crate::Avx512Bf16::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => crate::Amx::detect().is_some(),
             _ => false,
         }
     }
@@ -52,6 +58,7 @@ impl Level {
 #[must_use]
 pub fn bf16_is_faster(level: Level) -> bool {
     match level {
+        Level::Amx => true,
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Bf16 => crate::Avx512Bf16::detect().is_some_and(crate::Avx512Bf16::pairs_are_faster),
         _ => false,

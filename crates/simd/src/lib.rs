@@ -29,9 +29,12 @@
 //!
 //! Vectors are as wide as the level's registers; [`dispatch_wide`] and [`dispatch_lines`] give kernels that need a minimum or
 //! a fixed width several registers as one. [`Integers`] adds sums of products of small integers, [`math`] exponentials.
-//! A crate that needs more of a level (tiles in hand-written assembly, say) adds a trait of its own for the tokens and writes
+//! [`Level::Amx`] has the vectors of the level below, and tiles: `Amx` is their token. A crate that needs more of a level (a kernel in
+//! hand-written assembly, say) adds a trait of its own for the tokens and writes
 //! its kernels over that.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -47,6 +50,8 @@ mod prefetch;
 mod twice;
 mod vector;
 
+#[cfg(target_arch = "x86_64")]
+pub use amx::{Amx, Tiles};
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]

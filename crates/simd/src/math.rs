@@ -23,6 +23,21 @@ pub fn exp2_below_one<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(p, s.shl23(s.add(n, s.splat(ROUND + 127.0))))
 }
 
+/// The cubic whose largest relative error as `2^r` for |r| ≤ 1/2 is least, from the highest power down.
+pub(crate) const ROUGH: [f32; 4] = [0.055_17, 0.242_611_13, 0.693_260_97, 0.999_928_06];
+
+/// See [`Simd::exp2_rough`].
+#[inline(always)]
+pub(crate) fn exp2_rough<S: Simd>(s: S, x: S::V) -> S::V {
+    let clamped = s.max(s.splat(EXP2_MIN), x);
+    let shifted = s.add(clamped, s.splat(ROUND));
+    let n = s.sub(shifted, s.splat(ROUND));
+    let r = s.sub(clamped, n);
+    let [c3, c2, c1, c0] = ROUGH;
+    let p = s.fma(s.fma(s.fma(s.splat(c3), r, s.splat(c2)), r, s.splat(c1)), r, s.splat(c0));
+    s.mul(p, s.shl23(s.add(n, s.splat(ROUND + 127.0))))
+}
+
 /// `e^x`, within 3 ulp for |x| ≤ 1, relative error `|x| · 6e-8` beyond; 0 below −87.3.
 #[inline(always)]
 pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {

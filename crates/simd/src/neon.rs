@@ -122,6 +122,12 @@ impl Integers for Neon {
             let high = vmlal_high_s8(high, a, b);
             (vreinterpretq_s32_s16(low), vreinterpretq_s32_s16(high))
         };
+        add_signed_fours(sums: uint32x4_t, a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = {
+            let (a, b) = (vreinterpretq_s8_u32(a), vreinterpretq_s8_u32(b));
+            // Two products are at most 2 · 127² < 2^15.
+            let two = vpaddq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)), vmull_high_s8(a, b));
+            vreinterpretq_u32_s32(vpadalq_s16(vreinterpretq_s32_u32(sums), two))
+        };
         pair_sums(sums: (int32x4_t, int32x4_t)) -> uint32x4_t = vreinterpretq_u32_s32(vpaddq_s32(sums.0, sums.1));
         four_sums(sums: (int32x4_t, int32x4_t)) -> uint32x4_t = {
             let low = vpaddlq_s16(vreinterpretq_s16_s32(sums.0));
@@ -130,5 +136,13 @@ impl Integers for Neon {
         };
         add_words(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vaddq_u32(a, b);
         to_f32(x: uint32x4_t) -> float32x4_t = vcvtq_f32_s32(vreinterpretq_s32_u32(x));
+    }
+    const OFFSET: u8 = 0;
+
+    #[inline(always)]
+    fn store_words(self, x: uint32x4_t, dst: &mut [u32]) {
+        let dst = &mut dst[..4];
+        // SAFETY: the CPU has NEON; the slice has the four words that are written.
+        unsafe { vst1q_u32(dst.as_mut_ptr(), x) }
     }
 }

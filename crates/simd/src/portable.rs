@@ -199,6 +199,10 @@ impl<const N: usize> Integers for Portable<N> {
         fill(|i| src[i])
     }
     #[inline(always)]
+    fn store_words(self, x: [u32; N], dst: &mut [u32]) {
+        dst[..N].copy_from_slice(&x);
+    }
+    #[inline(always)]
     fn splat_word(self, x: u32) -> [u32; N] {
         [x; N]
     }
@@ -213,6 +217,15 @@ impl<const N: usize> Integers for Portable<N> {
         fill(|i| {
             let products = a[i].to_le_bytes().into_iter().zip(b[i].to_le_bytes());
             let sum = products.map(|(a, b)| i32::from(a.cast_signed()) * i32::from(b)).sum();
+            sums[i].wrapping_add_signed(sum)
+        })
+    }
+    const OFFSET: u8 = 0;
+    #[inline(always)]
+    fn add_signed_fours(self, sums: [u32; N], a: [u32; N], b: [u32; N]) -> [u32; N] {
+        fill(|i| {
+            let products = a[i].to_le_bytes().into_iter().zip(b[i].to_le_bytes());
+            let sum = products.map(|(a, b)| i32::from(a.cast_signed()) * i32::from(b.cast_signed())).sum();
             sums[i].wrapping_add_signed(sum)
         })
     }

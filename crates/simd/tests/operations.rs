@@ -108,6 +108,16 @@ impl<S: Simd> Kernel<S> for Check<'_> {
             let want = f64::from(finite[i]).exp();
             assert!((f64::from(out[i]) / want - 1.0).abs() < 1e-6, "{name}, exp({}): {}", finite[i], out[i]);
         }
+        for (low, shift) in [(0.0, 0.0), (-20.0, 3.0), (-120.0, 30.0), (-1e29, 0.0)] {
+            let x = finite.map(|x| (low - (x.abs() + shift)).min(0.0));
+            let mut out = [0.0; 16];
+            s.store(s.exp2_rough(s.load(&x)), &mut out);
+            for i in 0..n {
+                let want = f64::from(x[i]).exp2();
+                let error = (f64::from(out[i]) - want).abs();
+                assert!(error <= 1.1e-4 * want + 2e-38, "{name}, exp2_rough({}): {}", x[i], out[i]);
+            }
+        }
     }
 }
 
@@ -149,18 +159,29 @@ type Words = [[u32; 16]; 8];
 struct Sums {
     pairs: [Words; 2],
     fours: [Words; 2],
+    signed: [Words; 2],
 }
 
 impl<S: Integers> Kernel<S> for Sums {
     fn run(self, s: S) {
         let (mut pairs, mut fours) = (s.zero_sums(), s.zero_sums());
-        let (mut want_pairs, mut want_fours) = ([0_i32; 16], [0_i32; 16]);
+        let mut signed = s.splat_word(0);
+        let (mut want_pairs, mut want_fours, mut want_signed) = ([0_i32; 16], [0_i32; 16], [0_i32; 16]);
         for word in 0..8 {
             let [a, b] = self.pairs.map(|words| words[word]);
             pairs = s.add_pairs(pairs, s.load_words(&a), s.load_words(&b));
             let [c, d] = self.fours.map(|words| words[word]);
             fours = s.add_fours(fours, s.load_words(&c), s.load_words(&d));
+            let [e, f] = self.signed.map(|words| words[word]);
+            let offset = e.map(|e| u32::from_le_bytes(e.to_le_bytes().map(|e| e.wrapping_add(S::OFFSET))));
+            signed = s.add_signed_fours(signed, s.load_words(&offset), s.load_words(&f));
             for i in 0..S::LANES {
+                let signed = |x: u32| x.to_le_bytes().map(|x| i32::from(x.cast_signed()));
+                want_signed[i] += signed(e[i])
+                    .into_iter()
+                    .zip(signed(f[i]))
+                    .map(|(e, f)| (e + i32::from(S::OFFSET)) * f)
+                    .sum::<i32>();
                 let halves = |x: u32| [x as u16, (x >> 16) as u16].map(|x| i32::from(x.cast_signed()));
                 want_pairs[i] += halves(a[i]).iter().zip(halves(b[i])).map(|(a, b)| a * b).sum::<i32>();
                 let products = c[i].to_le_bytes().into_iter().zip(d[i].to_le_bytes());
@@ -172,12 +193,16 @@ impl<S: Integers> Kernel<S> for Sums {
         for (what, words, want) in [
             ("pairs", s.pair_sums(pairs), want_pairs),
             ("fours", s.four_sums(fours), want_fours),
+            ("signed fours", signed, want_signed),
             ("words", doubled, want_pairs.map(|x| 2 * x)),
             ("splat_word", s.splat_word(7), [7; 16]),
         ] {
-            let mut got = [0.0; 16];
+            let (mut got, mut stored) = ([0.0; 16], [7; 16]);
             s.store(s.to_f32(words), &mut got);
+            s.store_words(words, &mut stored);
+            assert!(stored[S::LANES..].iter().all(|x| *x == 7), "{what}: wrote beyond the vector");
             for i in 0..S::LANES {
+                assert_eq!(stored[i].cast_signed(), want[i], "{what}, lane {i}");
                 assert_eq!(got[i], want[i] as f32, "{what}, lane {i}");
             }
         }
@@ -202,7 +227,8 @@ fn sums_of_integers_are_exact_at_every_level() {
     for level in Level::supported() {
         for _ in 0..50 {
             let (pairs, fours) = ([words(pair), words(pair)], [words(signed), words(small)]);
-            dispatch(level, Sums { pairs, fours });
+            let signed = [words(signed), words(signed)];
+            dispatch(level, Sums { pairs, fours, signed });
         }
     }
 }

@@ -22,7 +22,7 @@ struct Args {
     /// Print failures and the closing line only.
     #[arg(long)]
     quiet: bool,
-    /// Instruction set of the models' CPU kernels instead of the best one: portable, neon, avx2, avx512, avx512bf16.
+    /// Instruction set of the models' CPU kernels instead of the best one: portable, neon, avx2, avx512, avx512bf16, amx.
     #[cfg(feature = "models")]
     #[arg(long, value_parser = level)]
     level: Option<kernels::Level>,

@@ -37,7 +37,7 @@ const SERIAL: usize = 1 << 16;
 const LOWEST: f32 = -1e30;
 
 /// Attention of checked, non-empty views.
-pub(super) fn run<P: Product>(
+pub(crate) fn run<P: Product>(
     level: Level,
     product: P,
     [q, k, v]: [Heads<'_>; 3],

@@ -173,7 +173,7 @@ pub(super) fn for_each_block(blocks: usize, scratch: usize, work: impl Fn(usize,
 /// Output features of a weight panel: what wastes least of the registers of the level in use.
 pub(super) fn panel_width(c_out: usize) -> usize {
     match crate::level() {
-        Level::Avx512 | Level::Avx512Bf16 => 16,
+        Level::Avx512 | Level::Avx512Bf16 | Level::Amx => 16,
         _ if c_out <= 8 => 8,
         _ if c_out.next_multiple_of(24) <= c_out.next_multiple_of(16) => 24,
         _ => 16,
@@ -203,12 +203,12 @@ macro_rules! per_level {
                     unsafe { $generic::<crate::conv::simd::Avx2>($($arg),*) }
                 }
                 match crate::level() {
-                    crate::Level::Avx512 | crate::Level::Avx512Bf16 if $width == 16 => {
+                    crate::Level::Avx512 | crate::Level::Avx512Bf16 | crate::Level::Amx if $width == 16 => {
                         // SAFETY: a level in use is supported (`set_level` and `detected_level` check it).
                         return unsafe { avx512($($arg),*) };
                     }
                     // SAFETY: as above; every CPU with AVX-512 has AVX2 and FMA, and `Level` asks for both.
-                    crate::Level::Avx2 | crate::Level::Avx512 | crate::Level::Avx512Bf16 => return unsafe { avx2($($arg),*) },
+                    crate::Level::Avx2 | crate::Level::Avx512 | crate::Level::Avx512Bf16 | crate::Level::Amx => return unsafe { avx2($($arg),*) },
                     _ => {}
                 }
             }

@@ -17,15 +17,20 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+#[cfg(target_arch = "x86_64")]
+use simd::Amx;
 use simd::{Kernel, Level, bf16_is_faster, dispatch, level};
 
 use super::epilogue::Epilogue;
 use super::int8::{FiveBits, Int8, Nibbles, Signed};
 use super::product::{Bf16Pairs, F32, Product};
 use super::source::Source;
+use super::w8a8::{self, W8A8};
 use super::{Mat, skinny};
 use crate::Precision;
 use crate::QuantKind;
+#[cfg(target_arch = "x86_64")]
+use crate::amx::{self, gemm::TileProduct};
 use crate::scratch::Scratch;
 use crate::shared::SharedOut;
 use crate::tile::{PANEL, Tile, Tiles};
@@ -63,15 +68,47 @@ pub(super) fn product(
             QuantKind::Q6K => {}
         }
     }
+    if precision == Precision::Int8
+        && let Source::PanelsInt8(packed) = b
+    {
+        let rows = w8a8::row_scales(&a);
+        let product = W8A8::new(packed, &rows);
+        return on_tiles(level, product, a, b, n, epilogue, out);
+    }
     if a.rows <= SKINNY_ROWS && a.col_stride == 1 && skinny::product(level, &a, &b, n, epilogue, out) {
         return;
     }
     if precision != Precision::F32 && bf16_is_faster(level) {
-        blocked(level, Bf16Pairs, a, b, n, epilogue, out);
+        on_tiles(level, Bf16Pairs, a, b, n, epilogue, out);
     } else {
         blocked(level, F32, a, b, n, epilogue, out);
     }
 }
+
+/// The product on tiles where the level has them, elsewhere as [`blocked`] makes it. (A few rows are as fast on vectors: their time
+/// goes into reading the weight.)
+#[cfg(target_arch = "x86_64")]
+fn on_tiles<P: TileProduct>(
+    level: Level,
+    product: P,
+    a: Mat<'_>,
+    b: Source<'_>,
+    n: usize,
+    epilogue: &Epilogue<'_>,
+    out: &mut [f32],
+) {
+    if level == Level::Amx
+        && a.rows > SKINNY_ROWS
+        && a.cols > 0
+        && let Some(amx) = Amx::detect()
+    {
+        amx::gemm::product(amx, level, product, a, b, n, epilogue, out);
+    } else {
+        blocked(level, product, a, b, n, epilogue, out);
+    }
+}
+#[cfg(not(target_arch = "x86_64"))]
+use blocked as on_tiles;
 
 /// `(rows of a strip, panels of a tile)` of a level.
 struct TileShape;
@@ -104,6 +141,7 @@ pub(super) fn blocked<P: Product>(
         let strips = rows.div_ceil(mr);
         let mut packed = Scratch::<P::T>::new(strips * mr * units);
         let a = Mat { data: &a.data[row0 * a.row_stride..], rows, ..a };
+        let product = product.starting_at(row0);
         pack(level, product, &a, mr, serial, &mut packed);
         let call = Call {
             product,
@@ -268,6 +306,7 @@ impl<S: Tiles, P: Product> Kernel<S> for Task<'_, P> {
         let first = self.strips.start * mr;
         for row in first..(self.strips.end * mr).min(call.a_rows) {
             let acc = &mut acc[(row - first) * cols..][..width];
+            product.finish(row, col0, S::OFFSET, acc);
             let row = call.row0 + row;
             // SAFETY: tasks have disjoint ranges of rows × columns, and this task makes one piece at a time.
             let out = unsafe { call.out.piece(row * n + col0, width) };

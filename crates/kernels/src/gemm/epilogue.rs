@@ -6,23 +6,23 @@ use simd::Simd;
 
 /// What becomes of the product.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Combine<'a> {
+pub(crate) enum Combine<'a> {
     Store,
     AddTo(Gate<'a>),
     Residual(&'a [f32], Gate<'a>),
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Epilogue<'a> {
-    pub(super) bias: Option<&'a [f32]>,
-    pub(super) activation: Activation,
-    pub(super) combine: Combine<'a>,
+pub(crate) struct Epilogue<'a> {
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) activation: Activation,
+    pub(crate) combine: Combine<'a>,
 }
 
 impl Epilogue<'_> {
     /// Finishes columns `col0..` of a row of width `n` and writes them; `acc` is used up.
     #[inline(always)]
-    pub(super) fn write<S: Simd>(
+    pub(crate) fn write<S: Simd>(
         &self,
         s: S,
         row: usize,

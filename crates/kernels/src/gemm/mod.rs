@@ -1,18 +1,20 @@
 //! Matrix products: `Linear` layers with their epilogues, and general strided products.
 
 mod driver;
-mod epilogue;
+pub(crate) mod epilogue;
 pub(crate) mod int8;
-mod packed;
+pub(crate) mod packed;
 pub(crate) mod product;
 mod skinny;
 pub(crate) mod source;
+mod w8a8;
 
 use half::bf16;
 
 use self::epilogue::{Combine, Epilogue};
 pub use self::packed::{NotPanels, PackedBf16, PackedF32, SharedBytes};
 use self::source::Source;
+pub use self::w8a8::PackedInt8;
 use crate::{Activation, Precision, QuantKind};
 
 /// The weight of a [`Linear`], `[N, K]` row-major as PyTorch stores it.
@@ -27,6 +29,9 @@ pub enum Weight<'a> {
     PackedF32(&'a PackedF32),
     /// Packed once, bf16.
     PackedBf16(&'a PackedBf16),
+    /// Packed once, 8 bits with a scale a row. Activations are rounded to 8 bits too, with a scale a row ([`Precision::Int8`]), unless
+    /// [`Linear::precision`] asks for another product.
+    PackedInt8(&'a PackedInt8),
     /// Rows of quantised blocks as a GGUF file holds them, dequantised as they are read.
     Quantized(QuantKind, &'a [u8]),
 }
@@ -62,8 +67,8 @@ pub struct Linear<'a> {
 }
 
 impl<'a> Linear<'a> {
-    /// A layer of `k` inputs and `n` outputs, without bias or activation, [`Precision::F32`] for `f32` weights and
-    /// [`Precision::Bf16`] for others.
+    /// A layer of `k` inputs and `n` outputs, without bias or activation, [`Precision::F32`] for `f32` weights,
+    /// [`Precision::Int8`] for those packed in 8 bits and [`Precision::Bf16`] for others.
     ///
     /// # Panics
     /// If the weight isn't `[n, k]`.
@@ -74,6 +79,7 @@ impl<'a> Linear<'a> {
             Weight::Bf16(w) => (w.len() == n * k, Precision::Bf16),
             Weight::PackedF32(w) => (w.shape() == [n, k], Precision::F32),
             Weight::PackedBf16(w) => (w.shape() == [n, k], Precision::Bf16),
+            Weight::PackedInt8(w) => (w.shape() == [n, k], Precision::Int8),
             Weight::Quantized(kind, bytes) => {
                 (kind.row_bytes(k).is_some_and(|row| row * n == bytes.len()), Precision::Bf16)
             }
@@ -106,7 +112,7 @@ impl<'a> Linear<'a> {
     /// magnitude among them; products by quantised weights then are integers, exact, and every [`crate::Level`] gives the
     /// same bytes. A row that holds a NaN or an infinity becomes NaN. Products of up to 4 rows, whose time goes into reading
     /// the weight, those by Q6_K, which would be no faster, and those by weights that aren't quantised stay at the weight's
-    /// own precision.
+    /// own precision. By a [`PackedInt8`] all products are integers, with one scale for a whole row of activations.
     ///
     /// ```
     /// use anicrafter_kernels::{Linear, Precision, QuantKind, Weight};
@@ -120,7 +126,9 @@ impl<'a> Linear<'a> {
     /// ```
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
-        if precision != Precision::Int8 || matches!(self.weight, Weight::Quantized(..)) {
+        if precision != Precision::Int8
+            || matches!(self.weight, Weight::Quantized(..) | Weight::PackedInt8(_))
+        {
             self.precision = precision;
         }
         self
@@ -173,6 +181,7 @@ impl<'a> Linear<'a> {
             Weight::Bf16(w) => Source::RowsBf16 { w, n, k },
             Weight::PackedF32(w) => Source::Panels { panels: w.panels(), k },
             Weight::PackedBf16(w) => Source::PanelsBf16 { panels: w.panels(), k },
+            Weight::PackedInt8(w) => Source::PanelsInt8(w),
             Weight::Quantized(kind, bytes) => Source::Quantized { kind, bytes, n, k },
         };
         let epilogue = Epilogue { bias: self.bias, activation: self.activation, combine };

@@ -2,7 +2,7 @@
 
 use half::bf16;
 use rayon::prelude::*;
-use simd::{Kernel, dispatch, level};
+use simd::{Kernel, Level, dispatch, level};
 use std::sync::Arc;
 
 use super::product::{Bf16Pairs, F32, Product};
@@ -31,14 +31,17 @@ pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// Where the panels lie.
 #[derive(Clone)]
-enum Panels<T: bytemuck::Pod> {
+pub(super) enum Panels<T: bytemuck::Pod> {
     Own(Lined<T>),
     Shared(SharedBytes),
 }
 
 impl<T: bytemuck::Pod> Panels<T> {
     /// Panels of `len` elements in bytes of the caller's.
-    fn shared(bytes: SharedBytes, len: usize) -> Result<Self, NotPanels> {
+    pub(super) fn shared(bytes: SharedBytes, len: usize) -> Result<Self, NotPanels> {
+        if cfg!(target_endian = "big") {
+            return Err(NotPanels::Order);
+        }
         let found = (*bytes).as_ref();
         let expected = len * size_of::<T>();
         if found.len() != expected {
@@ -114,6 +117,18 @@ impl<S: Tiles, P: Product> Kernel<S> for PackPanel<'_, P> {
     }
 }
 
+/// Fills `dst` with a panel of a source of `k` steps.
+pub(crate) fn fill_panel<P: Product>(
+    level: Level,
+    product: P,
+    source: Source<'_>,
+    panel: usize,
+    k: usize,
+    dst: &mut [P::T],
+) {
+    dispatch(level, PackPanel { product, source, panel, k, dst });
+}
+
 fn pack<P: Product>(product: P, source: Source<'_>, n: usize, k: usize) -> Lined<P::T> {
     let size = P::units(k) * PANEL;
     let mut panels = Lined::zeros(elements::<P>(n, k));
@@ -122,7 +137,7 @@ fn pack<P: Product>(product: P, source: Source<'_>, n: usize, k: usize) -> Lined
         panels
             .par_chunks_mut(size)
             .enumerate()
-            .for_each(|(panel, dst)| dispatch(level, PackPanel { product, source, panel, k, dst }));
+            .for_each(|(panel, dst)| fill_panel(level, product, source, panel, k, dst));
     }
     panels
 }
@@ -154,9 +169,6 @@ impl PackedF32 {
     /// # Errors
     /// When they have another length, don't begin at a multiple of four bytes, or the machine's low byte comes last.
     pub fn shared(bytes: SharedBytes, n: usize, k: usize) -> Result<Self, NotPanels> {
-        if cfg!(target_endian = "big") {
-            return Err(NotPanels::Order);
-        }
         Ok(Self { n, k, panels: Panels::shared(bytes, elements::<F32>(n, k))? })
     }
 
@@ -200,9 +212,6 @@ impl PackedBf16 {
     /// # Errors
     /// When they have another length, don't begin at a multiple of four bytes, or the machine's low byte comes last.
     pub fn shared(bytes: SharedBytes, n: usize, k: usize) -> Result<Self, NotPanels> {
-        if cfg!(target_endian = "big") {
-            return Err(NotPanels::Order);
-        }
         Ok(Self { n, k, panels: Panels::shared(bytes, elements::<Bf16Pairs>(n, k))? })
     }
 

@@ -2,11 +2,13 @@
 
 use super::Mat;
 use super::source::Source;
+#[cfg(any(target_arch = "x86_64", test))]
+use crate::amx::{Factors, SIDE, gemm::TileProduct};
 use crate::scratch::Element;
 use crate::tile::{Tile, Tiles};
 
 /// How factors are multiplied. A *unit* is what one step of a tile consumes: one step of K, or a pair of them.
-pub(crate) trait Product: Copy + Send + Sync + 'static {
+pub(crate) trait Product: Copy + Send + Sync {
     /// A unit of one row or column.
     type T: Element;
     /// Steps of K in a unit.
@@ -54,6 +56,16 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     fn store_pair<S: Tiles>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [Self::T]);
 
     fn tile<S: Tiles>(self, s: S, tile: Tile<'_, Self::T>, c: &mut [f32]);
+
+    /// The same product for a left side that starts at this row of this one's.
+    #[must_use]
+    fn starting_at(self, _row: usize) -> Self {
+        self
+    }
+
+    /// Makes values of the sums of columns `col0..` of a row, whose left factors had `offset` added.
+    #[inline(always)]
+    fn finish(&self, _row: usize, _col0: usize, _offset: u8, _sums: &mut [f32]) {}
 }
 
 /// `f32` factors.
@@ -232,6 +244,25 @@ impl Product for Bf16Pairs {
     #[inline(always)]
     fn tile<S: Tiles>(self, s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
         s.tile_bf16(tile, c);
+    }
+}
+
+#[cfg(any(target_arch = "x86_64", test))]
+impl TileProduct for Bf16Pairs {
+    const FACTORS: Factors = Factors::Bf16;
+
+    #[inline(always)]
+    fn round(&self, _row: usize, x: &[f32], words: &mut [u32; SIDE]) {
+        let (pairs, last) = x.as_chunks::<2>();
+        if let Some(pairs) = pairs.first_chunk::<SIDE>() {
+            for (word, [even, odd]) in words.iter_mut().zip(pairs) {
+                *word = round_pair(*even, *odd);
+            }
+            return;
+        }
+        let last = last.first().map(|x| [*x, 0.0]);
+        let pairs = pairs.iter().copied().chain(last).chain(std::iter::repeat([0.0; 2]));
+        words.iter_mut().zip(pairs).for_each(|(word, [even, odd])| *word = round_pair(even, odd));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::Mat;
+use super::{Mat, PackedInt8};
 use crate::QuantKind;
 use crate::elementwise::widen;
 use crate::scratch::Scratch;
@@ -19,6 +19,8 @@ pub(crate) enum Source<'a> {
     Panels { panels: &'a [f32], k: usize },
     /// Panels `[k/2, 16]` of bf16 pairs.
     PanelsBf16 { panels: &'a [u32], k: usize },
+    /// Panels `[k/4, 16]` of fours of 8 bits.
+    PanelsInt8(&'a PackedInt8),
     /// The transpose of `n` rows of quantised blocks.
     Quantized { kind: QuantKind, bytes: &'a [u8], n: usize, k: usize },
     /// Any strides.
@@ -97,6 +99,7 @@ impl<'a> Source<'a> {
                     unreachable!("K blocks start at an even step");
                 }
             }
+            Self::PanelsInt8(packed) => packed.widen(panel, k0, kc, dst),
             Self::Quantized { kind, bytes, n, k } => {
                 // Blocks of K start and end at whole quantised blocks: their sizes are powers of two, at most 256.
                 let (len, block_bytes) = (kind.block_len(), kind.block_bytes());

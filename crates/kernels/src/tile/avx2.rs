@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 use simd::{Avx2, Integers, Simd};
 
 use super::int8_avx2::{fours_6x2, pairs_6x2};
-use super::{PANEL, Tiles, impl_tile, impl_tile_int8};
+use super::{PANEL, Tiles, impl_tile, impl_tile_fours, impl_tile_int8};
 use crate::gemm::int8::Layout;
 
 impl Tiles for Avx2 {
@@ -67,6 +67,7 @@ impl Tiles for Avx2 {
 
     impl_tile!(2: (1, 1), (2, 1), (4, 1), (6, 1));
     impl_tile_int8!(2, 2: (1, 1), (2, 1), (4, 1), (6, 1));
+    impl_tile_fours!(2: (1, 1, 1), (2, 2, 1), (4, 4, 1), (6, 3, 1));
 
     #[inline(always)]
     fn pack_rows(self, src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]) {

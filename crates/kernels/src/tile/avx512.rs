@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 use simd::{Avx512, Avx512Bf16, Integers, Kernel, Simd};
 
-use super::{PANEL, Tile, Tiles, avx2, impl_tile, impl_tile_int8};
+use super::{PANEL, Tile, Tiles, avx2, impl_tile, impl_tile_fours, impl_tile_int8};
 
 impl Tiles for Avx512 {
     const MR: usize = 14;
@@ -19,6 +19,7 @@ impl Tiles for Avx512 {
 
     impl_tile!(1: (1, 1), (2, 1), (4, 1), (8, 1), (14, 1), (1, 2), (2, 2), (4, 2), (14, 2), (8, 2), (8, 3));
     impl_tile_int8!(1, 1: (1, 1), (2, 1), (4, 1), (14, 1), (1, 2), (2, 2), (4, 2), (14, 2));
+    impl_tile_fours!(1: (1, 1, 1), (2, 2, 1), (4, 4, 1), (14, 7, 1), (1, 1, 2), (2, 2, 2), (4, 4, 2), (14, 7, 2));
 
     #[inline(always)]
     fn pack_rows(self, src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]) {
@@ -43,6 +44,7 @@ impl Tiles for Avx512Bf16 {
     const ATTN_NP: usize = Avx512::ATTN_NP;
 
     impl_tile_int8!(1, 1: (1, 1), (2, 1), (4, 1), (14, 1), (1, 2), (2, 2), (4, 2), (14, 2));
+    impl_tile_fours!(1: (1, 1, 1), (2, 2, 1), (4, 4, 1), (14, 14, 1), (1, 1, 2), (2, 2, 2), (4, 4, 2), (14, 14, 2));
 
     #[inline(always)]
     fn tile(self, tile: Tile<'_, f32>, c: &mut [f32]) {
@@ -62,6 +64,16 @@ impl Tiles for Avx512Bf16 {
     #[inline(always)]
     fn tile_bf16(self, tile: Tile<'_, u32>, c: &mut [f32]) {
         self.enter(Pairs(tile, c));
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, low: __m512, high: __m512, dst: &mut [u16]) {
+        let dst = &mut dst[..2 * PANEL];
+        // SAFETY: `self` proves that the CPU has AVX-512 with bf16; 32 numbers are written to a slice of 32.
+        unsafe {
+            let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_storeu_si512(dst.as_mut_ptr().cast(), both);
+        }
     }
 
     #[inline(always)]

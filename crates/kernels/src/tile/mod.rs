@@ -7,6 +7,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod fours;
 mod int8;
 #[cfg(target_arch = "x86_64")]
 mod int8_avx2;
@@ -67,6 +68,9 @@ pub(crate) trait Tiles: Integers {
     /// [`Tiles::tile`] of weights and activations of 8 bits: the same bytes at every level.
     fn tile_int8<L: Layout>(self, tile: Tile<'_, u32>, c: &mut [f32]);
 
+    /// [`Tiles::tile`] of fours of 8 bits ([`Integers::add_signed_fours`]): `c` are the bits of 32-bit sums.
+    fn tile_fours(self, tile: Tile<'_, u32>, c: &mut [f32]);
+
     /// Packs `mr` rows of `k` values that lie `stride` apart into `[k, mr]`; `dst` is that long.
     fn pack_rows(self, src: &[f32], stride: usize, mr: usize, k: usize, dst: &mut [f32]) {
         portable::pack_rows(src, stride, mr, k, dst);
@@ -75,6 +79,15 @@ pub(crate) trait Tiles: Integers {
     /// Transposes 16 rows of `k` 32-bit words that lie `stride` apart into `[k, 16]`.
     fn transpose16(self, src: &[u32], stride: usize, k: usize, dst: &mut [u32]) {
         portable::transpose16(src, stride, k, dst);
+    }
+
+    /// Rounds two vectors to bf16, nearest even, one behind the other.
+    #[inline(always)]
+    fn store_bf16(self, low: Self::V, high: Self::V, dst: &mut [u16]) {
+        let mut values = [0.0; 2 * PANEL];
+        self.store(low, &mut values);
+        self.store(high, &mut values[Self::LANES..]);
+        portable::round(&values[..2 * Self::LANES], dst);
     }
 
     /// Rounds two vectors of one panel row to bf16 pairs `(even, odd)`, nearest even.
@@ -150,6 +163,28 @@ macro_rules! impl_tile_int8 {
     };
 }
 pub(crate) use impl_tile_int8;
+
+/// Implements [`Tiles::tile_fours`], as [`impl_tile`]: vectors a panel, `(rows, rows at a time, panels)`.
+macro_rules! impl_tile_fours {
+    ($vp:literal: $(($mr:literal, $at_once:literal, $np:literal)),+) => {
+        #[inline(always)]
+        fn tile_fours(self, tile: crate::tile::Tile<'_, u32>, c: &mut [f32]) {
+            struct Call<'a>(crate::tile::Tile<'a, u32>, &'a mut [f32]);
+            impl<S: crate::tile::Tiles> simd::Kernel<S> for Call<'_> {
+                #[inline(always)]
+                fn run(self, s: S) {
+                    let Self(tile, c) = self;
+                    match (tile.rows, tile.panels) {
+                        $(($mr, $np) => crate::tile::fours::tile::<S, $mr, $at_once, $np, $vp>(s, tile, c),)+
+                        other => unreachable!("no tile of {other:?}"),
+                    }
+                }
+            }
+            self.enter(Call(tile, c));
+        }
+    };
+}
+pub(crate) use impl_tile_fours;
 
 /// Multiplies a packed strip of `MR` rows by `NP` packed panels of [`PANEL`] columns, `VP` vectors each:
 ///

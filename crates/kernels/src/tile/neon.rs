@@ -2,7 +2,7 @@
 
 use simd::{Neon, Simd};
 
-use super::{Tiles, impl_tile, impl_tile_int8};
+use super::{Tiles, impl_tile, impl_tile_fours, impl_tile_int8};
 
 impl Tiles for Neon {
     const MR: usize = 6;
@@ -12,4 +12,5 @@ impl Tiles for Neon {
 
     impl_tile!(4: (1, 1), (2, 1), (4, 1), (6, 1));
     impl_tile_int8!(4, 2: (1, 1), (2, 1), (4, 1), (6, 1));
+    impl_tile_fours!(4: (1, 1, 1), (2, 2, 1), (4, 4, 1), (6, 3, 1));
 }

@@ -3,7 +3,7 @@
 use half::bf16;
 use simd::{Portable, Simd};
 
-use super::{PANEL, Tiles, impl_tile, impl_tile_int8};
+use super::{PANEL, Tiles, impl_tile, impl_tile_fours, impl_tile_int8};
 
 impl Tiles for Portable<4> {
     const MR: usize = 2;
@@ -13,6 +13,7 @@ impl Tiles for Portable<4> {
 
     impl_tile!(4: (1, 1), (2, 1), (4, 1));
     impl_tile_int8!(4, 4: (1, 1), (2, 1), (4, 1));
+    impl_tile_fours!(4: (1, 1, 1), (2, 1, 1), (4, 1, 1));
 }
 
 /// See [`Tiles::transpose16`].
@@ -31,6 +32,14 @@ pub(super) fn transpose16(src: &[u32], stride: usize, k: usize, dst: &mut [u32])
 pub(super) fn pack_pairs(even: &[f32], odd: &[f32], dst: &mut [u32]) {
     for ((dst, even), odd) in dst.iter_mut().zip(even).zip(odd) {
         *dst = pair(*even, *odd);
+    }
+}
+
+/// See [`Tiles::store_bf16`].
+#[inline(always)]
+pub(super) fn round(values: &[f32], dst: &mut [u16]) {
+    for (dst, x) in dst.iter_mut().zip(values) {
+        *dst = bf16::from_f32(*x).to_bits();
     }
 }
 

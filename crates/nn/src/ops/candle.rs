@@ -28,7 +28,7 @@ impl Ops for Candle {
                 Matrix::Quantized(weight, _) => {
                     QMatMul::from_arc(weight.clone())?.forward(&rows.contiguous()?)?
                 }
-                Matrix::PackedF32(_) | Matrix::PackedBf16(_) | Matrix::Blocks(..) => {
+                Matrix::PackedF32(_) | Matrix::PackedBf16(_) | Matrix::PackedInt8(_) | Matrix::Blocks(..) => {
                     bail!("no gradient passes through packed weights: make the layer from variables")
                 }
             };

@@ -168,6 +168,7 @@ fn with_linear<R>(
     match &layer.weight {
         Matrix::PackedF32(w) => finish(kernels::Linear::new(Weight::PackedF32(w), n, k)),
         Matrix::PackedBf16(w) => finish(kernels::Linear::new(Weight::PackedBf16(w), n, k)),
+        Matrix::PackedInt8(w) => finish(kernels::Linear::new(Weight::PackedInt8(w), n, k)),
         Matrix::Quantized(w, inputs) => match quantize::kind(w.dtype()) {
             Some(kind) => finish(by_blocks(kind, &w.data()?, *inputs, (n, k))),
             None => finish(kernels::Linear::new(Weight::Bf16(&quantize::widen(w)?), n, k)),

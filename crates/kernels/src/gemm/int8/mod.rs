@@ -17,6 +17,7 @@ mod quantize;
 mod unpack;
 
 use self::quantize::pack_strip;
+pub(super) use self::quantize::{nearest, scale_and_factor};
 use super::Mat;
 use super::product::Product;
 use super::source::Source;

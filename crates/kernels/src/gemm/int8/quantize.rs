@@ -17,24 +17,39 @@ const LEAST: f32 = 1e-36;
 const ROUND: f32 = 12_582_912.0;
 const INFINITE: u32 = 0x7f80_0000;
 
+/// The scale of values that are rounded to whole numbers of -127..=127, and what they are multiplied by before: `(1, 127)` times the
+/// largest magnitude and its reciprocal, 0 where all are 0, a scale of NaN where one is NaN or infinite.
+#[inline(always)]
+pub(in crate::gemm) fn scale_and_factor(x: impl Iterator<Item = f32>) -> (f32, f32) {
+    // As integers, magnitudes have the same order, with infinity and then NaN at the end.
+    let most = x.fold(0, |most: u32, x| most.max(x.to_bits() & !(1 << 31)));
+    let largest = f32::from_bits(most);
+    if most >= INFINITE {
+        (f32::NAN, 0.0)
+    } else if largest < LEAST {
+        (0.0, 0.0)
+    } else {
+        (largest / 127.0, 127.0 / largest)
+    }
+}
+
+/// `x · factor` as the nearest whole number, ties to even; anything where that is beyond 8 bits.
+#[inline(always)]
+pub(in crate::gemm) fn nearest(x: f32, factor: f32) -> i8 {
+    (x * factor + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as u8 as i8
+}
+
 impl Group {
     /// Rounds to the nearest of 255 values around 0, the outer ones at the largest magnitude. One value that is NaN or
     /// infinite makes the scale NaN, and with it every result of the row.
     #[inline(always)]
     fn new(x: &[f32; GROUP]) -> Self {
-        // As integers, magnitudes have the same order, with infinity and then NaN at the end.
-        let most = x.iter().fold(0, |most: u32, x| most.max(x.to_bits() & !(1 << 31)));
-        let largest = f32::from_bits(most);
-        if most >= INFINITE || largest < LEAST {
-            let scale = if most >= INFINITE { f32::NAN } else { 0.0 };
+        let (scale, factor) = scale_and_factor(x.iter().copied());
+        if factor == 0.0 {
             return Self { values: [0; GROUP], scale, sum: 0 };
         }
-        let factor = 127.0 / largest;
-        let mut wide = [0_i32; GROUP];
-        for (wide, x) in wide.iter_mut().zip(x) {
-            *wide = (x * factor + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
-        }
-        Self { values: wide.map(|x| x as i8), scale: largest / 127.0, sum: wide.iter().sum() }
+        let values = x.map(|x| nearest(x, factor));
+        Self { values, scale, sum: values.iter().map(|x| i32::from(*x)).sum() }
     }
 }
 
