@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lhm::{Part, Variant};
 use pipeline::outputs::{Input, refuse_overwriting};
 use pipeline::{
-    CancelToken, CreatePlan, Dtype, LHM_LICENCE, LhmRequest, LhmSetup, PersonOptions, Subject,
+    Activations, CancelToken, CreatePlan, Dtype, LHM_LICENCE, LhmRequest, LhmSetup, PersonOptions, Subject,
     SubjectOptions, create_avatar, peak_memory,
 };
 use std::io::IsTerminal;
@@ -68,6 +68,9 @@ pub(crate) struct Args {
     /// What the matrices are held in: f32, bf16, q8 or q4. Activations stay f32.
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     dtype: Dtype,
+    /// What quantised matrices (q8 or q4) are multiplied by: activations as they are, or rounded to 8 bits.
+    #[arg(long, value_enum, default_value_t = Activations::Float)]
+    activations: Activations,
     /// `cpu`, `cuda:N`, `metal` or `auto`.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -152,7 +155,7 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
         say(&format!("note: {note}"));
     }
     say(&format!("note: {LHM_LICENCE}"));
-    let model = setup.model(args.dtype, &device)?;
+    let model = setup.model(args.dtype, args.activations, &device)?;
     let points = setup.points(args.point_count)?;
     let config = &setup.config;
     let subject = subject(args, config)?;

@@ -12,7 +12,7 @@ pub enum Error {
     Config(String),
     /// A picture that the model can't be given.
     #[error("the picture doesn't serve: {0}")]
-    Picture(#[from] Unfit),
+    Picture(Unfit),
     /// An input of another shape than the model takes.
     #[error("{what} must be {expected}, got {got:?}")]
     Shape {
@@ -44,6 +44,12 @@ pub enum Error {
     /// A tensor operation or a weight failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+impl From<Unfit> for Error {
+    fn from(why: Unfit) -> Self {
+        Self::Picture(why)
+    }
 }
 
 impl From<encoders::Error> for Error {

@@ -20,7 +20,7 @@ pub struct Attention<'a> {
     pub precision: Precision,
     /// Largest number of scores held at once where no fused kernel runs.
     pub score_budget: usize,
-    /// Whether a fused kernel may run on a device that has one: CUDA, with bf16 factors, heads of 128 and no bias.
+    /// Whether a fused kernel may run on a device that has one: CUDA, with bf16 factors, heads of 64 or 128 and no bias.
     pub fused: bool,
 }
 

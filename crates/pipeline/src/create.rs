@@ -1,13 +1,13 @@
 //! An avatar from one picture with LHM: files, what of the picture is given or found, the plan, the run.
 
-use crate::job::Dtype;
+use crate::job::{Activations, Dtype};
 use crate::{Error, Person, PersonOptions, Result};
 use avatar_render::Avatar;
 use candle_core::{DType, Device, Tensor};
 use checkpoint::{Checkpoint, LhmFiles, Model, Report, open_strictly};
 use image::{GrayImage, RgbImage};
 use lhm::{Config, HeadPicture, Input, QueryPoints, Storage, Variant, Workload};
-use nn::{Attention, Linear, Precision, QuantizeOnLoad, Weights};
+use nn::{Attention, Inputs, Linear, Precision, QuantizeOnLoad, Weights};
 use smplx::BodyModel;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -133,12 +133,21 @@ impl LhmSetup {
         Ok(QueryPoints::new(&body, &dense)?)
     }
 
-    /// The network, its matrices held as `dtype` says.
+    /// The network, its matrices held as `dtype` says, quantised ones multiplied by `activations`.
     ///
     /// # Errors
-    /// When the configuration isn't LHM's.
-    pub fn model(&self, dtype: Dtype, device: &Device) -> Result<lhm::Model> {
-        let [model, sapiens] = self.checkpoints.clone().map(|file| weights(file, dtype, device));
+    /// When the configuration isn't LHM's, or activations of 8 bits are asked for without quantised matrices.
+    pub fn model(&self, dtype: Dtype, activations: Activations, device: &Device) -> Result<lhm::Model> {
+        let inputs = match activations {
+            Activations::Float => Inputs::Float,
+            Activations::Int8 if matches!(dtype, Dtype::Q8 | Dtype::Q4) => Inputs::Int8,
+            Activations::Int8 => {
+                let why = "int8 needs quantised weights: take dtype q8 or q4".to_owned();
+                return Err(Error::Option { option: "activations", why });
+            }
+        };
+        let [model, sapiens] =
+            self.checkpoints.clone().map(|file| weights(file, dtype, device).with_inputs(inputs));
         Ok(lhm::Model::new(&self.config, &model, &sapiens)?)
     }
 }
@@ -276,7 +285,18 @@ impl Subject {
         let mut notes = Vec::new();
         let ratio = options.body_ratio.or(found.as_ref().map(|p| p.body_ratio)).unwrap_or(1.0);
         lhm::check_body_ratio(ratio, &config.preprocess)?;
-        let head_box = options.head_box.or(found.as_ref().and_then(|p| p.head));
+        let head_box = match options.head_box {
+            Some(given) => Some(given),
+            None => found.as_ref().and_then(|p| p.head).map(|head| {
+                let fitted = with_room(head, config.preprocess.head_scale);
+                if fitted != head {
+                    notes.push(
+                        "the head is near the picture's edge: its cut is smaller than usual".to_owned(),
+                    );
+                }
+                fitted
+            }),
+        };
         let mask = options.mask.clone().or(found.map(|p| p.mask)).unwrap_or_default();
         let cut = lhm::body_picture(picture, &mask, &config.preprocess)?;
         let black =
@@ -318,6 +338,21 @@ impl Subject {
             body_ratio: self.body_ratio,
         }
     }
+}
+
+/// A head's box, made smaller about its middle where its enlarged square would leave the picture at the left or above: there the
+/// original sees no head at all, which a box that was found needn't suffer. Much smaller than the head it isn't made.
+fn with_room(head: [f32; 4], enlarge: f32) -> [f32; 4] {
+    const LEAST: f32 = 0.6;
+    let [left, top, right, bottom] = head;
+    let (cx, cy) = ((left + right) / 2.0, (top + bottom) / 2.0);
+    let half = ((right - left) * (bottom - top)).max(0.0).sqrt() * enlarge / 2.0;
+    let shrink = cx.min(cy) / half;
+    if !(LEAST..1.0).contains(&shrink) {
+        return head;
+    }
+    let about = |at: f32, middle: f32| middle + (at - middle) * shrink;
+    [about(left, cx), about(top, cy), about(right, cx), about(bottom, cy)]
 }
 
 /// What a run takes on this machine.
@@ -422,4 +457,26 @@ pub fn create_avatar(
     observer: &mut dyn lhm::Observer,
 ) -> Result<Avatar> {
     Ok(model.avatar(&subject.input(betas), points, observer)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_found_head_at_the_edge_is_cut_smaller() {
+        let enlarged = |[l, t, r, b]: [f32; 4]| {
+            let half = ((r - l) * (b - t)).sqrt() * 1.65 / 2.0;
+            [(l + r) / 2.0 - half, (t + b) / 2.0 - half]
+        };
+        let inside = [150.0, 80.0, 230.0, 170.0];
+        assert_eq!(with_room(inside, 1.65), inside);
+        let high = [150.0, 10.0, 230.0, 110.0];
+        assert!(enlarged(high)[1] < 0.0);
+        let fitted = with_room(high, 1.65);
+        assert!(enlarged(fitted)[1].abs() < 1e-3 && fitted[0] > high[0] && fitted[1] > high[1], "{fitted:?}");
+        // Half of it outside: nothing to be done.
+        let above = [150.0, -60.0, 230.0, 40.0];
+        assert_eq!(with_room(above, 1.65), above);
+    }
 }

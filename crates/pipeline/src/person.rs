@@ -61,7 +61,7 @@ const HEAD_HEIGHT: [f32; 2] = [3.6, 1.55];
 /// Width of a head over its height, hair included.
 const HEAD_WIDTH: f32 = 0.8;
 /// How far the head's middle lies above the eyes, over its height.
-const ABOVE_THE_EYES: f32 = 0.06;
+const ABOVE_THE_EYES: f32 = 0.02;
 
 /// The box around the head that the face's landmarks speak of.
 fn head_box(landmarks: &[Landmark], [w, h]: [u32; 2]) -> Option<[f32; 4]> {

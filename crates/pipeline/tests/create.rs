@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use anicrafter_pipeline::{
-    CreatePlan, Dtype, Error, LhmRequest, LhmSetup, Subject, SubjectOptions, create_avatar, open_body,
+    Activations, CreatePlan, Dtype, Error, LhmRequest, LhmSetup, Subject, SubjectOptions, create_avatar,
+    open_body,
 };
 use avatar_render::Avatar;
 use candle_core::Device;
@@ -152,7 +153,7 @@ fn a_picture_becomes_an_avatar() {
         }
         ControlFlow::Continue(())
     };
-    let model = setup.model(Dtype::F32, &Device::Cpu).unwrap();
+    let model = setup.model(Dtype::F32, Activations::Float, &Device::Cpu).unwrap();
     let avatar = create_avatar(&model, &subject, &points, &betas, &mut watch).unwrap();
     assert_eq!(parts, Part::ALL);
     assert_eq!(avatar.gaussians.len(), 400);
@@ -165,13 +166,20 @@ fn a_picture_becomes_an_avatar() {
     assert_eq!((lhm.betas.as_slice(), lhm.body_ratio, lhm.has_face), (&betas[..], 0.93, true));
 
     // Matrices of half precision and in blocks say nearly the same.
-    for (dtype, reach) in [(Dtype::Bf16, 0.02), (Dtype::Q8, 0.02)] {
-        let model = setup.model(dtype, &Device::Cpu).unwrap();
+    for (dtype, activations, reach) in [
+        (Dtype::Bf16, Activations::Float, 0.02),
+        (Dtype::Q8, Activations::Float, 0.02),
+        (Dtype::Q8, Activations::Int8, 0.04),
+    ] {
+        let model = setup.model(dtype, activations, &Device::Cpu).unwrap();
         let other = create_avatar(&model, &subject, &points, &betas, &mut ()).unwrap();
         let pairs = avatar.gaussians.means.as_flattened().iter().zip(other.gaussians.means.as_flattened());
         let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst > 0.0 && worst < reach, "{dtype:?}: {worst} m");
+        println!("{dtype:?}, {activations:?}: {worst} m");
+        assert!(worst > 0.0 && worst < reach, "{dtype:?}, {activations:?}: {worst} m");
     }
+    let refused = setup.model(Dtype::F32, Activations::Int8, &Device::Cpu);
+    assert!(matches!(refused, Err(Error::Option { option: "activations", .. })));
 
     let mut stop = |part: Part, _: f64| {
         if part == Part::Points { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -223,7 +231,7 @@ fn damaged_weights_are_errors() {
     let setup = LhmSetup::find(&request(dir.path())).unwrap();
     let (picture, options) = picture();
     let subject = Subject::new(&picture, &options, &setup.config, &open_body(None).unwrap()).unwrap();
-    let model = setup.model(Dtype::F32, &Device::Cpu).unwrap();
+    let model = setup.model(Dtype::F32, Activations::Float, &Device::Cpu).unwrap();
     let made = create_avatar(&model, &subject, &setup.points(None).unwrap(), &[0.0; 10], &mut ());
     assert!(matches!(made, Err(Error::Avatar(lhm::Error::NotFinite { .. }))), "{made:?}");
 }

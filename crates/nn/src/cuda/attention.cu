@@ -1,24 +1,21 @@
-// Fused attention without a bias for heads of 128 elements, bf16 factors, f32 sums: softmax(scale * q kT) v.
+// Fused attention without a bias for heads of 64 or 128 elements, bf16 factors, f32 sums: softmax(scale * q kT) v.
 //
 // The online softmax of FlashAttention-2 (Dao, arXiv 2307.08691) on the m16n8k16 matrix instruction. A block of eight
 // warps takes 128 queries of one head, 16 a warp, and walks over the keys 64 at a time; the next tile of keys and
-// values is copied to shared memory while the present one is multiplied. Rows of a tile are 256 bytes; their 16-byte
+// values is copied to shared memory while the present one is multiplied. Rows of a tile are 128 or 256 bytes; their 16-byte
 // chunks are permuted by the row, so that the eight rows that a load instruction reads lie in different banks.
 //
-// q [B, Lq, N, 128], k and v [B, Lk, N, 128] in bf16, out [B, Lq, N, 128] in f32, all contiguous.
+// q [B, Lq, N, HEAD], k and v [B, Lk, N, HEAD] in bf16, out [B, Lq, N, HEAD] in f32, all contiguous.
 
 #include <cuda_bf16.h>
 #include <stdint.h>
 
-#define HEAD 128
 #define TILE_KEYS 64
 #define WARPS 8
 #define TILE_QUERIES (16 * WARPS)
 #define THREADS (32 * WARPS)
-#define CHUNKS (HEAD / 8)                        // 16-byte chunks of a row
-#define TILE_BYTES (TILE_KEYS * HEAD * 2)
 
-__device__ __forceinline__ uint32_t address(uint32_t tile, int row, int chunk) {
+template <int HEAD> __device__ __forceinline__ uint32_t address(uint32_t tile, int row, int chunk) {
     return tile + row * (HEAD * 2) + ((chunk ^ (row & 7)) << 4);
 }
 
@@ -61,21 +58,24 @@ __device__ __forceinline__ uint32_t pack(float low, float high) {
 }
 
 // A tile's keys or values from key `first` on; rows past the last key become zeros.
+template <int HEAD>
 __device__ __forceinline__ void fetch(uint32_t tile, const __nv_bfloat16 *from, int first, int lk, size_t stride) {
+    constexpr int CHUNKS = HEAD / 8; // 16-byte chunks of a row
 #pragma unroll
     for (int i = 0; i < TILE_KEYS * CHUNKS / THREADS; i++) {
         int n = i * THREADS + threadIdx.x;
         int row = n / CHUNKS, chunk = n % CHUNKS;
         bool real = first + row < lk;
         const __nv_bfloat16 *source = from + (size_t)(real ? first + row : 0) * stride + chunk * 8;
-        copy16(address(tile, row, chunk), source, real);
+        copy16(address<HEAD>(tile, row, chunk), source, real);
     }
 }
 
 // scale: of the scores, times log2(e).
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    attention_head128(const __nv_bfloat16 *q, const __nv_bfloat16 *k, const __nv_bfloat16 *v, float *out, int lq,
-                      int lk, int heads, float scale) {
+template <int HEAD>
+__device__ __forceinline__ void attend(const __nv_bfloat16 *q, const __nv_bfloat16 *k, const __nv_bfloat16 *v, float *out,
+                                       int lq, int lk, int heads, float scale) {
+    constexpr int TILE_BYTES = TILE_KEYS * HEAD * 2;
     extern __shared__ __align__(128) unsigned char shared[];
     const uint32_t base = (uint32_t)__cvta_generic_to_shared(shared);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -87,8 +87,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     out += (size_t)blockIdx.z * lq * stride + head;
 
     const int tiles = (lk + TILE_KEYS - 1) / TILE_KEYS;
-    fetch(base, k, 0, lk, stride);
-    fetch(base + TILE_BYTES, v, 0, lk, stride);
+    fetch<HEAD>(base, k, 0, lk, stride);
+    fetch<HEAD>(base + TILE_BYTES, v, 0, lk, stride);
     commit();
 
     // This thread's two rows of queries, and its elements of them as the matrix instruction wants them.
@@ -119,8 +119,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         const uint32_t keys = base + (tile & 1) * 2 * TILE_BYTES, values = keys + TILE_BYTES;
         if (tile + 1 < tiles) {
             const uint32_t next = base + ((tile + 1) & 1) * 2 * TILE_BYTES;
-            fetch(next, k, (tile + 1) * TILE_KEYS, lk, stride);
-            fetch(next + TILE_BYTES, v, (tile + 1) * TILE_KEYS, lk, stride);
+            fetch<HEAD>(next, k, (tile + 1) * TILE_KEYS, lk, stride);
+            fetch<HEAD>(next + TILE_BYTES, v, (tile + 1) * TILE_KEYS, lk, stride);
             commit();
             asm volatile("cp.async.wait_group 1;\n" ::);
         } else {
@@ -139,7 +139,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #pragma unroll
             for (int n = 0; n < TILE_KEYS / 16; n++) {
                 uint32_t b[4];
-                load4(b, address(keys, n * 16 + (matrix >> 1) * 8 + in_matrix, i * 2 + (matrix & 1)));
+                load4(b, address<HEAD>(keys, n * 16 + (matrix >> 1) * 8 + in_matrix, i * 2 + (matrix & 1)));
                 multiply(scores[2 * n], queries[i], b[0], b[1]);
                 multiply(scores[2 * n + 1], queries[i], b[2], b[3]);
             }
@@ -193,7 +193,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #pragma unroll
             for (int i = 0; i < HEAD / 16; i++) {
                 uint32_t b[4];
-                load4_transposed(b, address(values, n * 16 + (matrix & 1) * 8 + in_matrix, i * 2 + (matrix >> 1)));
+                load4_transposed(b, address<HEAD>(values, n * 16 + (matrix & 1) * 8 + in_matrix, i * 2 + (matrix >> 1)));
                 multiply(sum[2 * i], a, b[0], b[1]);
                 multiply(sum[2 * i + 1], a, b[2], b[3]);
             }
@@ -217,4 +217,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             }
         }
     }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+    attention_head128(const __nv_bfloat16 *q, const __nv_bfloat16 *k, const __nv_bfloat16 *v, float *out, int lq,
+                      int lk, int heads, float scale) {
+    attend<128>(q, k, v, out, lq, lk, heads, scale);
+}
+
+// Half the registers and shared memory of the other: two blocks share a processor.
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
+    attention_head64(const __nv_bfloat16 *q, const __nv_bfloat16 *k, const __nv_bfloat16 *v, float *out, int lq,
+                     int lk, int heads, float scale) {
+    attend<64>(q, k, v, out, lq, lk, heads, scale);
 }

@@ -1,5 +1,5 @@
-//! Kernels of our own for CUDA, for what candle's operations would do in many passes: attention with heads of 128
-//! elements, norms with RoPE or modulation, the end of a linear layer, gated sums; and questions to the driver.
+//! Kernels of our own for CUDA, for what candle's operations would do in many passes: attention with heads of 64 or
+//! 128 elements, norms with RoPE or modulation, the end of a linear layer, gated sums; and questions to the driver.
 //!
 //! Every function answers `None` where its kernel doesn't apply (another device or type, an older card, a recorded
 //! gradient); the caller then takes candle's operations.
@@ -17,25 +17,27 @@ use candle_core::{
 use half::bf16;
 use launch::{ATTENTION, ROWS, Read};
 
-/// Elements of a head that the attention kernel is made for.
-const HEAD: usize = 128;
+/// Elements of a head that the attention kernel is made for, and what it is called for each.
+const HEADS: [(usize, &str); 2] = [(64, "attention_head64"), (128, "attention_head128")];
 /// Queries of a block of the attention kernel.
 const TILE_QUERIES: usize = 128;
-/// Two tiles each of 64 keys and values.
-const ATTENTION_SHARED: u32 = 4 * 64 * HEAD as u32 * 2;
+/// Shared memory of the attention kernel for each element of a head: two tiles each of 64 keys and values in bf16.
+const ATTENTION_SHARED: usize = 4 * 64 * 2;
 /// Threads of a block of the attention kernel and of the row kernels alike.
 const THREADS: u32 = 256;
 
-/// `softmax(scale · q kᵀ) v` in bf16, sums in f32: `q` `[B, Lq, N·128]`, `k`, `v` `[B, Lk, N·128]` → f32.
+/// `softmax(scale · q kᵀ) v` in bf16, sums in f32: `q` `[B, Lq, N·K]`, `k`, `v` `[B, Lk, N·K]` → f32, K one of [`HEADS`].
 pub(crate) fn attention([q, k, v]: [&Tensor; 3], n_heads: usize, scale: f64) -> Option<Result<Tensor>> {
-    let fits = q.dims().last() == Some(&(n_heads * HEAD));
+    let width = q.dims().last().copied().unwrap_or(0);
+    let &(head, kernel) = HEADS.iter().find(|(head, _)| width == n_heads * head)?;
     // The grid's second and third extents end at 65,535.
     let in_grid = n_heads < 65_536 && q.dims()[0] < 65_536 && q.dims()[1] < i32::MAX as usize;
-    if !fits || !in_grid || scale <= 0.0 || !usable(&[q, k, v]) || k.dims()[1] > i32::MAX as usize - 64 {
+    if !in_grid || scale <= 0.0 || !usable(&[q, k, v]) || k.dims()[1] > i32::MAX as usize - 64 {
         return None;
     }
     let half = |x: &Tensor| x.to_dtype(DType::BF16)?.contiguous();
-    let run = || half(q)?.apply_op3_no_bwd(&half(k)?, &half(v)?, &FusedAttention { n_heads, scale });
+    let run =
+        || half(q)?.apply_op3_no_bwd(&half(k)?, &half(v)?, &FusedAttention { n_heads, head, kernel, scale });
     Some(run())
 }
 
@@ -164,6 +166,8 @@ pub(crate) fn take_peak(device: &CudaDevice) -> Result<u64> {
 
 struct FusedAttention {
     n_heads: usize,
+    head: usize,
+    kernel: &'static str,
     scale: f64,
 }
 
@@ -196,8 +200,9 @@ impl CustomOp3 for FusedAttention {
         let device = &q.device;
         let (b, lq, _) = q_layout.shape().dims3()?;
         let lk = k_layout.dims()[1];
-        let function = launch::function(device, &ATTENTION, "attention_head128")?;
-        launch::allow_shared(&function, ATTENTION_SHARED)?;
+        let function = launch::function(device, &ATTENTION, self.kernel)?;
+        let shared = (ATTENTION_SHARED * self.head) as u32;
+        launch::allow_shared(&function, shared)?;
         let (q, k, v) = (
             launch::view::<bf16>(q, q_layout)?,
             launch::view::<bf16>(k, k_layout)?,
@@ -208,14 +213,14 @@ impl CustomOp3 for FusedAttention {
         let config = LaunchConfig {
             grid_dim: (lq.div_ceil(TILE_QUERIES) as u32, self.n_heads as u32, b as u32),
             block_dim: (THREADS, 1, 1),
-            shared_mem_bytes: ATTENTION_SHARED,
+            shared_mem_bytes: shared,
         };
         let (lq, lk, heads) = (lq as i32, lk as i32, self.n_heads as i32);
         let scale = (self.scale * std::f64::consts::LOG2_E) as f32;
         let stream = device.cuda_stream();
         let mut builder = stream.launch_builder(&function);
         builder.arg(&q).arg(&k).arg(&v).arg(&out).arg(&lq).arg(&lk).arg(&heads).arg(&scale);
-        // SAFETY: arguments in the kernel's order and types; the views hold B · L · N · 128 elements each.
+        // SAFETY: arguments in the kernel's order and types; the views hold B · L · N · K elements each.
         unsafe { builder.launch(config) }.w()?;
         Ok((CudaStorage::wrap_cuda_slice(out, device.clone()), q_layout.shape().clone()))
     }
