@@ -6,7 +6,7 @@
 use crate::observer::{Observer, probe_of, step};
 use crate::resize::{Axis, resample};
 use crate::square::white_square;
-use crate::vit::{Block, Names, PatchEmbed, Sizes, check_pixels};
+use crate::vit::{Block, Names, PatchEmbed, Sizes, check_numbers, check_pixels};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use nn::{LayerNorm, Linear, Weights};
@@ -115,6 +115,18 @@ impl Config {
     /// When they don't.
     pub fn validate(&self) -> Result<()> {
         let fail = |why: String| Err(Error::Config { model: MODEL, why });
+        check_numbers(
+            MODEL,
+            &[
+                ("embed_dim", self.embed_dim),
+                ("depth", self.depth),
+                ("mlp_ratio", self.mlp_ratio),
+                ("img_size", self.img_size),
+                ("resolution", self.resolution),
+                ("num_register_tokens", self.num_register_tokens),
+                ("encoder_feat_dim", self.encoder_feat_dim),
+            ],
+        )?;
         self.sizes().check(MODEL)?;
         let p = self.patch_size;
         for (what, side) in [("img_size", self.img_size), ("resolution", self.resolution)] {

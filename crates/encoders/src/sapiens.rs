@@ -5,7 +5,7 @@
 
 use crate::observer::{Observer, probe_of, step};
 use crate::square::white_square;
-use crate::vit::{Block, Names, PatchEmbed, Sizes, check_pixels};
+use crate::vit::{Block, Names, PatchEmbed, Sizes, check_numbers, check_pixels};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use nn::{LayerNorm, Weights};
@@ -90,6 +90,15 @@ impl Config {
     /// When they don't.
     pub fn validate(&self) -> Result<()> {
         let fail = |why: String| Err(Error::Config { model: MODEL, why });
+        check_numbers(
+            MODEL,
+            &[
+                ("embed_dims", self.arch.embed_dims),
+                ("num_layers", self.arch.num_layers),
+                ("feedforward_channels", self.arch.feedforward_channels),
+                ("img_size", self.img_size),
+            ],
+        )?;
         self.sizes().check(MODEL)?;
         let (side, p) = (self.img_size, self.patch_size);
         if p == 0 || side == 0 || !side.is_multiple_of(p) {

@@ -4,13 +4,16 @@ use crate::resize::kornia_bicubic;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 
+/// Longest side: a strip of a picture becomes a square of its length.
+const MAX_SIDE: usize = 1 << 13;
+
 /// Pads a picture `[1, 3, H, W]` in 0..1 with white to a square, an odd remainder right and below, and resizes it to
 /// `[1, 3, size, size]`. Overshoot isn't clamped. Ported from `_preprocess_image` of LHM's encoders.
 pub(crate) fn white_square(picture: &Tensor, size: usize, antialias: bool) -> Result<Tensor> {
     let (h, w) = match *picture.dims() {
-        [1, 3, h, w] if h > 0 && w > 0 => (h, w),
+        [1, 3, h, w] if h.min(w) > 0 && h.max(w) <= MAX_SIDE => (h, w),
         _ => {
-            let (expected, got) = ("[1, 3, H, W]".to_owned(), picture.dims().to_vec());
+            let (expected, got) = (format!("[1, 3, H, W] of at most {MAX_SIDE}"), picture.dims().to_vec());
             return Err(Error::Shape { what: "a picture", expected, got });
         }
     };

@@ -127,6 +127,15 @@ impl PatchEmbed {
     }
 }
 
+/// Refuses numbers of a configuration that are beyond any model, so that products of a few of them stay far from overflow.
+pub(crate) fn check_numbers(model: &'static str, numbers: &[(&str, usize)]) -> Result<()> {
+    const MOST: usize = 1 << 16;
+    match numbers.iter().find(|(_, n)| *n > MOST) {
+        Some((name, n)) => Err(Error::Config { model, why: format!("{name} is {n}, more than {MOST}") }),
+        None => Ok(()),
+    }
+}
+
 /// Refuses pixels of another shape than `[B, 3, size, size]`.
 pub(crate) fn check_pixels(what: &'static str, pixels: &Tensor, size: usize) -> Result<()> {
     match *pixels.dims() {

@@ -33,6 +33,11 @@ impl Variant {
     }
 }
 
+/// Largest side of a picture in a configuration, in pixels.
+const MAX_SIDE: u32 = 1 << 13;
+/// Largest width, number of layers and the like: products of a few of them stay far from overflow.
+const MAX_NUMBER: usize = 1 << 16;
+
 /// How the picture is cut and sized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -76,6 +81,36 @@ impl Default for PictureConfig {
 }
 
 impl PictureConfig {
+    /// Checks that the numbers are those of pictures.
+    ///
+    /// # Errors
+    /// When they aren't.
+    pub fn validate(&self) -> Result<()> {
+        let sides = [
+            ("max_tgt_size", self.max_tgt_size),
+            ("render_tgt_size", self.render_tgt_size),
+            ("src_head_size", self.src_head_size),
+        ];
+        for (name, side) in sides {
+            if !(1..=MAX_SIDE).contains(&side) {
+                return Err(Error::Config(format!("{name} {side}, not 1 to {MAX_SIDE}")));
+            }
+        }
+        if self.multiply == 0 || self.multiply > self.render_tgt_size {
+            return Err(Error::Config(format!(
+                "multiply {} of a size of {}",
+                self.multiply, self.render_tgt_size
+            )));
+        }
+        if !(1.0..=4.0).contains(&self.aspect_standard) {
+            return Err(Error::Config(format!("aspect_standard {}, not 1 to 4", self.aspect_standard)));
+        }
+        if !(self.head_scale > 0.0 && self.head_scale < 100.0) || !(0.0..=1.0).contains(&self.bg_color) {
+            return Err(Error::Config(format!("head_scale {}, bg_color {}", self.head_scale, self.bg_color)));
+        }
+        Ok(())
+    }
+
     /// Height and width of the body picture.
     #[must_use]
     pub fn size(&self) -> (u32, u32) {
@@ -199,6 +234,10 @@ impl TransformerConfig {
         only("qk_norm", &self.qk_norm, qk_norm())?;
         only("activation", &self.activation, activation())?;
         let (d, n) = (self.inner_dim, self.num_heads);
+        let numbers = [d, self.num_layers, self.cond_dim, self.ff_mult, self.body_tokens];
+        if let Some(large) = numbers.iter().find(|n| **n > MAX_NUMBER) {
+            return Err(Error::Config(format!("a transformer of a dimension of {large}")));
+        }
         if n == 0 || d == 0 || !d.is_multiple_of(n) {
             return Err(Error::Config(format!("a transformer of width {d} with {n} heads")));
         }
@@ -344,6 +383,7 @@ impl Config {
         self.fine_encoder.validate()?;
         self.transformer().validate()?;
         self.heads.validate()?;
+        self.preprocess.validate()?;
         let equal = [
             ("pcl_dim", self.pcl_dim, "transformer_dim", self.transformer_dim),
             ("gs_query_dim", self.heads.query_dim, "transformer_dim", self.transformer_dim),
@@ -385,6 +425,13 @@ impl HeadsConfig {
             return Err(Error::Config("gs_use_rgb is false; only colours are supported".to_owned()));
         }
         self.mlp_network_config.activation()?;
+        let mlp = &self.mlp_network_config;
+        if [mlp.n_neurons, mlp.n_hidden_layers, self.query_dim].iter().any(|n| *n > MAX_NUMBER) {
+            return Err(Error::Config(format!(
+                "a perceptron of {} layers of {}",
+                mlp.n_hidden_layers, mlp.n_neurons
+            )));
+        }
         if self.mlp_network_config.n_hidden_layers == 0
             || self.mlp_network_config.n_neurons == 0
             || self.query_dim == 0
@@ -452,6 +499,23 @@ mod tests {
         assert!(error.contains("pcl_dim is 512, but transformer_dim is 1024"), "{error}");
         let other = Config { transformer_type: "basic".to_owned(), ..Config::variant(Variant::Mini) };
         assert!(other.validate().unwrap_err().to_string().contains("basic"));
+    }
+
+    #[test]
+    fn absurd_numbers_are_errors() {
+        let base = || Config::variant(Variant::Mini);
+        let mut all: Vec<Config> = (0..8).map(|_| base()).collect();
+        all[0].preprocess.render_tgt_size = u32::MAX;
+        all[1].preprocess.multiply = 0;
+        all[2].encoder.embed_dim = usize::MAX / 2;
+        all[3].fine_encoder.img_size = 1 << 40;
+        all[4].transformer_layers = usize::MAX;
+        all[5].heads.mlp_network_config.n_hidden_layers = usize::MAX;
+        all[6].preprocess.aspect_standard = 0.0;
+        all[7].encoder.mlp_ratio = usize::MAX;
+        for (i, config) in all.iter().enumerate() {
+            assert!(config.validate().is_err(), "{i}");
+        }
     }
 
     #[test]

@@ -102,6 +102,19 @@ pub enum Unfit {
         /// The model's ratio of height to width.
         aspect: String,
     },
+    /// What is cut out would take gigabytes.
+    #[error(
+        "what is cut out around the person would be {width} x {height} pixels, more than {most} million. Give a smaller picture, or a \
+         cleaner mask"
+    )]
+    TooLarge {
+        /// Width of the cut, padded.
+        width: u32,
+        /// Its height.
+        height: u32,
+        /// Pixels that are allowed, in millions.
+        most: u32,
+    },
     /// Too little of the body is in view.
     #[error(
         "only {:.0} % of the body's height is in view, and more than {:.0} % are needed. Give a picture that shows more of the body", ratio * 100.0, least * 100.0

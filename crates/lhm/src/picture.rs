@@ -9,6 +9,9 @@ use bg_mask::person_box;
 use candle_core::{Device, Tensor};
 use image::{GrayImage, RgbImage};
 
+/// Most pixels of what is cut out: 32 bytes each while it is worked on.
+const MAX_PIXELS: usize = 64 << 20;
+
 /// The person on white, cut and sized as the model takes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BodyPicture {
@@ -111,7 +114,7 @@ pub fn body_picture(picture: &RgbImage, mask: &GrayImage, config: &PictureConfig
     if w >= h {
         return Err(Unfit::TooWide { width: w, height: h }.into());
     }
-    let canvas = on_white(picture, mask, person, config);
+    let canvas = on_white(picture, mask, person, config)?;
     let longer = f64::from(canvas.width.max(canvas.height));
     let ratio = f64::from(config.max_tgt_size) / longer;
     let side = |n: u32| ((f64::from(n) * ratio).round_ties_even() as u32).max(1);
@@ -137,7 +140,7 @@ fn on_white(
     mask: &GrayImage,
     [left, top, right, bottom]: [u32; 4],
     config: &PictureConfig,
-) -> Canvas {
+) -> Result<Canvas> {
     let (w, h) = (right - left, bottom - top);
     let (wide, high) = (f64::from(w), f64::from(h));
     let target = (wide * (high / wide) / config.aspect_standard).min(high) as u32;
@@ -148,6 +151,9 @@ fn on_white(
     };
     let (width, height) = (w + 2 * beside, h + above);
     let n = width as usize * height as usize;
+    if n > MAX_PIXELS {
+        return Err(Unfit::TooLarge { width, height, most: (MAX_PIXELS >> 20) as u32 }.into());
+    }
     let mut canvas = Canvas { width, height, rgb: vec![config.bg_color; 3 * n], mask: vec![0.0; n] };
     for y in 0..h {
         for x in 0..w {
@@ -161,7 +167,7 @@ fn on_white(
             }
         }
     }
-    canvas
+    Ok(canvas)
 }
 
 /// The part about the middle that reaches as far as the mask does, widened to the model's shape where the picture allows it.
@@ -314,6 +320,10 @@ mod tests {
         let (picture, mask) = upright(100, 60, [10, 10, 90, 50]);
         assert!(matches!(refuse(&picture, &mask), Unfit::TooWide { .. }));
         assert!(matches!(refuse(&picture, &GrayImage::new(5, 5)), Unfit::MaskSize { .. }));
+        // A hair of a person, which would be padded to 1.2 gigapixels.
+        let hair = GrayImage::from_fn(2, 45_000, |_, y| Luma([if y > 20 { 255 } else { 0 }]));
+        let hair_picture = RgbImage::new(2, 45_000);
+        assert!(matches!(refuse(&hair_picture, &hair), Unfit::TooLarge { .. }));
         // A person of a few pixels.
         for person in [[5, 5, 6, 8], [5, 5, 6, 7], [0, 0, 1, 2], [3, 0, 5, 20]] {
             let (picture, mask) = upright(20, 20, person);

@@ -6,6 +6,9 @@ use smplx::{BodyModel, skeleton};
 /// Joints whose vertices are the head.
 const HEAD: [usize; 4] = [15, skeleton::JAW, skeleton::LEFT_EYE, skeleton::RIGHT_EYE];
 
+/// Most points: a hundred times the published models', whose attention would take years.
+const MAX_POINTS: usize = 1 << 22;
+
 /// Spreads `count` points over a body's template: the first three quarters over what isn't head, the last quarter over the head,
 /// which is the order that the transformer counts on. They stand in for `dense_sample_points/1_<count>.ply`, which belongs to
 /// SMPL-X's template; the same points each time.
@@ -13,6 +16,9 @@ const HEAD: [usize; 4] = [15, skeleton::JAW, skeleton::LEFT_EYE, skeleton::RIGHT
 /// # Errors
 /// When fewer than four are wanted, or the body has no head or nothing else.
 pub fn scatter(body: &BodyModel, count: usize) -> Result<Vec<[f32; 3]>> {
+    if count > MAX_POINTS {
+        return Err(Error::Config(format!("{count} points, more than {MAX_POINTS}")));
+    }
     let head = count / 4;
     let weights = body.weights();
     let of_head = |face: &[u32; 3]| {
