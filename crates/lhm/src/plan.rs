@@ -194,20 +194,13 @@ mod tests {
     #[test]
     fn arithmetic_is_that_of_the_layers() {
         let of = |variant| plan(&Config::variant(variant), &Workload::default());
+        // The layers' own counts, in TFLOP; ours are smaller by the queries of the last layer's tokens, which nobody needs.
         for (variant, points, attention) in
             [(Variant::Mini, 6.5, 5.1), (Variant::M500, 49.2, 42.3), (Variant::B1, 147.7, 126.9)]
         {
             let plan = of(variant);
-            assert!(
-                (plan.points_flops / 1e12 / points - 1.0).abs() < 0.03,
-                "{variant:?}: {}",
-                plan.points_flops / 1e12
-            );
-            assert!(
-                (plan.attention_flops / 1e12 / attention - 1.0).abs() < 0.03,
-                "{}",
-                plan.attention_flops / 1e12
-            );
+            let shares = [plan.points_flops / 1e12 / points, plan.attention_flops / 1e12 / attention];
+            assert!(shares.iter().all(|share| (0.9..1.0).contains(share)), "{variant:?}: {shares:?}");
         }
         let plan = of(Variant::B1);
         assert!((plan.body_flops / 1e12 - 13.4).abs() < 0.2, "{}", plan.body_flops / 1e12);

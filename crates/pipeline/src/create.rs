@@ -59,37 +59,37 @@ impl LhmSetup {
     /// When a file is missing, there are several, or tensors are missing, unknown or of another shape: all of them are named.
     pub fn find(request: &LhmRequest) -> Result<Self> {
         let files = LhmFiles::find(&request.folder)?;
-        let broken = || {
-            let list: Vec<String> =
-                files.broken.iter().map(|(_, why)| format!("\n  can't be read: {why}")).collect();
-            list.concat()
-        };
-        let fail = |why: String| Error::Damaged { path: request.folder.clone(), why };
-        let (model, config) = choose(&files.models, request.variant).map_err(|why| {
-            fail(format!("{why}{}", if files.models.is_empty() { broken() } else { String::new() }))
-        })?;
+        let chosen = choose(&files.models, request.variant);
         let sapiens = match (&request.sapiens, &files.sapiens[..]) {
-            (Some(given), _) => given.clone(),
-            (None, [one]) => one.clone(),
-            (None, []) => {
-                let name = "sapiens_1b_epoch_173_torchscript.pt2";
-                let why =
-                    format!("there is no Sapiens encoder ({name}); name its file with --sapiens{}", broken());
-                return Err(fail(why));
-            }
+            (Some(given), _) => Ok(given.clone()),
+            (None, [one]) => Ok(one.clone()),
+            (None, []) => Err("there is no Sapiens encoder (sapiens_1b_epoch_173_torchscript.pt2); name its file with --sapiens"
+                .to_owned()),
             (None, several) => {
-                return Err(fail(format!(
-                    "there are several Sapiens encoders:{}\nname one with --sapiens",
-                    list(several)
-                )));
+                Err(format!("there are several Sapiens encoders:{}\nname one with --sapiens", list(several)))
             }
         };
-        let json = serde_json::to_value(&config).map_err(|e| fail(e.to_string()))?;
-        let (model_file, model_report) = open_strictly(Model::Lhm, &json, &[&model])
-            .map_err(|e| fail(format!("{}: {e}", model.display())))?;
-        let (sapiens_file, sapiens_report) =
-            open_strictly(Model::Sapiens, &json["fine_encoder"], &[&sapiens])
-                .map_err(|e| fail(format!("{}: {e}", sapiens.display())))?;
+        // Everything that is wrong is said at once; what Sapiens must be like is known without LHM's configuration.
+        let config =
+            chosen.as_ref().map_or_else(|_| Config::variant(Variant::B1), |(_, config)| config.clone());
+        let json = serde_json::to_value(&config).map_err(|e| Error::Settings(e.to_string()))?;
+        let opened = |model: Model, config: &serde_json::Value, path: &Path| {
+            open_strictly(model, config, &[path]).map_err(|e| format!("{}: {e}", path.display()))
+        };
+        let model = chosen.and_then(|(path, _)| Ok((opened(Model::Lhm, &json, &path)?, path)));
+        let sapiens =
+            sapiens.and_then(|path| Ok((opened(Model::Sapiens, &json["fine_encoder"], &path)?, path)));
+        let (((model_file, model_report), model), ((sapiens_file, sapiens_report), sapiens)) =
+            match (model, sapiens) {
+                (Ok(model), Ok(sapiens)) => (model, sapiens),
+                (model, sapiens) => {
+                    let mut why: Vec<String> = [model.err(), sapiens.err()].into_iter().flatten().collect();
+                    if files.models.is_empty() || files.sapiens.is_empty() {
+                        why.extend(files.broken.iter().map(|(_, why)| format!("can't be read: {why}")));
+                    }
+                    return Err(Error::Damaged { path: request.folder.clone(), why: why.join("\n") });
+                }
+            };
         let mut notes = Vec::new();
         let body = request.body.clone().or(files.bodies.first().cloned());
         let wanted = config.dense_sample_pts;
