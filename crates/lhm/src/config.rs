@@ -105,7 +105,8 @@ impl PictureConfig {
         if !(1.0..=4.0).contains(&self.aspect_standard) {
             return Err(Error::Config(format!("aspect_standard {}, not 1 to 4", self.aspect_standard)));
         }
-        if !(self.head_scale > 0.0 && self.head_scale < 100.0) || !(0.0..=1.0).contains(&self.bg_color) {
+        let scale = self.head_scale > 0.0 && self.head_scale < 100.0;
+        if !scale || !(0.0..=1.0).contains(&self.bg_color) {
             return Err(Error::Config(format!("head_scale {}, bg_color {}", self.head_scale, self.bg_color)));
         }
         Ok(())
