@@ -41,7 +41,7 @@ pub use lhm::{LhmFiles, open_strictly, write_lhm_skeleton};
 pub use lora::{Alpha, Lora, LoraReport, LoraScale, ScaleOrigin};
 pub use manifest::Manifest;
 pub use open::open_tensors;
-pub use prepared::{PREPARED_FORMAT, Prepared, PreparedFor, prepare};
+pub use prepared::{PREPARED_FORMAT, Prepared, PreparedFor, prepare, prepared_so_far};
 pub use report::{Misshaped, Report};
 pub use resolve::{
     Choice, Part, Problem, Request, Resolution, TokenizerModel, Why, check_installation, read_tokenizer,

@@ -80,6 +80,13 @@ pub fn prepare(
     Ok(())
 }
 
+/// Bytes that interrupted calls of [`prepare`] have written for a folder.
+#[must_use]
+pub fn prepared_so_far(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(part_of(folder)).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+}
+
 /// Where a folder grows.
 fn part_of(folder: &Path) -> PathBuf {
     let mut name = folder.file_name().unwrap_or_default().to_owned();

@@ -1,6 +1,7 @@
 //! What can go wrong in a job.
 
 use crate::Stage;
+use crate::models::GIB;
 use std::path::PathBuf;
 
 /// The crate's result.
@@ -41,6 +42,16 @@ pub enum Error {
         path: PathBuf,
         /// The system's word.
         source: std::io::Error,
+    },
+    /// A disk that is too full.
+    #[error("{}: {:.1} GiB are needed, the disk has {:.1} free", path.display(), *needed as f64 / GIB, *free as f64 / GIB)]
+    NoRoom {
+        /// What was to be written.
+        path: PathBuf,
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
     },
     /// A file whose content isn't what its name promises.
     #[error("{}: {why}", path.display())]

@@ -61,7 +61,10 @@ impl Findings {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.error.to_string();
+        // A file that stands in front already isn't named twice.
+        let file = self.about.rsplit(' ').next().unwrap_or(&self.about);
         let text = text.strip_prefix(&format!("{}: ", self.about)).unwrap_or(&text);
+        let text = text.strip_prefix(&format!("{file}: ")).unwrap_or(text);
         write!(f, "{}: ", self.about)?;
         let lines: Vec<&str> = text.lines().collect();
         let shown = if lines.len() > LINES { LINES - 1 } else { lines.len() };

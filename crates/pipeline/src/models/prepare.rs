@@ -8,7 +8,7 @@ use candle_core::quantized::GgmlDType;
 use checkpoint::{Model, PREPARED_FORMAT, Prepared, PreparedFor, prepare};
 use nn::{QuantizeOnLoad, WeightSource};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where prepared weights are, or will be.
@@ -20,6 +20,19 @@ pub struct PreparedPlace {
     pub bytes: u64,
     /// Is it there already?
     pub is_ready: bool,
+}
+
+/// Is there room on the disk? A share is left to everybody else; what an interrupted call wrote counts as room.
+fn check_room(place: &PreparedPlace) -> Result<()> {
+    const SPARE: u64 = 1 << 30;
+    let existing = place.folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    // Where the system doesn't tell, writing will.
+    let Ok(free) = fs4::available_space(existing) else { return Ok(()) };
+    let written = checkpoint::prepared_so_far(&place.folder);
+    if free.saturating_add(written) < place.bytes.saturating_add(SPARE) {
+        return Err(Error::NoRoom { path: place.folder.clone(), needed: place.bytes, free });
+    }
+    Ok(())
 }
 
 impl ModelSet {
@@ -66,6 +79,7 @@ impl ModelSet {
         let Some(place) = self.prepared_place()?.filter(|place| !place.is_ready) else {
             return self.prepared_place();
         };
+        check_room(&place)?;
         let source = self.blocks_source(self.transformer_weights()?);
         let manifest = self.configs.manifest(Model::Dit)?;
         let (dtype, target) = (self.compute_type(Model::Dit), self.prepared_for());
@@ -94,5 +108,19 @@ impl ModelSet {
 
     fn prepared_for(&self) -> PreparedFor {
         if self.device.is_cpu() { PreparedFor::Cpu } else { PreparedFor::Device }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_seen_before_anything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |bytes| PreparedPlace { folder: dir.path().join("a").join("b"), bytes, is_ready: false };
+        check_room(&place(1)).unwrap();
+        let error = check_room(&place(u64::MAX - 1)).unwrap_err();
+        assert!(matches!(error, Error::NoRoom { .. }) && error.to_string().contains("GiB"), "{error}");
     }
 }

@@ -84,7 +84,7 @@ impl Run<'_> {
     /// Prepares the transformer's weights where that is wanted. Where there is no room for them, the run goes on without.
     fn prepare_weights(&self) -> Result<()> {
         match prepare_weights(&self.models, self.context) {
-            Err(Error::Checkpoint(checkpoint::Error::File(error))) => {
+            Err(error @ (Error::Checkpoint(checkpoint::Error::File(_)) | Error::NoRoom { .. })) => {
                 self.context.warn(format!(
                     "the weights can't be prepared, so every step converts them again ({error}); models.prepared (--prepared) \
                      names another folder"
