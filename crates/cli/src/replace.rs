@@ -10,9 +10,10 @@ use std::path::PathBuf;
 /// Replaces the person in a raw video.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The avatar: `*_gaussian.pth`, `.ply` or `.safetensors`. Not needed for --until masks, motion or plate.
+    /// The avatar: `*_gaussian.pth`, `.ply` or `.safetensors`. Not needed for --until masks, motion or plate. With --person all
+    /// one for each person, in order.
     #[arg(long)]
-    avatar: Option<PathBuf>,
+    avatar: Vec<PathBuf>,
     /// A picture of the character; its alpha channel or --character-mask cuts the person out, else the person is found in it.
     #[arg(long)]
     character: Option<PathBuf>,
@@ -25,9 +26,13 @@ pub(crate) struct Args {
     /// A background made elsewhere, without the person.
     #[arg(long)]
     plate: Option<PathBuf>,
-    /// A motion made elsewhere: a folder of parameter files, an AMASS .npz or a motion file.
+    /// A motion made elsewhere: a folder of parameter files, an AMASS .npz or a motion file. One for each avatar.
     #[arg(long)]
-    motion: Option<PathBuf>,
+    motion: Vec<PathBuf>,
+    /// What stays in front of the person, in place of what is found: a matte video or folder, white in front (the work folder's
+    /// in-front, corrected, say). May be given several times.
+    #[arg(long = "occluder")]
+    occluders: Option<Vec<PathBuf>>,
     #[command(flatten)]
     person: ReplaceChanges,
     #[command(flatten)]
@@ -44,22 +49,25 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     let until = args.output.until;
-    if args.avatar.is_none() && until.is_none_or(|until| until == Until::Composite) {
+    if args.avatar.is_empty() && until.is_none_or(|until| until == Until::Composite) {
         bail!("an avatar is needed: give --avatar FILE, or stop earlier with --until plate");
     }
-    let actors = match (args.avatar, args.motion) {
-        (None, None) => None,
-        // Without an avatar, a motion made elsewhere has nobody to move, but needn't be found.
-        (avatar, motion) => {
-            Some(vec![Actor { avatar: avatar.unwrap_or_default(), motion: motion.unwrap_or_default() }])
-        }
-    };
+    let (avatars, motions) = (args.avatar, args.motion);
+    if motions.len() > 1 && motions.len() != avatars.len() {
+        bail!("{} motions for {} avatars: give one for each", motions.len(), avatars.len());
+    }
+    // Without an avatar, a motion made elsewhere has nobody to move, but needn't be found.
+    let count = avatars.len().max(motions.len());
+    let at = |of: &[PathBuf], n: usize| of.get(n).cloned().unwrap_or_default();
+    let actors = (0..count).map(|n| Actor { avatar: at(&avatars, n), motion: at(&motions, n) }).collect();
+    let actors = (count > 0).then_some(actors);
     let input = InputChanges {
         actors,
         background: args.plate,
         character: args.character,
         character_mask: args.character_mask,
         body: args.body,
+        occluders: args.occluders,
         ..InputChanges::default()
     };
     let changes = JobChanges {

@@ -1,4 +1,4 @@
-//! A person in numbered pictures: mattes as pictures, landmarks and motion as JSON.
+//! People in numbered pictures: everybody's mattes as pictures, landmarks and motion of the first as JSON.
 //!
 //! `cargo run -p anicrafter-mocap --example track -- frames/ out/ [FPS]`
 #![expect(clippy::print_stdout, reason = "an example")]
@@ -25,9 +25,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         let tracked = tracker.next_frame(&frame)?;
         seconds += start.elapsed().as_secs_f64();
-        seen.push(tracked.observation);
         cuts.push(tracked.cut);
-        tracked.matte.save(out.join(format!("{n:06}.png")))?;
+        for sighting in &tracked.people {
+            let name = format!("{n:06}-{}.png", sighting.person + 1);
+            sighting.evidence.matte(frame.dimensions()).save(out.join(name))?;
+        }
+        seen.push(tracked.people.into_iter().find(|s| s.person == 0).map(|s| s.observation));
     }
     println!("{} frames tracked in {seconds:.2} s", seen.len());
     let body = smplx::BodyModel::from_bytes(anicrafter_assets::BODY)?;

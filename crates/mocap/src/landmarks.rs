@@ -91,6 +91,8 @@ pub(crate) struct Reading {
     pub segmentation: Vec<f32>,
     /// The region for the next frame.
     pub next: Region,
+    /// The upright region to segment where the hips lie out of the picture.
+    pub close: Option<Region>,
 }
 
 /// The landmark model.
@@ -113,13 +115,14 @@ impl Landmarker {
     }
 
     /// Reads a region; `input` is its picture, `[256, 256, 3]` in 0..1.
-    pub(crate) fn read(&self, region: Region, input: &[f32]) -> Result<Reading> {
+    /// `size` is that of the picture around it.
+    pub(crate) fn read(&self, region: Region, input: &[f32], size: (u32, u32)) -> Result<Reading> {
         let outputs = self.network.run(input)?;
         let (points, metric) = (&outputs[0].data, &outputs[4].data);
         let pixel =
             |i: usize| region.to_picture([points[5 * i] / SIZE as f32, points[5 * i + 1] / SIZE as f32]);
         let (sin, cos) = region.angle.sin_cos();
-        let landmarks = (0..N_LANDMARKS)
+        let landmarks: Vec<Landmark> = (0..N_LANDMARKS)
             .map(|i| {
                 let [x, y, z] = [0, 1, 2].map(|k| metric[3 * i + k]);
                 Landmark {
@@ -130,15 +133,76 @@ impl Landmarker {
                 }
             })
             .collect();
-        let next = Region::from_points(pixel(33), pixel(34), ENLARGE);
+        let (next, close) = match close_regions(&landmarks, size) {
+            Some((next, close)) => (next, Some(close)),
+            None => (Region::from_points(pixel(33), pixel(34), ENLARGE), None),
+        };
         let score = outputs[1].data[0];
         let segmentation = outputs[2].data.iter().map(|v| logistic(*v)).collect();
         Ok(Reading {
             observation: Observation { region, score, landmarks, hands: [None, None] },
             segmentation,
             next,
+            close,
         })
     }
+}
+
+/// Landmarks of head and shoulders.
+const UPPER: [usize; 9] = [0, 2, 5, 7, 8, 9, 10, 11, 12];
+/// Metres from the middle of the shoulders down to that of the hips.
+const TORSO_M: f32 = 0.5;
+/// Sides of the regions for landmarks and for segmentation, and how far above the nose the latter begins, in metres.
+const WHOLE_M: f32 = 2.4;
+const BUST_M: [f32; 2] = [1.5, 0.45];
+/// Landmarks that lie out of the picture by more than this part of its longer side aren't seen.
+const BORDER: f32 = 0.01;
+
+/// Where the hips lie out of the picture: the region for the next landmarks, and the one to segment. What is guessed about hips
+/// must not turn or move them: both are upright and measured by head and shoulders.
+fn close_regions(landmarks: &[Landmark], (width, height): (u32, u32)) -> Option<(Region, Region)> {
+    let (w, h) = (width as f32, height as f32);
+    let border = BORDER * w.max(h);
+    let is_inside = |[x, y]: [f32; 2]| x > -border && y > -border && x < w + border && y < h + border;
+    let hips = [0, 1].map(|k| (landmarks[23].pixel[k] + landmarks[24].pixel[k]) / 2.0);
+    if is_inside(hips) {
+        return None;
+    }
+    let seen: Vec<&Landmark> =
+        UPPER.iter().map(|i| &landmarks[*i]).filter(|l| is_inside(l.pixel) && l.visibility > 0.3).collect();
+    if seen.len() < 4 {
+        return None;
+    }
+    let mean = |of: &dyn Fn(&Landmark) -> f32| seen.iter().map(|l| of(l)).sum::<f32>() / seen.len() as f32;
+    let middle = [0, 1].map(|k| (mean(&|l| l.pixel[k]), mean(&|l| l.metric[k])));
+    let spread = |pixels: bool| {
+        mean(&|l| {
+            (0..2)
+                .map(|k| if pixels { l.pixel[k] - middle[k].0 } else { l.metric[k] - middle[k].1 })
+                .map(|v| v * v)
+                .sum()
+        })
+    };
+    let per_metre = (spread(true) / spread(false).max(1e-6)).sqrt();
+    if !(per_metre.is_finite() && per_metre > 1.0) {
+        return None;
+    }
+    // Where something known in metres lies in the picture.
+    let place = |k: usize, metres: f32| middle[k].0 + per_metre * (metres - middle[k].1);
+    let shoulders = [0, 1].map(|k| place(k, (landmarks[11].metric[k] + landmarks[12].metric[k]) / 2.0));
+    let next = Region {
+        centre: [shoulders[0], shoulders[1] + TORSO_M * per_metre],
+        size: WHOLE_M * per_metre,
+        angle: 0.0,
+    };
+    let size = (BUST_M[0] * per_metre).min(w.max(h));
+    let top = place(1, landmarks[0].metric[1]) - BUST_M[1] * per_metre;
+    // As much of the picture as there is.
+    let within = |at: f32, side: f32| {
+        if size >= side { side / 2.0 } else { at.clamp(size / 2.0, side - size / 2.0) }
+    };
+    let close = Region { centre: [within(shoulders[0], w), within(top + size / 2.0, h)], size, angle: 0.0 };
+    Some((next, close))
 }
 
 /// The segmentation model.

@@ -1,7 +1,7 @@
 //! From an ordinary video to a person's masks, landmarks and SMPL-X motion, with small embedded models.
 //!
-//! A [`Tracker`] follows one person from frame to frame and gives landmarks and a matte; [`fit`] turns the landmarks of the
-//! whole clip into a [`smplx::Motion`] with its camera. Nothing is downloaded, and it runs on the CPU.
+//! A [`Tracker`] follows everybody from frame to frame and gives landmarks and what the networks say of each one's pixels;
+//! [`fit`] turns the landmarks of a person in the whole clip into a [`smplx::Motion`] with its camera. Nothing is downloaded, and it runs on the CPU.
 //!
 //! ```no_run
 //! use anicrafter_mocap::{FitOptions, TrackOptions, Tracker, fit};
@@ -12,7 +12,7 @@
 //! let (mut seen, mut cuts) = (Vec::new(), Vec::new());
 //! for frame in frames() {
 //!     let tracked = tracker.next_frame(&frame)?;
-//!     seen.push(tracked.observation);
+//!     seen.push(tracked.people.into_iter().find(|s| s.person == 0).map(|s| s.observation));
 //!     cuts.push(tracked.cut);
 //! }
 //! let fitted = fit(&body, &seen, &cuts, &FitOptions::new(25.0, [1280, 720]))?;
@@ -23,9 +23,11 @@ mod detector;
 mod error;
 mod fit;
 mod hands;
+mod identity;
 mod landmarks;
 mod network;
 mod region;
+mod segmentation;
 mod tracker;
 
 pub use detector::{Detection, Detector};
@@ -34,4 +36,5 @@ pub use fit::{FitOptions, Fitted, Gap, fit, fit_watched};
 pub use hands::{Hand, HandReader, N_HAND_LANDMARKS};
 pub use landmarks::{LANDMARK_NAMES, Landmark, Landmarker, N_LANDMARKS, Observation, Segmenter};
 pub use region::Region;
-pub use tracker::{TrackOptions, Tracked, Tracker};
+pub use segmentation::{Evidence, Segmentation};
+pub use tracker::{Sighting, TrackOptions, Tracked, Tracker};

@@ -1,15 +1,18 @@
-//! Follows one person through a video.
+//! Follows everybody through a video.
 
 use crate::detector::{Detection, Detector};
 use crate::error::{Error, Result};
 use crate::hands::{Followed, HandReader};
-use crate::landmarks::{Landmarker, Observation, Reading, SIZE, Segmenter, input};
+use crate::identity::{Appearance, alike, apart};
+use crate::landmarks::{Landmarker, Observation, Reading, Segmenter, input};
 use crate::region::Region;
-use image::{GrayImage, RgbImage};
-use rayon::prelude::*;
+use crate::segmentation::{Evidence, Segmentation};
+use image::RgbImage;
 
-/// Below this score the person is lost.
+/// Below this score a person is lost.
 const MIN_SCORE: f32 = 0.5;
+/// Somebody new has to be surer.
+const NEW_SCORE: f32 = 0.6;
 /// A region that moved or grew by more than this part of its size is looked at once more.
 const SETTLED: f32 = 0.08;
 /// A mean change of the small picture above this is a cut, in bytes.
@@ -20,28 +23,78 @@ const SUDDEN: (f32, f32) = (18.0, 4.0);
 const USUAL: f32 = 0.25;
 /// Side of the small picture that cuts are found on.
 const THUMB: usize = 32;
+/// The whole picture is looked at every so many frames, and in so many frames after somebody was lost.
+const LOOK_EVERY: usize = 5;
+const LOOK_AFTER: usize = 5;
+/// People whose regions are smaller than this part of the picture's shorter side are passers-by far away.
+const SMALLEST: f32 = 0.2;
+/// Two readings whose landmarks lie this near, as part of the region, are of one person.
+const SAME: f32 = 0.09;
+/// A detection this near to a region that was read is of the same person.
+const COVERED: f32 = 0.13;
+/// How alike two looks must be to be taken for one person: after a gap, and after a cut.
+const RETURNED: f32 = 0.55;
+/// Two people have changed places if that makes their looks so much more alike.
+const SWAPPED: f32 = 0.35;
+/// Looks are learnt while nobody else is nearer than this part of the region.
+const ALONE: f32 = 0.3;
 
 /// What the tracker is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackOptions {
-    /// Which person is followed, from 0: the largest first, as seen where tracking begins.
+    /// How many people are followed at once.
+    pub most: usize,
+}
+
+impl Default for TrackOptions {
+    fn default() -> Self {
+        Self { most: 8 }
+    }
+}
+
+/// Somebody in a frame.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Who it is: a number from 0 on that stays with the person.
     pub person: usize,
+    /// Region, landmarks and hands.
+    pub observation: Observation,
+    /// Which pixels are the person's, as the networks see it.
+    pub evidence: Evidence,
 }
 
 /// One frame's result.
 #[derive(Clone, Debug)]
 pub struct Tracked {
-    /// The person, if there is one.
-    pub observation: Option<Observation>,
-    /// How likely each pixel belongs to the person, 0..255, at the picture's size.
-    pub matte: GrayImage,
-    /// How many people were seen, where the whole picture was looked at.
-    pub people: Option<usize>,
+    /// Everybody in view, the largest first.
+    pub people: Vec<Sighting>,
     /// A cut: this frame has nothing to do with the one before.
     pub cut: bool,
 }
 
-/// The models, and where the person was.
+/// Somebody who was seen.
+#[derive(Debug)]
+struct Track {
+    person: usize,
+    /// Where to look next; `None` where the person is out of sight.
+    region: Option<Region>,
+    /// Where it was seen last in this shot, and how it moved from frame to frame.
+    last: Option<(Region, [f32; 2])>,
+    seen: usize,
+    look: Appearance,
+    /// The left and the right hand when they were looked at last.
+    hands: [Option<Followed>; 2],
+}
+
+/// A track's reading of a frame.
+struct Read {
+    track: usize,
+    reading: Reading,
+    anybody: Segmentation,
+    look: Appearance,
+}
+
+/// The models, and where everybody was.
 #[derive(Debug)]
 pub struct Tracker {
     detector: Detector,
@@ -49,10 +102,9 @@ pub struct Tracker {
     segmenter: Segmenter,
     hand_reader: HandReader,
     options: TrackOptions,
-    /// The left and the right hand when they were looked at last.
-    hands: [Option<Followed>; 2],
-    region: Option<Region>,
-    last_seen: Option<Region>,
+    tracks: Vec<Track>,
+    people: usize,
+    lost_at: Option<usize>,
     thumb: Vec<f32>,
     /// The mean change from frame to frame of late.
     usual: Option<f32>,
@@ -90,9 +142,9 @@ impl Tracker {
             segmenter,
             hand_reader,
             options,
-            hands: [None, None],
-            region: None,
-            last_seen: None,
+            tracks: Vec::new(),
+            people: 0,
+            lost_at: None,
             thumb: Vec::new(),
             usual: None,
             frame: 0,
@@ -110,76 +162,233 @@ impl Tracker {
         }
         let cut = self.is_cut(picture);
         if cut {
-            (self.region, self.last_seen) = (None, None);
-            self.hands = [None, None];
-        }
-        let mut people = None;
-        let mut reading = None;
-        if let Some(region) = self.region {
-            reading = self.read(region, picture)?;
-        }
-        if reading.is_none() {
-            let found = self.detector.detect(picture)?;
-            people = Some(found.len());
-            if let Some(chosen) = self.choose(&found) {
-                reading = self.read(chosen.region, picture)?;
+            for track in &mut self.tracks {
+                (track.region, track.last, track.hands) = (None, None, [None, None]);
             }
         }
+        let mut reads = self.follow(picture)?;
+        self.part_pairs(&mut reads);
+        if self.is_time_to_look(cut) {
+            self.look_around(picture, &mut reads)?;
+        }
+        self.swap_back(&mut reads);
+        let people = self.remember(reads, picture)?;
         self.frame += 1;
-        let Some((mut reading, selfie)) = reading else {
-            (self.region, self.hands) = (None, [None, None]);
-            return Ok(Tracked { observation: None, matte: GrayImage::new(w, h), people, cut });
-        };
-        self.region = reading.next.is_usable(w, h).then_some(reading.next);
-        self.last_seen = self.region.or(self.last_seen);
-        // The hands take turns: between two looks fingers change little.
-        let side = self.frame % 2;
-        let observation = &mut reading.observation;
-        let before = self.hands[side].take();
-        self.hands[side] = self.hand_reader.read(side, &observation.landmarks, before.as_ref(), picture)?;
-        observation.hands[side] = self.hands[side].as_ref().map(|followed| followed.hand.clone());
-        let both: Vec<f32> = reading.segmentation.iter().zip(&selfie).map(|(a, b)| a.max(*b)).collect();
-        let matte = spread(&reading.observation.region, &both, w, h);
-        Ok(Tracked { observation: Some(reading.observation), matte, people, cut })
+        Ok(Tracked { people, cut })
     }
 
-    /// The person that is meant: the one nearest to where it was, else the n-th largest.
-    fn choose(&self, found: &[Detection]) -> Option<Detection> {
-        if let Some(last) = self.last_seen {
-            let distance = |d: &Detection| {
-                let [dx, dy] = [0, 1].map(|i| d.region.centre[i] - last.centre[i]);
-                dx.hypot(dy) / last.size + (d.region.size / last.size).ln().abs()
-            };
-            return found.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    /// Reads everybody where they should be.
+    fn follow(&mut self, picture: &RgbImage) -> Result<Vec<Read>> {
+        let mut reads = Vec::new();
+        for track in 0..self.tracks.len() {
+            let Some(region) = self.tracks[track].region else { continue };
+            match self.read(region, picture, MIN_SCORE)? {
+                Some((reading, anybody)) => {
+                    let look = Appearance::of(picture, &reading.observation.landmarks);
+                    reads.push(Read { track, reading, anybody, look });
+                }
+                None => self.lose(track),
+            }
         }
-        found.get(self.options.person).copied()
+        Ok(reads)
+    }
+
+    fn lose(&mut self, track: usize) {
+        self.tracks[track].region = None;
+        self.tracks[track].hands = [None, None];
+        self.lost_at = Some(self.frame);
+    }
+
+    /// Where two tracks read one person, the one that doesn't look like it has lost its own.
+    fn part_pairs(&mut self, reads: &mut Vec<Read>) {
+        let mut i = 0;
+        while i < reads.len() {
+            let pair = (i + 1..reads.len()).find(|j| near(&reads[i].reading, &reads[*j].reading) < SAME);
+            let Some(j) = pair else {
+                i += 1;
+                continue;
+            };
+            // How well the person fits each track: its looks, and where it should be.
+            let fits = |read: &Read| {
+                let track = &self.tracks[read.track];
+                let off = track.last.map_or(0.0, |(last, moved)| {
+                    let at = read.reading.observation.region;
+                    let away = [0, 1].map(|k| at.centre[k] - last.centre[k] - moved[k]);
+                    away[0].hypot(away[1]) / at.size
+                });
+                alike(&track.look, &read.look).unwrap_or(0.5) - 2.0 * off
+            };
+            let worse = if fits(&reads[i]) < fits(&reads[j]) { i } else { j };
+            self.lose(reads.remove(worse).track);
+        }
+    }
+
+    fn is_time_to_look(&self, cut: bool) -> bool {
+        let lately = self.lost_at.is_some_and(|at| self.frame - at <= LOOK_AFTER);
+        let nobody = self.tracks.iter().all(|track| track.region.is_none());
+        cut || lately || nobody || self.frame.is_multiple_of(LOOK_EVERY)
+    }
+
+    /// Finds who isn't followed: those who return, and new ones.
+    fn look_around(&mut self, picture: &RgbImage, reads: &mut Vec<Read>) -> Result<()> {
+        let (w, h) = picture.dimensions();
+        for Detection { region, .. } in self.detector.detect(picture)? {
+            if reads.len() >= self.options.most || region.size < SMALLEST * w.min(h) as f32 {
+                break;
+            }
+            let is_covered = reads.iter().any(|read| {
+                let at = read.reading.next;
+                let away = [0, 1].map(|k| at.centre[k] - region.centre[k]);
+                away[0].hypot(away[1]) < COVERED * at.size.max(region.size)
+                    && (0.6..1.7).contains(&(region.size / at.size))
+            });
+            if is_covered {
+                continue;
+            }
+            let Some((reading, anybody)) = self.read(region, picture, NEW_SCORE)? else { continue };
+            let region = reading.observation.region;
+            if region.size < SMALLEST * w.min(h) as f32
+                || reads.iter().any(|read| near(&read.reading, &reading) < SAME)
+            {
+                continue;
+            }
+            let look = Appearance::of(picture, &reading.observation.landmarks);
+            let track = self.known(&look, &region, reads);
+            reads.push(Read { track, reading, anybody, look });
+        }
+        Ok(())
+    }
+
+    /// The track of somebody who was found: one that is out of sight and alike, or a new one.
+    fn known(&mut self, look: &Appearance, region: &Region, reads: &[Read]) -> usize {
+        let score = |track: &Track| {
+            // Clothes can't be told from a few pixels: the place says it then.
+            let same = alike(&track.look, look).unwrap_or(RETURNED);
+            let gap = (self.frame - track.seen) as f32;
+            let near = track.last.map_or(0.0, |(last, _)| {
+                let away = [0, 1].map(|k| last.centre[k] - region.centre[k]);
+                let distance = away[0].hypot(away[1]) / last.size + (region.size / last.size).ln().abs();
+                0.4 * (1.0 - distance / (0.3 + 0.05 * gap)).clamp(-1.0, 1.0)
+            });
+            same + near
+        };
+        let free = |n: &usize| self.tracks[*n].region.is_none() && reads.iter().all(|read| read.track != *n);
+        let scored = (0..self.tracks.len()).filter(free).map(|n| (n, score(&self.tracks[n])));
+        if let Some((track, best)) = scored.max_by(|a, b| a.1.total_cmp(&b.1))
+            && best >= RETURNED
+        {
+            return track;
+        }
+        self.tracks.push(Track {
+            person: self.people,
+            region: None,
+            last: None,
+            seen: self.frame,
+            look: look.clone(),
+            hands: [None, None],
+        });
+        self.people += 1;
+        self.tracks.len() - 1
+    }
+
+    /// Two who passed each other may have been taken for each other.
+    fn swap_back(&mut self, reads: &mut [Read]) {
+        for i in 0..reads.len() {
+            for j in i + 1..reads.len() {
+                let sure = |track: usize, read: usize| alike(&self.tracks[track].look, &reads[read].look);
+                let (a, b) = (reads[i].track, reads[j].track);
+                let (Some(aa), Some(bb), Some(ab), Some(ba)) =
+                    (sure(a, i), sure(b, j), sure(a, j), sure(b, i))
+                else {
+                    continue;
+                };
+                if ab + ba > aa + bb + SWAPPED {
+                    (reads[i].track, reads[j].track) = (b, a);
+                    let hands = std::mem::take(&mut self.tracks[a].hands);
+                    self.tracks[a].hands = std::mem::replace(&mut self.tracks[b].hands, hands);
+                }
+            }
+        }
+    }
+
+    /// Keeps what was read for the next frame, and looks at the hands.
+    fn remember(&mut self, reads: Vec<Read>, picture: &RgbImage) -> Result<Vec<Sighting>> {
+        let (w, h) = picture.dimensions();
+        let alone: Vec<bool> = (0..reads.len())
+            .map(|i| {
+                let others = (0..reads.len()).filter(|j| *j != i);
+                others.into_iter().all(|j| near(&reads[i].reading, &reads[j].reading) > ALONE)
+            })
+            .collect();
+        let mut people = Vec::with_capacity(reads.len());
+        for (Read { track, mut reading, anybody, look }, alone) in reads.into_iter().zip(alone) {
+            let track = &mut self.tracks[track];
+            let next = reading.next;
+            track.region = next.is_usable(w, h).then_some(next);
+            let moved = match track.last {
+                Some((last, _)) if track.seen + 1 == self.frame => {
+                    [0, 1].map(|k| next.centre[k] - last.centre[k])
+                }
+                _ => [0.0; 2],
+            };
+            track.last = Some((next, moved));
+            track.seen = self.frame;
+            if alone {
+                track.look.learn(&look);
+            }
+            // The hands take turns: between two looks fingers change little.
+            let side = self.frame % 2;
+            let observation = &mut reading.observation;
+            let before = track.hands[side].take();
+            track.hands[side] =
+                self.hand_reader.read(side, &observation.landmarks, before.as_ref(), picture)?;
+            observation.hands[side] = track.hands[side].as_ref().map(|followed| followed.hand.clone());
+            let own = Segmentation::new(observation.region, &reading.segmentation);
+            let evidence = Evidence { own, anybody };
+            people.push(Sighting { person: track.person, observation: reading.observation, evidence });
+        }
+        people.sort_by(|a, b| b.observation.region.size.total_cmp(&a.observation.region.size));
+        Ok(people)
     }
 
     /// Reads a region, and once more where the person turns out to be elsewhere in it.
-    fn read(&self, region: Region, picture: &RgbImage) -> Result<Option<(Reading, Vec<f32>)>> {
+    fn read(
+        &self,
+        region: Region,
+        picture: &RgbImage,
+        least: f32,
+    ) -> Result<Option<(Reading, Segmentation)>> {
         let mut found = self.read_both(region, picture)?;
-        if found.0.observation.score < MIN_SCORE {
+        if found.0.observation.score < least {
             return Ok(None);
         }
         let next = found.0.next;
         let [dx, dy] = [0, 1].map(|i| next.centre[i] - region.centre[i]);
         let moved = dx.hypot(dy) / region.size;
         let grown = (next.size / region.size).ln().abs();
-        if (moved > SETTLED || grown > SETTLED) && next.is_usable(picture.width(), picture.height()) {
+        let turned = (next.angle - region.angle).sin().abs();
+        if moved.max(grown).max(turned) > SETTLED && next.is_usable(picture.width(), picture.height()) {
             let again = self.read_both(next, picture)?;
             if again.0.observation.score >= MIN_SCORE {
                 found = again;
             }
         }
-        Ok(Some(found))
+        let (reading, anybody) = found;
+        // Segmentation isn't made for a body that is mostly out of the picture.
+        let anybody = match reading.close {
+            Some(region) => Segmentation::new(region, &self.segmenter.read(&input(&region, picture))?),
+            None => anybody,
+        };
+        Ok(Some((reading, anybody)))
     }
 
     /// Landmarks and selfie segmentation of a region, side by side.
-    fn read_both(&self, region: Region, picture: &RgbImage) -> Result<(Reading, Vec<f32>)> {
+    fn read_both(&self, region: Region, picture: &RgbImage) -> Result<(Reading, Segmentation)> {
         let pixels = input(&region, picture);
+        let size = picture.dimensions();
         let (reading, selfie) =
-            rayon::join(|| self.landmarker.read(region, &pixels), || self.segmenter.read(&pixels));
-        Ok((reading?, selfie?))
+            rayon::join(|| self.landmarker.read(region, &pixels, size), || self.segmenter.read(&pixels));
+        Ok((reading?, Segmentation::new(region, &selfie?)))
     }
 
     fn is_cut(&mut self, picture: &RgbImage) -> bool {
@@ -206,32 +415,10 @@ impl Tracker {
     }
 }
 
-/// A region's `[256, 256]` probabilities at a picture's size, bilinearly; 0 outside of the region.
-fn spread(region: &Region, values: &[f32], width: u32, height: u32) -> GrayImage {
-    let mut out = GrayImage::new(width, height);
-    let [left, top, right, bottom] = region.bounds(width, height);
-    let n = SIZE as f32;
-    let [origin, across, down] = region.inverse_frame();
-    let rows = out.par_chunks_mut(width as usize).enumerate().skip(top as usize);
-    rows.take((bottom - top) as usize).for_each(|(y, row)| {
-        let y = y as f32 + 0.5;
-        let start = [0, 1].map(|k| origin[k] + down[k] * y);
-        for x in left..right {
-            let step = x as f32 + 0.5;
-            let at = [0, 1].map(|k| start[k] + across[k] * step);
-            if !at.iter().all(|v| (0.0..1.0).contains(v)) {
-                continue;
-            }
-            let [u, v] = at.map(|v| (v * n - 0.5).clamp(0.0, n - 1.001));
-            let (x0, y0) = (u as usize, v as usize);
-            let (fx, fy) = (u - x0 as f32, v - y0 as f32);
-            let i = y0 * SIZE + x0;
-            let upper = values[i] + (values[i + 1] - values[i]) * fx;
-            let lower = values[i + SIZE] + (values[i + SIZE + 1] - values[i + SIZE]) * fx;
-            row[x as usize] = ((upper + (lower - upper) * fy) * 255.0 + 0.5) as u8;
-        }
-    });
-    out
+/// How far apart two readings are, as part of the larger region.
+fn near(a: &Reading, b: &Reading) -> f32 {
+    let size = a.observation.region.size.max(b.observation.region.size);
+    apart(&a.observation.landmarks, &b.observation.landmarks) / size
 }
 
 #[cfg(test)]
@@ -243,8 +430,7 @@ mod tests {
         let mut tracker = Tracker::new(TrackOptions::default()).unwrap();
         let grey = RgbImage::from_pixel(160, 90, image::Rgb([120; 3]));
         let seen = tracker.next_frame(&grey).unwrap();
-        assert!(seen.observation.is_none() && seen.people == Some(0) && !seen.cut);
-        assert!(seen.matte.iter().all(|v| *v == 0));
+        assert!(seen.people.is_empty() && !seen.cut);
         assert!(tracker.next_frame(&RgbImage::from_pixel(160, 90, image::Rgb([250; 3]))).unwrap().cut);
         assert!(matches!(tracker.next_frame(&RgbImage::new(0, 4)), Err(Error::Empty { frame: 2 })));
     }

@@ -80,6 +80,19 @@ pub enum Error {
     /// What was found wrong before anything ran.
     #[error("the job can't run:\n{0}")]
     Findings(Box<crate::Findings>),
+    /// Frames of a raw video whose masks or motion can't be trusted.
+    #[error(
+        "{frames} of {of} frames can't be trusted:\n{}\nNothing was written. Look at the masks (--until masks --force), bring better ones (--mask), or go on all the same with --force",
+        runs.join("\n")
+    )]
+    Doubtful {
+        /// How many.
+        frames: usize,
+        /// Of how many.
+        of: usize,
+        /// Which, and why, a line each.
+        runs: Vec<String>,
+    },
     /// Guidance needs a negative branch.
     #[error("a guidance scale of {cfg_scale} needs a negative prompt's context; a scale of 1 needs none")]
     NegativeMissing {

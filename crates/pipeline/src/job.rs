@@ -22,7 +22,7 @@ pub use changes::JobChanges;
 pub use input::{Actor, Input, InputChanges};
 pub use models::{Activations, Dtype, Lora, ModelChanges, Models, Prepare, Preset};
 pub use output::{Output, OutputChanges, Until};
-pub use replace::{Replace, ReplaceChanges};
+pub use replace::{Replace, ReplaceChanges, Who};
 pub use sampling::{
     FewStepName, Interval, NEGATIVE_PROMPT, PROMPT, Prompt, PromptChanges, Sampling, SamplingChanges,
     SolverName,
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(Job::read(&path).unwrap(), expected);
         std::fs::write(&path, "[replace]\nvideo = \"raw.mp4\"\nperson = 2\n").unwrap();
         let replace = Job::read(&path).unwrap().replace.unwrap();
-        assert_eq!((replace.video, replace.person), (dir.path().join("raw.mp4"), 2));
+        assert_eq!((replace.video, replace.person), (dir.path().join("raw.mp4"), Who::One(2)));
         // The background's own rate isn't the preset's.
         let mut own_rate = Job::new(Preset::AniCrafter);
         own_rate.video.fps = None;

@@ -55,7 +55,7 @@ pub use job::{
     Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job,
     JobChanges, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Prepare, Preset,
     Prompt, PromptChanges, Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, StepCacheName,
-    StepCacheSettings, Until, Video, VideoChanges,
+    StepCacheSettings, Until, Video, VideoChanges, Who,
 };
 pub use person::{Person, PersonOptions, find_person};
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};

@@ -37,20 +37,23 @@ pub struct Person {
 /// When nobody is in view, or fewer people than asked for; when the focal length isn't positive.
 pub fn find_person(picture: &RgbImage, body: &BodyModel, options: &PersonOptions) -> Result<Person> {
     let size: [u32; 2] = picture.dimensions().into();
-    let mut tracker = Tracker::new(TrackOptions { person: options.person })?;
-    let mut tracked = tracker.next_frame(picture)?;
-    let people = tracked.people.unwrap_or(0);
-    if tracked.observation.is_none() && people > 0 {
+    let mut found = Tracker::new(TrackOptions::default())?.next_frame(picture)?.people;
+    let people = found.len();
+    if people == 0 {
+        return Err(mocap::Error::Nobody { frames: 1 }.into());
+    }
+    if options.person >= people {
         return Err(mocap::Error::NoSuchPerson { wanted: options.person + 1, found: people }.into());
     }
+    let sighting = found.swap_remove(options.person);
     // The frame rate is of no consequence to one frame.
     let options = FitOptions { focal_px: options.focal_px, ..FitOptions::new(25.0, size) };
-    let observation = tracked.observation.take();
-    let head = observation.as_ref().and_then(|seen| head_box(&seen.landmarks, size));
-    let mut fitted = mocap::fit(body, &[observation], &[false], &options)?;
+    let head = head_box(&sighting.observation.landmarks, size);
+    let matte = sighting.evidence.matte(picture.dimensions());
+    let mut fitted = mocap::fit(body, &[Some(sighting.observation)], &[false], &options)?;
     let frame = fitted.motion.frames.swap_remove(0);
     let radius = (size[0].max(size[1]) as usize / MATTE_STEP).clamp(2, 100);
-    let mask = bg_mask::refine_matte(picture, &tracked.matte, radius)?;
+    let mask = bg_mask::refine_matte(picture, &matte, radius)?;
     let body_ratio = body_ratio(body, &frame, size)?;
     Ok(Person { mask, frame, residual_px: fitted.residual_px[0], head, body_ratio, people })
 }

@@ -5,7 +5,7 @@
 use anicrafter_pipeline::composite::Compositor;
 use anicrafter_pipeline::{
     Actor, Blend, CancelToken, Context, Error, Event, Job, Preset, Quiet, Replace, Replaced, Scene, Stage,
-    replace,
+    Who, replace,
 };
 use avatar_render::RendererChoice;
 use image::{GrayImage, Rgb, RgbImage};
@@ -125,7 +125,7 @@ fn videos_without_anybody_and_odd_settings_are_refused() {
         Err(Error::Option { option, .. }) => option,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(Replace { person: 0, ..settings.clone() }), "replace.person");
+    assert_eq!(refused(Replace { person: Who::One(0), ..settings.clone() }), "replace.person");
     assert_eq!(refused(Replace { threshold: 1.0, ..settings.clone() }), "replace.threshold");
     assert_eq!(refused(Replace { grow_px: Some(-1.0), ..settings.clone() }), "replace.grow_px");
 
@@ -183,7 +183,7 @@ fn run(frames: &[RgbImage], person: usize, until: Stage) -> (Replaced, Vec<Strin
         }
     };
     let cancel = CancelToken::new();
-    let settings = Replace { video, person, ..Replace::default() };
+    let settings = Replace { video, person: Who::One(person), ..Replace::default() };
     let job = job(&settings, &dir.path().join("w"));
     let made = replace(&job, until, Context::new(&listen, &cancel)).unwrap();
     (made, warnings.into_inner().unwrap(), dir)

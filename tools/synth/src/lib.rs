@@ -38,6 +38,7 @@ pub mod render;
 pub mod scenes;
 pub mod shadow;
 pub mod sheet;
+pub mod shots;
 pub mod stats;
 pub mod template;
 pub mod track;
@@ -46,6 +47,7 @@ pub mod world;
 
 pub use clip::{Clip, Maker};
 pub use layout::Part;
+pub use shots::{Shot, Taker, TrueFrame, TruePerson};
 
 /// Which set a clip belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,22 @@ pub enum Error {
     /// A blend or a resize.
     #[error(transparent)]
     Mask(#[from] bg_mask::Error),
+    /// A picture that can't be written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: image::ImageError,
+    },
+    /// A file or folder that can't be written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
     /// A fault of this crate.
     #[error("internal error: {0}")]
     Internal(&'static str),

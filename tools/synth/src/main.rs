@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use synth::sheet::Sheet;
 use synth::stats::Stats;
-use synth::{Clip, Maker, Part, Split, layout};
+use synth::{Clip, Maker, Part, Shot, Split, layout, shots};
 
 #[derive(Parser)]
 #[command(
@@ -54,6 +54,24 @@ enum Command {
         zoom: u32,
         #[command(flatten)]
         which: Which,
+    },
+    /// Write shots of people with the truth about them: a folder each, with pictures, mattes and motions.
+    Shots {
+        /// Folder for the shots.
+        #[arg(long)]
+        out: PathBuf,
+        /// Kinds of shots; all of them unless said.
+        #[arg(long, value_delimiter = ',')]
+        kinds: Vec<String>,
+        /// Seeds: a shot of each kind for each.
+        #[arg(long, value_delimiter = ',', default_value = "1")]
+        seeds: Vec<u64>,
+        /// Frames of a shot.
+        #[arg(long, default_value_t = 24)]
+        frames: usize,
+        /// Width and height in pixels.
+        #[arg(long, value_delimiter = ',', default_value = "480,272")]
+        size: Vec<u32>,
     },
     /// Print figures of clips: PSNR of the blend against the target on the person, in the shadow and everywhere.
     Stats {
@@ -125,6 +143,26 @@ fn run(command: Command) -> Outcome<()> {
             Ok(())
         }
         Command::Stats { which } => stats(&which),
+        Command::Shots { out, kinds, seeds, frames, size } => {
+            let [width, height] = size[..] else { return Err("--size takes WIDTH,HEIGHT".into()) };
+            let kind = |name: &String| {
+                Shot::from_name(name).ok_or_else(|| {
+                    let known: Vec<&str> = Shot::ALL.iter().map(|shot| shot.name()).collect();
+                    format!("{name:?} is no kind of shot: {}", known.join(", "))
+                })
+            };
+            let kinds: Vec<Shot> = if kinds.is_empty() {
+                Shot::ALL.to_vec()
+            } else {
+                kinds.iter().map(kind).collect::<Result<_, _>>()?
+            };
+            for (shot, seed) in kinds.iter().flat_map(|shot| seeds.iter().map(move |seed| (*shot, *seed))) {
+                let folder = out.join(format!("{}-{seed}", shot.name()));
+                shots::write(shot, seed, [width, height], frames, &folder)?;
+                writeln!(std::io::stdout(), "{}", folder.display())?;
+            }
+            Ok(())
+        }
     }
 }
 

@@ -121,6 +121,30 @@ impl Painter {
         at(0, 0).max(at(1, 1)).max(at(0, 1)).max(at(1, 0))
     }
 
+    /// The share of a pixel that the person of the last [`Painter::frame`] covers, things in front of it left out.
+    #[must_use]
+    pub fn person_cover(&self, x: usize, y: usize) -> f32 {
+        let s = &self.person;
+        let hit = |k: usize| s.id[(SIDE * y + k / SIDE) * s.width + SIDE * x + k % SIDE] != NOTHING;
+        (0..SIDE * SIDE).filter(|k| hit(*k)).count() as f32 / (SIDE * SIDE) as f32
+    }
+
+    /// The share of a pixel that things of the scene from number `first` on cover, people left out, and how near they are
+    /// (1 / depth).
+    #[must_use]
+    pub fn thing_cover(&self, world: &World, first: usize, x: usize, y: usize) -> (f32, f32) {
+        let s = &self.scene;
+        let (mut hits, mut near) = (0, 0.0_f32);
+        for k in 0..SIDE * SIDE {
+            let i = (SIDE * y + k / SIDE) * s.width + SIDE * x + k % SIDE;
+            if s.id[i] != NOTHING && usize::from(world.owner[s.id[i] as usize]) >= first {
+                hits += 1;
+                near = near.max(s.near[i]);
+            }
+        }
+        (hits as f32 / (SIDE * SIDE) as f32, near)
+    }
+
     fn draw_world(&mut self, world: &World, view: &View) {
         let [w, h] = view.size.map(|n| n as usize * SIDE);
         self.scene.clear(w, h, 0.0);

@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub hole: GrayImage,
     pub small: Vec<Gray>,
     pub small_hole: GrayImage,
-    /// Distance from the hole in small pixels; 0 in it.
+    /// Distance in small pixels from the hole and what else isn't background; 0 in it.
     pub clear: Vec<f32>,
     pub corners: Vec<[f32; 2]>,
     pub to_next: Option<Warp>,
@@ -34,14 +34,22 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(picture: RgbImage, hole: GrayImage, scale: usize) -> Self {
+    /// `unusable` is the hole with what else isn't background, where there is more than the hole.
+    pub(super) fn new(
+        picture: RgbImage,
+        hole: GrayImage,
+        unusable: Option<&GrayImage>,
+        scale: usize,
+    ) -> Self {
         let small_hole = reduced_mask(&hole, scale);
-        let clear = crate::distance::squared_distance_up_to(&small_hole, FAR)
+        let small_unusable = unusable.map(|mask| reduced_mask(mask, scale));
+        let small_unusable = small_unusable.as_ref().unwrap_or(&small_hole);
+        let clear = crate::distance::squared_distance_up_to(small_unusable, FAR)
             .into_iter()
             .map(|d| d.sqrt().min(FAR))
             .collect();
         let gray = Gray::reduced(&picture, scale);
-        let corners = lucas::corners(&gray, &small_hole);
+        let corners = lucas::corners(&gray, small_unusable);
         Self {
             picture,
             hole,

@@ -60,6 +60,16 @@ struct Invented {
     depth: Vec<f32>,
 }
 
+/// A frame that waits to be prepared.
+#[derive(Debug)]
+struct Waiting {
+    frame: RgbImage,
+    hole: GrayImage,
+    /// Hole and what isn't background, where there is such.
+    unusable: Option<GrayImage>,
+    cut: bool,
+}
+
 /// Makes plates frame by frame.
 #[derive(Debug)]
 pub struct PlateBuilder {
@@ -68,7 +78,7 @@ pub struct PlateBuilder {
     scale: usize,
     size: Option<(u32, u32)>,
     /// Frames that wait to be prepared together, and whether they follow a cut.
-    waiting: Vec<(RgbImage, GrayImage, bool)>,
+    waiting: Vec<Waiting>,
     entries: VecDeque<Entry>,
     /// Number of the first entry's frame.
     first: usize,
@@ -116,11 +126,27 @@ impl PlateBuilder {
     /// # Errors
     /// When sizes differ or the frame is empty.
     pub fn push(&mut self, frame: RgbImage, hole: &GrayImage, cut: bool) -> Result<()> {
+        self.push_beside(frame, hole, None, cut)
+    }
+
+    /// As [`PlateBuilder::push`]; `others` is 255 on what stays in its frame but is no background for other frames: people who
+    /// aren't taken out.
+    ///
+    /// # Errors
+    /// As [`PlateBuilder::push`].
+    pub fn push_beside(
+        &mut self,
+        frame: RgbImage,
+        hole: &GrayImage,
+        others: Option<&GrayImage>,
+        cut: bool,
+    ) -> Result<()> {
         let (width, height) = frame.dimensions();
         if width < 32 || height < 32 {
             return Err(Error::Empty { what: "the frame (at least 32 × 32)", width, height });
         }
         crate::error::same_size("the hole", (width, height), hole.dimensions())?;
+        let unusable = others.map(|others| crate::mask::union(hole, others)).transpose()?;
         match self.size {
             Some(size) => crate::error::same_size("the frame", size, (width, height))?,
             None => {
@@ -132,7 +158,7 @@ impl PlateBuilder {
                 self.window = self.options.window.min(fits.max(2));
             }
         }
-        self.waiting.push((frame, hole.clone(), cut));
+        self.waiting.push(Waiting { frame, hole: hole.clone(), unusable, cut });
         if self.waiting.len() >= GROUP {
             self.prepare();
         }
@@ -149,9 +175,11 @@ impl PlateBuilder {
     fn prepare(&mut self) {
         let scale = self.scale;
         let fresh = std::mem::take(&mut self.waiting);
-        let cuts: Vec<bool> = fresh.iter().map(|f| f.2).collect();
-        let fresh: Vec<Entry> =
-            fresh.into_par_iter().map(|(frame, hole, _)| Entry::new(frame, hole, scale)).collect();
+        let cuts: Vec<bool> = fresh.iter().map(|f| f.cut).collect();
+        let fresh: Vec<Entry> = fresh
+            .into_par_iter()
+            .map(|Waiting { frame, hole, unusable, .. }| Entry::new(frame, hole, unusable.as_ref(), scale))
+            .collect();
         let links: Vec<Option<Links>> = (0..fresh.len())
             .into_par_iter()
             .map(|i| {
@@ -241,7 +269,8 @@ impl FrameMap {
             crate::error::same_size(what, (width, height), size)?;
         }
         let scale = (width.max(height) as usize).div_ceil(SMALL).max(1);
-        let [first, second] = [a, b].map(|(frame, hole)| Entry::new(frame.clone(), hole.clone(), scale));
+        let [first, second] =
+            [a, b].map(|(frame, hole)| Entry::new(frame.clone(), hole.clone(), None, scale));
         let links = entry::links(&first, &second);
         Ok(links.map(|links| Self { warp: links.to_next, scale: scale as f32 }))
     }

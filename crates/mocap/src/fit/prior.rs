@@ -26,6 +26,11 @@ const fn expected(reference: V3, spread: V3, jerk: f64) -> Expected {
     Expected { reference, spread, jerk }
 }
 
+/// A trunk whose hips aren't seen is upright, to within these radians.
+pub(crate) const UPRIGHT_SPREAD: f64 = 0.25;
+/// How much nearer to the reference joints stay that nobody sees, and radians by which they move from frame to frame.
+pub(crate) const UNSEEN: (f64, f64) = (3.0, 0.02);
+
 /// Every joint in the order of SMPL-X.
 pub(crate) const EXPECTED: [Expected; JOINTS] = [
     expected([0.0; 3], [f64::INFINITY; 3], 0.05),

@@ -129,6 +129,21 @@ impl Rig {
         Placed { world, joints, points }
     }
 
+    /// How well each joint's rotation is seen: as the surest landmark that it moves.
+    pub(crate) fn seen_joints(&self, sure: &[f64]) -> [f64; JOINTS] {
+        let mut seen = [0.0_f64; JOINTS];
+        for point in &self.points {
+            // A joint doesn't move its own middle.
+            let own = point.offset == [0.0; 3];
+            let mut joint = if own { self.parents[point.joint] } else { Some(point.joint) };
+            while let Some(j) = joint {
+                seen[j] = seen[j].max(sure[point.landmark]);
+                joint = self.parents[j].filter(|p| *p < j);
+            }
+        }
+        seen
+    }
+
     /// Calls `f(unknown, d point / d unknown)` for every rotation that moves a point.
     pub(crate) fn derivatives(&self, placed: &Placed, point: usize, mut f: impl FnMut(usize, V3)) {
         let at = placed.points[point];

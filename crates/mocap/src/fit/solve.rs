@@ -2,8 +2,8 @@
 //! and smoothness, all at once. The system is banded: a frame meets only its neighbours.
 
 use super::band::Band;
-use super::math::{V3, log, log_jacobian, mul, norm, sub, transpose};
-use super::prior::{EXPECTED, HINGE_SPREAD, HINGES, TRANSLATION_JERK};
+use super::math::{V3, apply, column, cross, log, log_jacobian, mul, norm, sub, transpose};
+use super::prior::{EXPECTED, HINGE_SPREAD, HINGES, TRANSLATION_JERK, UNSEEN, UPRIGHT_SPREAD};
 use super::rig::{JOINTS, Rig, State, UNKNOWNS};
 use super::view::View;
 use crate::error::{Error, Result};
@@ -65,10 +65,17 @@ impl Problem<'_> {
         let matrix = with_matrix.then(|| (Band::new(n, (3 * UNKNOWNS - 1).min(n.max(1) - 1)), vec![0.0; n]));
         let mut system = System { cost: 0.0, matrix };
         for (t, state) in states.iter().enumerate() {
-            if let Some(view) = &self.views[t] {
+            let view = self.views[t].as_ref();
+            if let Some(view) = view {
                 self.landmarks(&mut system, t * UNKNOWNS, state, view);
+                upright(&mut system, t * UNKNOWNS, state, view);
             }
-            prior(&mut system, t * UNKNOWNS, state);
+            prior(&mut system, t * UNKNOWNS, state, view);
+        }
+        for t in 1..states.len() {
+            if let (Some(view), false) = (&self.views[t], self.cuts[t]) {
+                self.stillness(&mut system, t, &states[t - 1..=t], view);
+            }
         }
         for t in 1..states.len().saturating_sub(1) {
             if !self.cuts[t] && !self.cuts[t + 1] {
@@ -116,6 +123,22 @@ impl Problem<'_> {
                 row.clear();
                 row.extend(columns.iter().map(|(i, d)| (*i, d[k])));
                 system.add(&row, residual, bone.trust / BONE_NOISE[usize::from(k == 2)], true);
+            }
+        }
+    }
+
+    /// What nobody sees keeps still: an arm that the border cuts doesn't swing.
+    fn stillness(&self, system: &mut System, t: usize, states: &[State], view: &View) {
+        for j in 1..JOINTS {
+            let unseen = view.unseen(j);
+            if unseen == 0.0 {
+                continue;
+            }
+            let change = log(&mul(&transpose(&states[0].rotations[j]), &states[1].rotations[j]));
+            let weight = unseen * self.pace.sqrt() / UNSEEN.1;
+            for (k, residual) in change.into_iter().enumerate() {
+                let i = t * UNKNOWNS + 3 * j + k;
+                system.add(&[(i - UNKNOWNS, -1.0), (i, 1.0)], residual, weight, false);
             }
         }
     }
@@ -190,13 +213,35 @@ fn at_rest(rig: &Rig, point: usize) -> V3 {
     super::math::add(rig.rest[p.joint], p.offset)
 }
 
-fn prior(system: &mut System, base: usize, state: &State) {
+/// Where the hips aren't seen, the trunk stands: landmarks alone would let it lie down.
+fn upright(system: &mut System, base: usize, state: &State, view: &View) {
+    let hips = (view.sure[23] + view.sure[24]) / 2.0;
+    let weight = (1.0 - 2.0 * hips).max(0.0) / UPRIGHT_SPREAD;
+    if weight == 0.0 {
+        return;
+    }
+    // The body's upward axis in camera axes, and how it changes with the root's turn: y points down there.
+    let root = &state.rotations[0];
+    let up = column(root, 1);
+    let by = [0, 1, 2].map(|k| {
+        let mut axis = [0.0; 3];
+        axis[k] = 1.0;
+        apply(root, cross(axis, [0.0, 1.0, 0.0]))
+    });
+    for (k, wanted) in [0.0, -1.0, 0.0].into_iter().enumerate() {
+        let row: [(usize, f64); 3] = std::array::from_fn(|i| (base + i, by[i][k]));
+        system.add(&row, up[k] - wanted, weight, false);
+    }
+}
+
+fn prior(system: &mut System, base: usize, state: &State, view: Option<&View>) {
     for (j, expected) in EXPECTED.iter().enumerate().skip(1) {
+        let nearer = 1.0 + (UNSEEN.0 - 1.0) * view.map_or(0.0, |view| view.unseen(j));
         let v = log(&state.rotations[j]);
         let jacobian = log_jacobian(v);
         for k in 0..3 {
             let row: [(usize, f64); 3] = std::array::from_fn(|i| (base + 3 * j + i, jacobian[k][i]));
-            system.add(&row, v[k] - expected.reference[k], 1.0 / expected.spread[k], false);
+            system.add(&row, v[k] - expected.reference[k], nearer / expected.spread[k], false);
         }
         for &(_, axis, [low, high]) in HINGES.iter().filter(|h| h.0 == j) {
             let beyond = v[axis] - v[axis].clamp(low, high);

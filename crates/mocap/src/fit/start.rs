@@ -24,8 +24,11 @@ const SURE: f64 = 0.3;
 pub(crate) fn start(rig: &Rig, view: &View, camera: &Camera) -> State {
     let m = &view.metric;
     let half = |a: usize, b: usize| scale(add(m[a], m[b]), 0.5);
-    let left = unit(add(sub(m[11], m[12]), sub(m[23], m[24])));
-    let up = sub(half(11, 12), half(23, 24));
+    // Hips that nobody sees are guesses: the trunk stands upright then.
+    let hips = view.sure[23].min(view.sure[24]) >= SURE;
+    let shoulders = sub(m[11], m[12]);
+    let left = unit(if hips { add(shoulders, sub(m[23], m[24])) } else { shoulders });
+    let up = if hips { sub(half(11, 12), half(23, 24)) } else { [0.0, -1.0, 0.0] };
     let forward = unit(cross(left, up));
     let up = cross(forward, left);
     let root: M3 = std::array::from_fn(|i| [left[i], up[i], forward[i]]);

@@ -1,7 +1,7 @@
 //! One frame's landmarks as the solver wants them.
 
 use super::math::{M3, V3, apply, between};
-use super::rig::Rig;
+use super::rig::{JOINTS, Rig};
 use crate::landmarks::Observation;
 use smplx::Camera;
 
@@ -54,7 +54,16 @@ pub(crate) struct View {
     pub metric: Vec<V3>,
     /// How sure each landmark is.
     pub sure: Vec<f64>,
+    /// How well each joint's rotation is seen: as the surest landmark that it moves, 0..1.
+    pub joints: [f64; JOINTS],
 }
+
+/// Beyond the border by this part of the region, a landmark counts nothing.
+const BORDER: f64 = 0.02;
+/// Landmarks less visible than this count less than their visibility.
+const HARDLY: f64 = 0.2;
+/// Joints are seen well enough from this on.
+const ENOUGH: f64 = 0.5;
 
 /// Noise of landmarks in the picture, as part of the region's side.
 const PIXEL_NOISE: f64 = 0.006;
@@ -77,11 +86,12 @@ impl View {
             .iter()
             .map(|l| {
                 let [x, y] = l.pixel.map(f64::from);
-                // Soft at the border: a landmark outside of the picture is a guess.
+                // Soft at the border: a landmark outside of the picture is a guess and says nothing.
                 let out = [-x, x - w, -y, y - h].into_iter().fold(0.0, f64::max)
                     / f64::from(observation.region.size);
-                let inside = (1.0 - out / 0.1).clamp(0.05, 1.0);
-                f64::from(l.visibility.clamp(0.02, 1.0)) * inside
+                let inside = (1.0 - out / BORDER).clamp(0.0, 1.0);
+                let visible = f64::from(l.visibility.clamp(0.02, 1.0));
+                visible * (visible / HARDLY).min(1.0) * inside
             })
             .collect();
         let noise = PIXEL_NOISE * f64::from(observation.region.size);
@@ -100,10 +110,16 @@ impl View {
             .iter()
             .filter_map(|&(a, b, trust)| {
                 let direction = super::math::sub(metric[b], metric[a]);
-                let trust = trust * sure[a].min(sure[b]).max(0.05);
+                let trust = trust * sure[a].min(sure[b]);
                 Some(Bone { from: find(a)?, to: find(b)?, direction: super::math::unit(direction), trust })
             })
             .collect();
-        Self { seen, bones, metric, sure }
+        let joints = rig.seen_joints(&sure);
+        Self { seen, bones, metric, sure, joints }
+    }
+
+    /// How far a joint is from being seen: 0 for well enough, 1 for not at all.
+    pub(crate) fn unseen(&self, joint: usize) -> f64 {
+        ((ENOUGH - self.joints[joint]) / ENOUGH).clamp(0.0, 1.0)
     }
 }

@@ -1,8 +1,56 @@
 //! Who is replaced in which raw video.
 
 use super::settings::settings;
-use crate::{Error, Result};
+use crate::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::PathBuf;
+
+/// Who is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// One person, from 1.
+    One(usize),
+    /// Everybody.
+    All,
+}
+
+impl std::str::FromStr for Who {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            number => number
+                .parse()
+                .map(Self::One)
+                .map_err(|_| format!("{number:?} is neither a person's number, from 1, nor \"all\"")),
+        }
+    }
+}
+
+impl Serialize for Who {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::One(n) => to.serialize_u64(*n as u64),
+            Self::All => to.serialize_str("all"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Who {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(usize),
+            Word(String),
+        }
+        match Written::deserialize(from)? {
+            Written::Number(n) => Ok(Self::One(n)),
+            Written::Word(word) => word.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
 
 settings! {
     /// A raw video in which somebody is replaced. What `input` leaves out of background and motion is found in it.
@@ -11,9 +59,10 @@ settings! {
         /// The raw video, or a folder of pictures.
         #[arg(long)]
         video: PathBuf [PathBuf] = PathBuf::new(),
-        /// Which person where several are in view, from 1: the largest first.
+        /// Which person where several are in view, from 1: who is largest for longest first; "all" for everybody, each with an
+        /// avatar of their own.
         #[arg(long)]
-        person: usize [usize] = 1,
+        person: Who [Who] = Who::One(1),
         /// Masks made elsewhere, white on the person: a video or a folder of pictures.
         #[arg(long)]
         mask: Option<PathBuf> [PathBuf] = None,
@@ -29,6 +78,9 @@ settings! {
         /// Also takes out the shadow: how far it reaches to each side of the feet, as part of the person's height.
         #[arg(long)]
         shadow: f32 [f32] = 0.0,
+        /// Goes on where frames can't be trusted: else they are named and nothing is written.
+        #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+        force: bool [bool] = false,
     }
 }
 
@@ -43,12 +95,12 @@ impl Replace {
         self.grow_px.unwrap_or_else(|| (width.max(height) as f32 / 55.0).max(4.0))
     }
 
-    pub(crate) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> crate::Result<()> {
         let refuse = |option, why: &str| Err(Error::Option { option, why: why.to_owned() });
         if self.video.as_os_str().is_empty() {
             return refuse("replace.video", "a raw video is needed: give --video FILE");
         }
-        if self.person == 0 {
+        if self.person == Who::One(0) {
             return refuse("replace.person", "people are counted from 1");
         }
         if !(0.01..=0.99).contains(&self.threshold) {

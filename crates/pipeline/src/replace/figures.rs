@@ -1,7 +1,8 @@
 //! What the stages found, in words and for the report page.
 
-use super::masks::{SEEN, Seen};
+use super::masks::SEEN;
 use super::motion::MotionReport;
+use super::people::Seen;
 use super::plate::PlateReport;
 use super::{REPORT, Replaced, raw_of};
 use crate::composite::open_body;
@@ -63,9 +64,14 @@ fn figures(made: &Replaced) -> Result<Vec<(String, String)>> {
     };
     if let Some(path) = beside(&made.masks, SEEN) {
         let seen: Seen = read_json(&path)?;
-        let found = seen.frames.iter().flatten().count();
-        add("frames with the person", format!("{found} of {}", seen.frames.len()));
-        add("people in view at once", seen.people.to_string());
+        for (n, person) in seen.people.iter().enumerate() {
+            let replaced = if seen.replaced.contains(&n) { ", replaced" } else { "" };
+            add(&format!("person {}", n + 1), format!("{}{replaced}", person.in_view()));
+        }
+        let scores: Vec<f32> = seen.scores().into_iter().flatten().collect();
+        let least = scores.iter().copied().fold(1.0, f32::min);
+        let mean = scores.iter().sum::<f32>() / scores.len().max(1) as f32;
+        add("score", format!("{mean:.2} on average, {least:.2} in the worst frame"));
         add("cuts", seen.cuts.iter().filter(|c| **c).count().to_string());
     }
     if let Some(path) = beside(&made.motion, REPORT) {

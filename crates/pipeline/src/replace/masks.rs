@@ -1,88 +1,206 @@
-//! The person in a raw video: masks and landmarks, frame by frame.
+//! Everybody in a raw video: who is in view when, their motion, whose each pixel is, what stands in front, and how far all of
+//! that can be trusted.
 
+use super::bodies::Bodies;
+use super::looks::{Folders, Looks};
+use super::mend::mend;
+use super::people::{Person, Seen};
+use super::score::judge;
 use super::{DECODE_AHEAD, to_json};
-use crate::job::Replace;
+use crate::job::{Replace, Who};
 use crate::work::write_atomically;
 use crate::{Context, Error, Result, Stage};
 use image::GrayImage;
 use media::VideoReader;
-use mocap::{Observation, TrackOptions, Tracker};
-use serde::{Deserialize, Serialize};
+use mocap::{FitOptions, Sighting, TrackOptions, Tracker};
+use smplx::{BodyModel, Motion};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// What the masks stage saw, frame by frame.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Seen {
-    pub(super) size: [u32; 2],
-    pub(super) fps: f64,
-    pub(super) frames: Vec<Option<Observation>>,
-    pub(super) cuts: Vec<bool>,
-    /// The most people in view at once, where anybody looked.
-    pub(super) people: usize,
+/// What the masks stage writes beside the mattes.
+pub(super) const SEEN: &str = "people.json";
+
+/// Parts of the stage's time: finding everybody, fitting bodies, and giving pixels to people.
+const PARTS: [f64; 3] = [0.62, 0.10, 0.28];
+
+/// The motion of a person beside the mattes.
+pub(super) fn motion_file(person: usize) -> String {
+    format!("motion-{}.json", person + 1)
 }
 
-/// What the masks stage writes beside the mattes.
-pub(super) const SEEN: &str = "landmarks.json";
+pub(super) fn track(
+    settings: &Replace,
+    body: &BodyModel,
+    part: &Path,
+    total: usize,
+    context: Context<'_>,
+) -> Result<()> {
+    let folders = Folders::make(part)?;
+    let mut seen = find(settings, &folders, total, context)?;
+    let motions = fit(settings, body, &mut seen, total, context)?;
+    let motions = look(settings, body, &mut seen, motions, &folders, total, context)?;
+    folders.finish()?;
+    for (n, motion) in motions.iter().enumerate() {
+        write_atomically(&part.join(motion_file(n)), motion.to_json().as_bytes())?;
+    }
+    write_atomically(&part.join(SEEN), &to_json(&seen)?)
+}
 
-pub(super) fn track(settings: &Replace, part: &Path, total: usize, context: Context<'_>) -> Result<()> {
+/// Finds everybody in every frame; what the networks say of their pixels goes to the disk.
+fn find(settings: &Replace, folders: &Folders, total: usize, context: Context<'_>) -> Result<Seen> {
     let reader = VideoReader::open(&settings.video)?;
     let (size, fps) = (reader.info().size(), reader.info().frame_rate.as_f64());
     let said = reader.warnings();
-    let mut tracker = Tracker::new(TrackOptions { person: settings.person - 1 })?;
-    let folder = part.join("mattes");
-    let fail = |source| Error::Io { path: folder.clone(), source };
-    if folder.exists() {
-        // Left by a run that was stopped: of another length, perhaps.
-        std::fs::remove_dir_all(&folder).map_err(fail)?;
-    }
-    std::fs::create_dir_all(&folder).map_err(fail)?;
-    let mut seen = Seen { size: [size.0, size.1], fps, frames: Vec::new(), cuts: Vec::new(), people: 0 };
-    // Mattes are written while the next frame is looked at.
-    let (to_disk, written) = std::sync::mpsc::sync_channel::<(PathBuf, GrayImage)>(DECODE_AHEAD);
-    let tracked = std::thread::scope(|scope| {
+    let mut tracker = Tracker::new(TrackOptions::default())?;
+    let mut sightings: Vec<Vec<Sighting>> = Vec::new();
+    let mut cuts = Vec::new();
+    in_background(|to_disk| {
+        for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
+            let mut tracked = tracker.next_frame(&frame?)?;
+            cuts.push(tracked.cut);
+            for sighting in &mut tracked.people {
+                let evidence = folders.take_evidence(sighting);
+                if to_disk.send((folders.evidence(n, sighting.person), evidence)).is_err() {
+                    // The writer stopped, and says why.
+                    return Ok(());
+                }
+            }
+            sightings.push(tracked.people);
+            context.advance(Stage::Masks, (n + 1) as f64 * PARTS[0], total)?;
+        }
+        Ok(())
+    })?;
+    crate::finish::warn_of(&said, context);
+    Seen::new([size.0, size.1], fps, cuts, sightings, settings.person)
+}
+
+/// Writes pictures on a thread of its own while `work` makes them.
+pub(super) fn in_background(
+    work: impl FnOnce(&std::sync::mpsc::SyncSender<(PathBuf, GrayImage)>) -> Result<()>,
+) -> Result<()> {
+    let (to_disk, written) = std::sync::mpsc::sync_channel::<(PathBuf, GrayImage)>(2 * DECODE_AHEAD);
+    std::thread::scope(|scope| {
         let writer = scope.spawn(move || -> Result<()> {
-            for (path, matte) in written {
-                matte.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
+            for (path, picture) in written {
+                picture.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
             }
             Ok(())
         });
-        let tracked = (|| -> Result<()> {
-            for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
-                let tracked = tracker.next_frame(&frame?)?;
-                seen.people = seen.people.max(tracked.people.unwrap_or(0));
-                seen.frames.push(tracked.observation);
-                seen.cuts.push(tracked.cut);
-                if to_disk.send((folder.join(format!("{n:06}.png")), tracked.matte)).is_err() {
-                    // The writer stopped, and says why.
-                    break;
-                }
-                context.advance(Stage::Masks, (n + 1) as f64, total)?;
-            }
-            Ok(())
-        })();
+        let worked = work(&to_disk);
         drop(to_disk);
-        writer.join().unwrap_or(Err(Error::Internal("the writer of masks panicked"))).and(tracked)
-    });
-    tracked?;
-    crate::finish::warn_of(&said, context);
-    let found = seen.frames.iter().flatten().count();
-    if found == 0 {
-        if seen.people > 0 {
-            return Err(mocap::Error::NoSuchPerson { wanted: settings.person, found: seen.people }.into());
-        }
-        return Err(mocap::Error::Nobody { frames: seen.frames.len() }.into());
+        writer.join().unwrap_or(Err(Error::Internal("the writer of masks panicked"))).and(worked)
+    })
+}
+
+/// Fits a body to everybody.
+fn fit(
+    settings: &Replace,
+    body: &BodyModel,
+    seen: &mut Seen,
+    total: usize,
+    context: Context<'_>,
+) -> Result<Vec<Motion>> {
+    let (people, frames) = (seen.people.len() as f64, seen.cuts.len() as f64);
+    let mut motions = Vec::new();
+    for n in 0..seen.people.len() {
+        let begun = PARTS[0] * frames + PARTS[1] * frames * n as f64 / people;
+        motions.push(fit_one(settings, body, seen, n, &mut |done| {
+            context.advance(Stage::Masks, begun + PARTS[1] * done / people, total)
+        })?);
     }
-    if seen.people > 1 {
+    Ok(motions)
+}
+
+/// Fits a body to one person, and keeps what is said of it.
+pub(super) fn fit_one(
+    settings: &Replace,
+    body: &BodyModel,
+    seen: &mut Seen,
+    person: usize,
+    advance: &mut dyn FnMut(f64) -> Result<()>,
+) -> Result<Motion> {
+    let options = FitOptions { focal_px: settings.focal_px, ..FitOptions::new(seen.fps as f32, seen.size) };
+    let mut stopped = Ok(());
+    let Seen { people, cuts, .. } = seen;
+    let Person { frames, .. } = &people[person];
+    let fitted = mocap::fit_watched(body, frames, cuts, &options, &mut |done| {
+        stopped = advance(done);
+        if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    stopped?;
+    let fitted = fitted?;
+    let person = &mut people[person];
+    person.gaps = fitted.gaps;
+    person.confidence = fitted.confidence.iter().map(|c| c.to_vec()).collect();
+    person.residual_px = fitted.residual_px;
+    Ok(fitted.motion)
+}
+
+/// Gives pixels to people, finds what stands in front, judges, and mends what can be mended.
+fn look(
+    settings: &Replace,
+    body: &BodyModel,
+    seen: &mut Seen,
+    mut motions: Vec<Motion>,
+    folders: &Folders,
+    total: usize,
+    context: Context<'_>,
+) -> Result<Vec<Motion>> {
+    let reader = VideoReader::open(&settings.video)?;
+    let mut looks = Looks::new(seen, Bodies::new(body, Looks::small_size(seen.size)), folders);
+    let begun = (PARTS[0] + PARTS[1]) * seen.cuts.len() as f64;
+    in_background(|to_disk| {
+        for (n, frame) in reader.prefetch(DECODE_AHEAD).take(seen.cuts.len()).enumerate() {
+            looks.next_frame(n, &frame?, seen, &motions, to_disk)?;
+            context.advance(Stage::Masks, begun + PARTS[2] * (n + 1) as f64, total)?;
+        }
+        looks.finish(to_disk)
+    })?;
+    let checks = looks.into_checks();
+    for (n, checks) in checks.into_iter().enumerate() {
+        let person = &mut seen.people[n];
+        person.verdicts = judge(&checks, &seen.cuts, seen.fps as f32);
+        person.checks = checks;
+    }
+    for n in seen.replaced.clone() {
+        if let Some(motion) = mend(settings, body, seen, n, folders)? {
+            motions[n] = motion;
+        }
+    }
+    Ok(motions)
+}
+
+/// Says who is there, who is replaced, and what was cut.
+pub(super) fn warn_of_people(seen: &Seen, who: Who, context: Context<'_>) {
+    let count = seen.people.len();
+    if count > 1 {
+        let what = match who {
+            Who::All => "all of them are replaced".to_owned(),
+            Who::One(n) => format!("person {n} is replaced, the others stay (choose with --person)"),
+        };
+        let listed: Vec<String> =
+            seen.people.iter().enumerate().map(|(n, p)| format!("{}: {}", n + 1, p.in_view())).collect();
+        context.warn(format!("{count} people are in view; {what} ({})", listed.join("; ")));
+    }
+    if seen.passed > 0 {
         context.warn(format!(
-            "{} people are in view; person {} is replaced, the others stay (choose with --person)",
-            seen.people, settings.person
+            "{} more were seen in so few frames that nobody can be followed there; they stay",
+            seen.passed
         ));
     }
     let cuts = seen.cuts.iter().filter(|c| **c).count();
     if cuts > 0 {
         context.warn(format!(
-            "{cuts} cut(s) in the video: each shot is taken by itself, and after a cut the person is chosen anew"
+            "{cuts} cut(s) in the video: each shot is taken by itself, and people are known again by their clothes"
         ));
     }
-    write_atomically(&part.join(SEEN), &to_json(&seen)?)
+    for n in &seen.replaced {
+        let mended = seen.people[*n].mended.len();
+        if mended > 0 {
+            context.warn(format!(
+                "person {}: {mended} doubtful frame(s) were mended from their neighbours",
+                n + 1
+            ));
+        }
+    }
 }

@@ -3,19 +3,29 @@
 //! Three stages in the work folder, each under the fingerprint of what it depends on. What the job brings (masks, a background,
 //! a motion) is taken instead of being made.
 
+mod assign;
+mod bodies;
 mod figures;
+mod looks;
 mod masks;
+mod mend;
 mod motion;
+mod occluders;
+mod people;
 mod plate;
+mod score;
 
+use crate::composite::open_body;
 use crate::job::{Job, Replace, Until};
 use crate::progress::{Context, Stage};
 use crate::report::StageRow;
 use crate::stages::{Unit, run_stage};
 use crate::work::{Fingerprint, WorkDir, read_json};
 use crate::{Error, Result};
-use masks::{SEEN, Seen};
+use looks::{IN_FRONT, MATTES, OTHERS};
+use masks::SEEN;
 use media::VideoReader;
+use people::Seen;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -29,12 +39,24 @@ const DECODE_AHEAD: usize = 3;
 pub struct Replaced {
     /// Masks of the person, one PNG a frame (or what the caller brought); `None` where nobody asked for them.
     pub masks: Option<PathBuf>,
-    /// The motion, if it was wanted.
+    /// The motion of the first person who is replaced, if it was wanted.
     pub motion: Option<PathBuf>,
+    /// The motions of all who are replaced, in order, if they were wanted.
+    pub motions: Vec<PathBuf>,
+    /// What stands in front of those who are replaced: mattes, one PNG a frame, where anything does.
+    pub in_front: Option<PathBuf>,
     /// The background without the person, if it was wanted.
     pub plate: Option<PathBuf>,
     /// Time and memory by stage.
     pub stages: Vec<StageRow>,
+}
+
+/// What the masks stage left.
+struct Tracked {
+    folder: PathBuf,
+    key: Fingerprint,
+    seen: Seen,
+    others: Option<PathBuf>,
 }
 
 /// The raw video of a job.
@@ -62,9 +84,12 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
     let video = Fingerprint::of_path(&settings.video)?;
     let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
     let motions: Option<Vec<PathBuf>> = job.input.actors.iter().map(|actor| given(&actor.motion)).collect();
+    let motions = motions.unwrap_or_default();
     let mut done = Replaced {
         masks: settings.mask.clone(),
-        motion: motions.and_then(|motions| motions.into_iter().next()),
+        motion: motions.first().cloned(),
+        motions,
+        in_front: None,
         plate: given(&job.input.background),
         stages: Vec::new(),
     };
@@ -77,34 +102,49 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         || -> Result<usize> { Ok(VideoReader::open(&settings.video)?.info().frames.unwrap_or(0)) };
     let mut tracked = None;
     if wants_masks || wants_motion {
-        let key = Fingerprint::of(&(&video, settings.person))?;
+        let body = job.input.body.as_deref().map(Fingerprint::of_path).transpose()?;
+        let key = Fingerprint::of(&(&video, settings.person, body, settings.focal_px))?;
         let frames = count_frames()?;
         let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Masks, frames), &key, |part| {
-            masks::track(settings, part, frames, context)
+            masks::track(settings, &open_body(job.input.body.as_deref())?, part, frames, context)
         })?;
         done.stages.push(row);
-        done.masks = done.masks.or_else(|| Some(folder.join("mattes")));
-        tracked = Some((folder, key));
+        let seen: Seen = read_json(&folder.join(SEEN))?;
+        masks::warn_of_people(&seen, settings.person, context);
+        match seen.check() {
+            Err(doubt) if !settings.force => return Err(doubt),
+            Err(doubt) => context.warn(doubt.to_string()),
+            Ok(()) => {}
+        }
+        let layer = |name: &str| Some(folder.join(name)).filter(|folder| folder.is_dir());
+        done.masks = done.masks.or_else(|| layer(MATTES));
+        done.in_front = layer(IN_FRONT);
+        tracked = Some(Tracked { others: layer(OTHERS), folder, key, seen });
     }
-    if let (true, Some((folder, key))) = (wants_motion, &tracked) {
-        let body = job.input.body.as_deref().map(Fingerprint::of_path).transpose()?;
-        let key = Fingerprint::of(&(key, body, settings.focal_px))?;
-        let frames = count_frames()?;
-        let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Motion, frames), &key, |part| {
-            motion::fit_motion(job, settings.focal_px, &folder.join(SEEN), part, context)
+    if let (true, Some(Tracked { folder, key, seen, .. })) = (wants_motion, &tracked) {
+        let frames = seen.cuts.len();
+        let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Motion, frames), key, |part| {
+            motion::choose(seen, folder, part, context)
         })?;
         done.stages.push(row);
-        done.motion = Some(folder.join("motion.json"));
+        done.motions = (0..seen.replaced.len()).map(|n| folder.join(motion::name(n))).collect();
+        done.motion = done.motions.first().cloned();
     }
     if let (true, Some(masks)) = (wants_plate, &done.masks) {
-        let cuts = match &tracked {
-            Some((folder, _)) => read_json::<Seen>(&folder.join(SEEN))?.cuts,
-            None => Vec::new(),
+        let cuts = tracked.as_ref().map_or_else(Vec::new, |t| t.seen.cuts.clone());
+        // What stays: everybody else, and what stands in front.
+        let others = tracked.as_ref().and_then(|t| t.others.clone());
+        let in_front = match &job.input.occluders[..] {
+            [] => done.in_front.clone().into_iter().collect(),
+            given => given.to_vec(),
         };
+        let stays = plate::Stays { others, in_front };
+        let stays_key = stays.paths().map(|path| Fingerprint::of_path(path)).collect::<Result<Vec<_>>>()?;
         let masks_key = Fingerprint::of_path(masks)?;
         let key = Fingerprint::of(&(
             &video,
             masks_key,
+            stays_key,
             &cuts,
             settings.mask.is_some(),
             settings.threshold,
@@ -113,7 +153,7 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         ))?;
         let frames = count_frames()?;
         let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Plate, frames), &key, |part| {
-            plate::make_plate(settings, masks, &cuts, part, frames, context)
+            plate::make_plate(settings, masks, &stays, &cuts, part, frames, context)
         })?;
         done.stages.push(row);
         done.plate = Some(folder.join("plate.mp4"));
@@ -122,6 +162,19 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
 }
 
 impl Replaced {
+    /// Refuses another number of avatars than there are people to be replaced.
+    pub(crate) fn check_actors(&self, job: &Job) -> Result<()> {
+        let unmoved = job.input.actors.iter().filter(|actor| actor.motion.as_os_str().is_empty()).count();
+        if unmoved == 0 || unmoved == self.motions.len() {
+            return Ok(());
+        }
+        let why = format!(
+            "{} people are replaced and {unmoved} avatars without a motion were given: one for each is needed",
+            self.motions.len()
+        );
+        Err(Error::Option { option: "input.actors", why })
+    }
+
     /// The job with what was found in the places that it left out.
     #[must_use]
     pub fn fill(&self, job: &Job) -> Job {
@@ -129,9 +182,14 @@ impl Replaced {
         if let (true, Some(plate)) = (job.input.background.as_os_str().is_empty(), &self.plate) {
             job.input.background.clone_from(plate);
         }
-        if let Some(motion) = &self.motion {
-            let unmoved = job.input.actors.iter_mut().filter(|actor| actor.motion.as_os_str().is_empty());
-            unmoved.for_each(|actor| actor.motion.clone_from(motion));
+        let unmoved = job.input.actors.iter_mut().filter(|actor| actor.motion.as_os_str().is_empty());
+        for (n, actor) in unmoved.enumerate() {
+            if let Some(motion) = self.motions.get(n).or(self.motion.as_ref()) {
+                actor.motion.clone_from(motion);
+            }
+        }
+        if let (true, Some(layer)) = (job.input.occluders.is_empty(), &self.in_front) {
+            job.input.occluders.push(layer.clone());
         }
         job
     }

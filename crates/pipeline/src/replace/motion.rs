@@ -1,14 +1,11 @@
-//! The landmarks become SMPL-X parameters and a camera.
+//! The motion of those who are replaced, and what is known about it.
 
-use super::masks::Seen;
+use super::masks::motion_file;
+use super::people::Seen;
 use super::{REPORT, to_json};
-use crate::composite::open_body;
-use crate::job::Job;
-use crate::work::{read_json, write_atomically};
+use crate::work::{copy_atomically, write_atomically};
 use crate::{Context, Result, Stage};
-use mocap::{FitOptions, Fitted};
 use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
 use std::path::Path;
 
 /// What is said about a fitted motion beside the motion itself.
@@ -24,37 +21,34 @@ pub(super) struct MotionReport {
     pub(super) residual_px: Vec<f32>,
 }
 
-pub(super) fn fit_motion(
-    job: &Job,
-    focal_px: Option<f32>,
-    seen: &Path,
-    part: &Path,
-    context: Context<'_>,
-) -> Result<()> {
-    let seen: Seen = read_json(seen)?;
-    let body = open_body(job.input.body.as_deref())?;
-    let options = FitOptions { focal_px, ..FitOptions::new(seen.fps as f32, seen.size) };
-    let total = seen.frames.len();
-    let mut stopped = Ok(());
-    let fitted = mocap::fit_watched(&body, &seen.frames, &seen.cuts, &options, &mut |done| {
-        stopped = context.advance(Stage::Motion, done, total);
-        if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
-    stopped?;
-    let fitted = fitted?;
-    warn_of_gaps(&fitted, context);
-    let report = MotionReport {
-        gaps: fitted.gaps,
-        joints: smplx::JOINT_NAMES[..22].iter().map(ToString::to_string).collect(),
-        confidence: fitted.confidence.iter().map(|c| c.to_vec()).collect(),
-        residual_px: fitted.residual_px,
-    };
-    write_atomically(&part.join(REPORT), &to_json(&report)?)?;
-    write_atomically(&part.join("motion.json"), fitted.motion.to_json().as_bytes())
+/// Name of the n-th replaced person's motion.
+pub(super) fn name(n: usize) -> String {
+    if n == 0 { "motion.json".to_owned() } else { format!("motion-{}.json", n + 1) }
 }
 
-fn warn_of_gaps(fitted: &Fitted, context: Context<'_>) {
-    for gap in &fitted.gaps {
+/// Takes the motions of those who are replaced out of the masks stage's folder.
+pub(super) fn choose(seen: &Seen, folder: &Path, part: &Path, context: Context<'_>) -> Result<()> {
+    let total = seen.cuts.len();
+    for (n, person) in seen.replaced.iter().enumerate() {
+        copy_atomically(&folder.join(motion_file(*person)), &part.join(name(n)))?;
+        let person = &seen.people[*person];
+        warn_of_gaps(&person.gaps, context);
+        if n == 0 {
+            let report = MotionReport {
+                gaps: person.gaps.clone(),
+                joints: smplx::JOINT_NAMES[..22].iter().map(ToString::to_string).collect(),
+                confidence: person.confidence.clone(),
+                residual_px: person.residual_px.clone(),
+            };
+            write_atomically(&part.join(REPORT), &to_json(&report)?)?;
+        }
+        context.advance(Stage::Motion, (total * (n + 1)) as f64 / seen.replaced.len() as f64, total)?;
+    }
+    Ok(())
+}
+
+fn warn_of_gaps(gaps: &[mocap::Gap], context: Context<'_>) {
+    for gap in gaps {
         let frames = format!("frames {} to {}", gap.frames.start, gap.frames.end.saturating_sub(1));
         context.warn(if gap.bridged {
             format!("{frames}: nobody was seen, the motion is carried across")

@@ -8,7 +8,7 @@ use bg_mask::{PlateBuilder, PlateOptions};
 use image::{GrayImage, RgbImage};
 use media::{VideoReader, VideoWriter, WriteOptions};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 /// What is said about a background beside its pictures.
@@ -26,9 +26,32 @@ impl PlateReport {
     }
 }
 
+/// What stays where it is: mattes, frame by frame.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stays {
+    /// Everybody who isn't replaced.
+    pub(super) others: Option<PathBuf>,
+    /// What stands in front of those who are.
+    pub(super) in_front: Vec<PathBuf>,
+}
+
+impl Stays {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.others.iter().chain(&self.in_front)
+    }
+}
+
+/// A frame's part that has to go, and people who stay: no background, but no hole either.
+struct Hole {
+    hole: GrayImage,
+    others: Option<GrayImage>,
+}
+
 /// The part of each frame that has to go, from its mask.
 struct Holes {
     masks: VideoReader,
+    others: Option<VideoReader>,
+    in_front: Vec<VideoReader>,
     size: (u32, u32),
     level: u8,
     shadow: f32,
@@ -83,28 +106,79 @@ fn open_masks(masks: &Path, video: &media::VideoInfo) -> Result<VideoReader> {
     Ok(VideoReader::open_with(masks, &media::ReadOptions { timing, ..options })?)
 }
 
+/// The next matte of a video that must be as long as another, at a size.
+fn next_matte(reader: &mut VideoReader, size: (u32, u32), n: usize) -> Result<GrayImage> {
+    let picture = reader.next().ok_or_else(|| Error::Mismatch {
+        what: "frames of the masks and of what stays",
+        a: format!("mask {n} is there"),
+        b: format!("{n} frames of what stays"),
+    })??;
+    gray_at(&picture, size)
+}
+
+/// A matte of a size: its first channel.
+fn gray_at(picture: &RgbImage, (width, height): (u32, u32)) -> Result<GrayImage> {
+    let resized;
+    let picture = if picture.dimensions() == (width, height) {
+        picture
+    } else {
+        resized = bg_mask::resize(picture, width, height, bg_mask::resample::Filter::Bilinear)?;
+        &resized
+    };
+    Ok(bg_mask::mask_from_bytes(width, height, picture.pixels().map(|p| p[0]).collect())?)
+}
+
 impl Holes {
     /// Makes holes ahead on a thread of its own, until there are no more masks or nobody takes them.
-    fn send(self, to: &SyncSender<Result<GrayImage>>) {
-        let Self { masks, size: (width, height), level, shadow, grow, covered } = self;
-        let hole = |picture: RgbImage| -> Result<GrayImage> {
-            let picture = if picture.dimensions() == (width, height) {
-                picture
-            } else {
-                bg_mask::resize(&picture, width, height, bg_mask::resample::Filter::Bilinear)?
-            };
-            let bytes: Vec<u8> = picture.pixels().map(|p| if p[0] >= level { 255 } else { 0 }).collect();
-            covered.count(&bytes);
-            let mask = bg_mask::mask_from_bytes(width, height, bytes)?;
-            Ok(bg_mask::dilate(&bg_mask::with_shadow(&mask, shadow), grow)?)
-        };
-        for picture in masks {
-            if to.send(picture.map_err(Error::from).and_then(hole)).is_err() {
+    fn send(mut self, to: &SyncSender<Result<Hole>>) {
+        let mut n = 0;
+        while let Some(picture) = self.masks.next() {
+            let hole = picture.map_err(Error::from).and_then(|picture| self.hole(&picture, n));
+            n += 1;
+            if to.send(hole).is_err() {
                 return;
             }
         }
     }
+
+    fn hole(&mut self, picture: &RgbImage, n: usize) -> Result<Hole> {
+        let (size, level) = (self.size, self.level);
+        let mut mask = gray_at(picture, size)?;
+        mask.iter_mut().for_each(|m| *m = if *m >= level { 255 } else { 0 });
+        self.covered.count(mask.as_raw());
+        let mut hole = bg_mask::dilate(&bg_mask::with_shadow(&mask, self.shadow), self.grow)?;
+        let others = match &mut self.others {
+            Some(reader) => Some(next_matte(reader, size, n)?),
+            None => None,
+        };
+        let mut stays = others.clone();
+        for reader in &mut self.in_front {
+            let layer = next_matte(reader, size, n)?;
+            stays = Some(match stays {
+                Some(stays) => bg_mask::union(&stays, &layer)?,
+                None => layer,
+            });
+        }
+        // The margin around the person doesn't reach into what stays.
+        if let Some(stays) = stays {
+            for ((hole, stays), mask) in hole.iter_mut().zip(stays.iter()).zip(mask.iter()) {
+                if *stays >= bg_mask::THRESHOLD && *mask == 0 {
+                    *hole = 0;
+                }
+            }
+        }
+        // Where somebody's edge is soft, no background is taken either.
+        let others = others.map(|others| {
+            let mut wide = others;
+            wide.iter_mut().for_each(|m| *m = if *m >= OTHERS_LEVEL { 255 } else { 0 });
+            bg_mask::dilate(&wide, self.grow / 2.0)
+        });
+        Ok(Hole { hole, others: others.transpose()? })
+    }
 }
+
+/// From this byte on a pixel may be somebody else's.
+const OTHERS_LEVEL: u8 = 64;
 
 /// A picture without its last column or row where there is one too many for video.
 fn even(picture: RgbImage) -> RgbImage {
@@ -123,6 +197,7 @@ const ENCODE_BEHIND: usize = 3;
 pub(super) fn make_plate(
     settings: &Replace,
     masks: &Path,
+    stays: &Stays,
     cuts: &[bool],
     part: &Path,
     total: usize,
@@ -131,8 +206,11 @@ pub(super) fn make_plate(
     let reader = VideoReader::open(&settings.video)?;
     let size = reader.info().size();
     let rate = reader.info().frame_rate;
+    let open = |path: &PathBuf| open_masks(path, reader.info());
     let holes = Holes {
         masks: open_masks(masks, reader.info())?,
+        others: stays.others.as_ref().map(open).transpose()?,
+        in_front: stays.in_front.iter().map(open).collect::<Result<_>>()?,
         size,
         level: settings.mask_level(),
         shadow: settings.shadow,
@@ -162,12 +240,12 @@ pub(super) fn make_plate(
         scope.spawn(move || holes.send(&to_builder));
         for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
             let frame = frame?;
-            let hole = holes_made.recv().map_err(|_| Error::Mismatch {
+            let Hole { hole, others } = holes_made.recv().map_err(|_| Error::Mismatch {
                 what: "frames of the video and its masks",
                 a: format!("frame {n} is there"),
                 b: format!("{n} masks"),
             })??;
-            builder.push(frame, &hole, cuts.get(n).copied().unwrap_or(false))?;
+            builder.push_beside(frame, &hole, others.as_ref(), cuts.get(n).copied().unwrap_or(false))?;
             pushed += 1;
             drain(&mut builder)?;
         }

@@ -122,6 +122,8 @@ mod tests {
         let found = Some(Replaced {
             masks: Some(path("raw.mp4")),
             motion: Some(path("motion.json")),
+            motions: vec![path("motion.json")],
+            in_front: None,
             plate: Some(path("raw.mp4")),
             stages: Vec::new(),
         });

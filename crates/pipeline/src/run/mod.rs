@@ -55,6 +55,9 @@ pub(crate) fn run(
         Some(Until::Plate | Until::Composite) | None => Stage::Plate,
     };
     let replaced = job.replace.as_ref().map(|_| replace(job, found_until, context)).transpose()?;
+    if let (Some(found), None | Some(Until::Composite)) = (&replaced, job.output.until) {
+        found.check_actors(job)?;
+    }
     let filled = replaced.as_ref().map_or_else(|| job.clone(), |found| found.fill(job));
     let mut finished = Finished::default();
     if let Some(found) = &replaced {

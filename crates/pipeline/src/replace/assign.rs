@@ -1,0 +1,205 @@
+//! Whose pixel is it: the networks' evidence, the fitted bodies and everybody's colours, weighed in a small picture.
+
+use super::bodies::Body;
+use crate::Result;
+use image::{GrayImage, RgbImage};
+use std::collections::BTreeMap;
+
+/// Metres from the fitted body within which a pixel may be the person's (clothes, hair, what is carried), and from which on it
+/// isn't.
+const REACH_M: [f32; 2] = [0.30, 0.55];
+/// How much the person's own network, the body, its distance (by metre) and the colours weigh beside each other.
+const OWN: f32 = 5.0;
+const COVERED: f32 = 2.5;
+const HIDDEN: f32 = -1.5;
+const DISTANCE: f32 = 9.0;
+const COLOUR: f32 = 1.2;
+/// Metres beyond which distance says no more.
+const FAR_M: f32 = 0.5;
+/// Colours are learnt from pixels this sure, this far from everybody else's body in metres.
+const SURE: u8 = 215;
+const CLEAR_M: f32 = 0.12;
+/// Steps of each colour channel, how fast colours are forgotten, and what every colour is given at first.
+const LEVELS: usize = 8;
+const KEPT: f32 = 0.9;
+const FLOOR: f32 = 0.02;
+
+/// Somebody in a frame.
+#[derive(Debug)]
+pub(super) struct Somebody {
+    pub(super) person: usize,
+    /// How likely a pixel of the small picture is this person's, and how likely it is anybody's.
+    pub(super) own: GrayImage,
+    pub(super) anybody: GrayImage,
+    pub(super) body: Option<Body>,
+    /// `[h, w]` metres from the body outwards; 0 within.
+    pub(super) away: Vec<f32>,
+}
+
+impl Somebody {
+    pub(super) fn new(person: usize, own: GrayImage, anybody: GrayImage, body: Option<Body>) -> Self {
+        let away = match &body {
+            Some(body) => {
+                distance(&own, |i| body.covers(i)).into_iter().map(|d| d / body.per_metre).collect()
+            }
+            None => vec![0.0; own.len()],
+        };
+        Self { person, own, anybody, body, away }
+    }
+
+    fn reach(&self, pixel: usize) -> f32 {
+        ((REACH_M[1] - self.away[pixel]) / (REACH_M[1] - REACH_M[0])).clamp(0.0, 1.0)
+    }
+
+    /// Metres inwards from the body's outline; 0 outside.
+    pub(super) fn depth_in_body(&self) -> Vec<f32> {
+        match &self.body {
+            Some(body) => {
+                distance(&self.own, |i| !body.covers(i)).into_iter().map(|d| d / body.per_metre).collect()
+            }
+            None => vec![0.0; self.own.len()],
+        }
+    }
+}
+
+/// Distance in pixels to the pixels that are picked.
+fn distance(like: &GrayImage, of: impl Fn(usize) -> bool) -> Vec<f32> {
+    let mut mask = GrayImage::new(like.width(), like.height());
+    mask.iter_mut().enumerate().for_each(|(i, m)| *m = if of(i) { 255 } else { 0 });
+    bg_mask::squared_distance(&mask).into_iter().map(f32::sqrt).collect()
+}
+
+/// Gives every pixel to one person or to none, frame after frame.
+#[derive(Debug, Default)]
+pub(super) struct Assigner {
+    /// By person: how often each colour was seen on them.
+    colours: BTreeMap<usize, Vec<f32>>,
+}
+
+impl Assigner {
+    /// `[people][h, w]` which share of the pixel's likeliness is whose, 0..1: all of them together are at most 1.
+    pub(super) fn shares(&mut self, picture: &RgbImage, people: &[Somebody]) -> Vec<Vec<f32>> {
+        let n = picture.width() as usize * picture.height() as usize;
+        if let [alone] = people {
+            return vec![(0..n).map(|i| alone.reach(i)).collect()];
+        }
+        self.learn(picture, people);
+        let mut shares = vec![vec![0.0; n]; people.len()];
+        let mut weights = vec![0.0; people.len()];
+        for i in 0..n {
+            let likely: f32 = people
+                .iter()
+                .map(|p| f32::from(p.own.as_raw()[i].max(p.anybody.as_raw()[i])))
+                .fold(0.0, f32::max);
+            if likely < 8.0 {
+                continue;
+            }
+            let nearest = people
+                .iter()
+                .filter_map(|p| p.body.as_ref().map(|b| b.depth[i]).filter(|d| *d > 0.0))
+                .fold(f32::INFINITY, f32::min);
+            let colour = self.of_colour(picture.as_raw(), i, people);
+            for ((weight, p), colour) in weights.iter_mut().zip(people).zip(colour) {
+                let own = f32::from(p.own.as_raw()[i]) / 255.0;
+                let body = match &p.body {
+                    Some(body) if body.covers(i) => {
+                        if body.depth[i] <= nearest {
+                            COVERED
+                        } else {
+                            HIDDEN
+                        }
+                    }
+                    Some(_) => 0.0,
+                    None => 0.0,
+                };
+                *weight = OWN * own + body - DISTANCE * p.away[i].min(FAR_M) + COLOUR * colour;
+            }
+            let most = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            weights.iter_mut().for_each(|w| *w = (2.0 * (*w - most)).exp());
+            let sum: f32 = weights.iter().sum();
+            for ((share, weight), p) in shares.iter_mut().zip(&weights).zip(people) {
+                share[i] = weight / sum * p.reach(i);
+            }
+        }
+        let w = picture.width() as usize;
+        shares.iter_mut().for_each(|share| smooth(share, w));
+        shares
+    }
+
+    fn learn(&mut self, picture: &RgbImage, people: &[Somebody]) {
+        for (k, p) in people.iter().enumerate() {
+            let Some(body) = &p.body else { continue };
+            let known = self.colours.entry(p.person).or_insert_with(|| vec![0.0; LEVELS * LEVELS * LEVELS]);
+            known.iter_mut().for_each(|v| *v *= KEPT);
+            for (i, own) in p.own.as_raw().iter().enumerate() {
+                let clear = || people.iter().enumerate().all(|(l, o)| l == k || o.away[i] > CLEAR_M);
+                if *own >= SURE && body.covers(i) && clear() {
+                    known[bin(&picture.as_raw()[3 * i..])] += 1.0;
+                }
+            }
+        }
+    }
+
+    /// By person: the logarithm of how much likelier the pixel's colour is theirs than anybody's.
+    fn of_colour(&self, bytes: &[u8], pixel: usize, people: &[Somebody]) -> Vec<f32> {
+        let bin = bin(&bytes[3 * pixel..]);
+        let often: Vec<f32> = people
+            .iter()
+            .map(|p| {
+                let known = self.colours.get(&p.person);
+                let all: f32 = known.map_or(0.0, |known| known.iter().sum());
+                let this = known.map_or(0.0, |known| known[bin]);
+                if all < 50.0 { f32::NAN } else { this / all + FLOOR }
+            })
+            .collect();
+        if often.iter().any(|o| o.is_nan()) {
+            return vec![0.0; people.len()];
+        }
+        let mean = often.iter().sum::<f32>() / often.len() as f32;
+        often.iter().map(|o| (o / mean).ln().clamp(-2.0, 2.0)).collect()
+    }
+}
+
+fn bin(pixel: &[u8]) -> usize {
+    pixel[..3].iter().fold(0, |sum, v| sum * LEVELS + usize::from(*v) * LEVELS / 256)
+}
+
+/// A mean over 3 × 3 pixels.
+fn smooth(values: &mut [f32], width: usize) {
+    let before = values.to_vec();
+    let height = before.len() / width.max(1);
+    for y in 0..height {
+        for x in 0..width {
+            let (mut sum, mut n) = (0.0, 0.0);
+            for v in y.saturating_sub(1)..(y + 2).min(height) {
+                for u in x.saturating_sub(1)..(x + 2).min(width) {
+                    sum += before[v * width + u];
+                    n += 1.0;
+                }
+            }
+            values[y * width + x] = sum / n;
+        }
+    }
+}
+
+/// A small plane at a picture's size, bilinearly, times what is there: `[h, w]` shares and a matte of the picture's size.
+pub(super) fn times_share(matte: &mut GrayImage, share: &[f32], small: [u32; 2], reduced: u32) -> Result<()> {
+    let [sw, sh] = small.map(|n| n as usize);
+    let width = matte.width() as usize;
+    let step = 1.0 / reduced as f32;
+    let at = |v: usize, n: usize| {
+        let v = ((v as f32 + 0.5) * step - 0.5).clamp(0.0, (n - 1) as f32);
+        let low = (v as usize).min(n.saturating_sub(2));
+        (low, (low + 1).min(n - 1), v - low as f32)
+    };
+    for (y, row) in matte.as_mut().chunks_exact_mut(width).enumerate() {
+        let (y0, y1, fy) = at(y, sh);
+        for (x, byte) in row.iter_mut().enumerate().filter(|(_, byte)| **byte > 0) {
+            let (x0, x1, fx) = at(x, sw);
+            let upper = share[y0 * sw + x0] * (1.0 - fx) + share[y0 * sw + x1] * fx;
+            let lower = share[y1 * sw + x0] * (1.0 - fx) + share[y1 * sw + x1] * fx;
+            *byte = (f32::from(*byte) * (upper * (1.0 - fy) + lower * fy) + 0.5) as u8;
+        }
+    }
+    Ok(())
+}

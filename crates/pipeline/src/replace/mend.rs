@@ -1,0 +1,88 @@
+//! Short runs of doubtful frames between good ones take their motion and their matte from their neighbours.
+
+use super::bodies::Bodies;
+use super::looks::{Folders, Looks, MATTES, open};
+use super::masks::fit_one;
+use super::people::Seen;
+use super::score::{Verdict, doubtful};
+use crate::job::Replace;
+use crate::{Error, Result};
+use smplx::{BodyModel, Motion};
+use std::ops::Range;
+
+/// Seconds of a run that neighbours can mend, and of good frames that it takes on either side.
+const MENDED_S: f32 = 0.35;
+const GOOD_S: f32 = 0.15;
+/// Metres around the mended body in which the networks are still believed, and the body's own edge.
+const AROUND_M: f32 = 0.12;
+/// What a mended frame is worth.
+const WORTH: f32 = 0.6;
+
+/// Mends what can be mended of one person; gives the new motion where something was.
+pub(super) fn mend(
+    settings: &Replace,
+    body: &BodyModel,
+    seen: &mut Seen,
+    person: usize,
+    folders: &Folders,
+) -> Result<Option<Motion>> {
+    // Frames of several people on one matte aren't taken apart again.
+    if seen.replaced.len() > 1 {
+        return Ok(None);
+    }
+    let runs = mendable(seen, person);
+    if runs.is_empty() {
+        return Ok(None);
+    }
+    let frames: Vec<usize> = runs.into_iter().flatten().collect();
+    let taken: Vec<_> = frames.iter().map(|t| seen.people[person].frames[*t].take()).collect();
+    let gaps = std::mem::take(&mut seen.people[person].gaps);
+    let motion = fit_one(settings, body, seen, person, &mut |_| Ok(()))?;
+    let small = Looks::small_size(seen.size);
+    let bodies = Bodies::new(body, small);
+    let mended = &mut seen.people[person];
+    // They were seen: the gaps are those of before.
+    mended.gaps = gaps;
+    for (t, observation) in frames.iter().zip(taken) {
+        mended.frames[*t] = observation;
+        mended.confidence[*t] = mended.confidence[t.saturating_sub(1)].clone();
+        let Some(drawn) = bodies.draw(&motion.frames[*t])? else { continue };
+        let path = folders.picture(MATTES, *t);
+        let mut matte = open(&path)?;
+        let mut outline = image::GrayImage::new(small[0], small[1]);
+        outline.iter_mut().enumerate().for_each(|(i, o)| *o = if drawn.covers(i) { 255 } else { 0 });
+        let away = bg_mask::squared_distance(&outline);
+        let (w, h) = matte.dimensions();
+        for (x, y, byte) in matte.enumerate_pixels_mut() {
+            let i = (y * small[1] / h) as usize * small[0] as usize + (x * small[0] / w) as usize;
+            if away[i] == 0.0 {
+                byte.0 = [255];
+            } else if away[i].sqrt() > AROUND_M * drawn.per_metre {
+                byte.0 = [0];
+            }
+        }
+        matte.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
+        mended.verdicts[*t] = Some(Verdict { score: WORTH, reason: "mended from its neighbours".to_owned() });
+    }
+    mended.mended = frames;
+    Ok(Some(motion))
+}
+
+/// Short doubtful runs with good frames of the same shot on both sides.
+fn mendable(seen: &Seen, person: usize) -> Vec<Range<usize>> {
+    let this = &seen.people[person];
+    let (most, good) = ((MENDED_S * seen.fps as f32) as usize, (GOOD_S * seen.fps as f32).ceil() as usize);
+    let is_good = |t: usize| this.frames.get(t).is_some_and(Option::is_some) && !this.is_doubtful(t);
+    doubtful(&this.verdicts)
+        .into_iter()
+        .map(|(run, _)| run)
+        .filter(|run| {
+            let good = good.max(1);
+            run.len() <= most.max(1)
+                && run.start >= good
+                && (run.start - good..run.start).all(is_good)
+                && (run.end..run.end + good).all(is_good)
+                && !seen.cuts[run.start - good + 1..(run.end + good).min(seen.cuts.len())].contains(&true)
+        })
+        .collect()
+}

@@ -1,0 +1,245 @@
+//! How far a frame's masks and motion can be trusted, from checks that need no truth.
+
+use super::assign::Somebody;
+use super::bodies::{Body, JOINTS};
+use serde::{Deserialize, Serialize};
+
+/// Below this a frame isn't trusted.
+pub(super) const TRUSTED: f32 = 0.5;
+/// A pixel is the person's from this likeliness on.
+const INSIDE: f32 = 0.5;
+/// Metres around the body that clothes and hair may fill, and by which the fit may miss.
+const AROUND_M: f32 = 0.15;
+const MISS_M: f32 = 0.05;
+/// Parts of the body whose joints are this sure must be in the matte.
+const SURE: f32 = 0.6;
+
+/// What a frame's checks found about a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Checks {
+    /// Part of the picture that is the person's.
+    pub(super) area: f32,
+    /// Part of the matte that lies away from the fitted body.
+    pub(super) outside: f32,
+    /// Part of the surely fitted body that isn't in the matte.
+    pub(super) missing: f32,
+    /// Part on which two networks disagree.
+    pub(super) disagree: f32,
+    /// How undecided the networks are, 0..1.
+    pub(super) undecided: f32,
+    /// Degrees between head and trunk.
+    pub(super) head_deg: f32,
+    /// Degrees between trunk and upright.
+    pub(super) tilt_deg: f32,
+    /// Height of the matte by its width: upright people are high.
+    pub(super) slender: f32,
+    /// Metres by which landmarks miss the fitted body.
+    pub(super) residual_m: f32,
+    /// The fastest sure joint in metres a second, seen from the hips.
+    pub(super) speed: f32,
+    /// How sure the landmarks' network is, 0..1.
+    pub(super) detected: f32,
+}
+
+/// What is thought of a frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    /// 0 for useless to 1 for perfect.
+    pub(super) score: f32,
+    /// The check that decided it.
+    pub(super) reason: String,
+}
+
+/// Everything about one person in one frame.
+pub(super) struct Looked<'a> {
+    pub(super) somebody: &'a Somebody,
+    /// `[h, w]` the person's matte, 0..1.
+    pub(super) matte: &'a [f32],
+    /// `[h, w]` pixels of others, or of things in front.
+    pub(super) taken: &'a [bool],
+    pub(super) confidence: &'a [f32],
+    pub(super) detected: f32,
+    pub(super) residual_px: f32,
+    pub(super) reduced: f32,
+}
+
+impl Checks {
+    pub(super) fn new(looked: &Looked<'_>) -> Self {
+        let Looked { somebody, matte, taken, confidence, .. } = looked;
+        let inside = |i: usize| matte[i] >= INSIDE;
+        let area = (0..matte.len()).filter(|i| inside(*i)).count();
+        let mut checks = Self {
+            area: area as f32 / matte.len().max(1) as f32,
+            detected: looked.detected,
+            slender: slender(matte, somebody.own.width() as usize),
+            ..Self::default()
+        };
+        let (mut both, mut either, mut soft, mut n) = (0, 0, 0.0, 0);
+        for (i, m) in matte.iter().enumerate() {
+            let own = somebody.own.as_raw()[i] >= 128 && !taken[i];
+            let any = somebody.anybody.as_raw()[i] >= 128 && !taken[i] && somebody.away[i] < 2.0 * AROUND_M;
+            both += usize::from(own && any);
+            either += usize::from(own || any);
+            if *m > 0.1 {
+                soft += 4.0 * m * (1.0 - m);
+                n += 1;
+            }
+        }
+        checks.disagree = 1.0 - both as f32 / either.max(1) as f32;
+        checks.undecided = soft / n.max(1) as f32;
+        let Some(body) = &somebody.body else { return checks };
+        let outside = (0..matte.len()).filter(|i| inside(*i) && somebody.away[*i] > AROUND_M).count();
+        checks.outside = outside as f32 / area.max(1) as f32;
+        let depth = somebody.depth_in_body();
+        let (mut sure, mut missing) = (0, 0);
+        for i in (0..matte.len()).filter(|i| body.covers(*i) && depth[*i] > MISS_M && !taken[*i]) {
+            if confidence.get(usize::from(body.joint[i])).is_some_and(|c| *c > SURE) {
+                sure += 1;
+                missing += usize::from(!inside(i));
+            }
+        }
+        checks.missing = missing as f32 / sure.max(1) as f32;
+        checks.residual_m = looked.residual_px / looked.reduced / body.per_metre.max(1e-3);
+        (checks.head_deg, checks.tilt_deg) = angles(body);
+        checks
+    }
+}
+
+/// Height by width of what is white.
+fn slender(matte: &[f32], width: usize) -> f32 {
+    let inside =
+        || matte.iter().enumerate().filter(|(_, m)| **m >= INSIDE).map(|(i, _)| (i % width, i / width));
+    let span = |of: &dyn Fn((usize, usize)) -> usize| {
+        let (low, high) = inside().fold((usize::MAX, 0), |(l, h), p| (l.min(of(p)), h.max(of(p))));
+        high.saturating_sub(low) as f32 + 1.0
+    };
+    span(&|p| p.1) / span(&|p| p.0)
+}
+
+/// Degrees between head and trunk, and between trunk and upright in the picture.
+fn angles(body: &Body) -> (f32, f32) {
+    let p = &body.places;
+    let hips: [f32; 3] = std::array::from_fn(|k| (p[1][k] + p[2][k]) / 2.0);
+    let trunk: [f32; 3] = std::array::from_fn(|k| p[12][k] - hips[k]);
+    let head: [f32; 3] = std::array::from_fn(|k| p[15][k] - p[12][k]);
+    let dot = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let angle = |a: [f32; 3], b: [f32; 3]| {
+        let norm = (dot(a, a) * dot(b, b)).sqrt().max(1e-9);
+        (dot(a, b) / norm).clamp(-1.0, 1.0).acos().to_degrees()
+    };
+    (angle(head, trunk), angle(trunk, [0.0, -1.0, 0.0]))
+}
+
+/// The fastest sure joint from one frame to the next, in metres a second, seen from the neck: the whole body's depth is known
+/// badly.
+pub(super) fn speed(before: &Body, after: &Body, confidence: &[f32], fps: f32) -> f32 {
+    (0..JOINTS)
+        .filter(|j| confidence.get(*j).is_some_and(|c| *c > SURE))
+        .map(|j| {
+            let at = |body: &Body, k: usize| body.places[j][k] - body.places[12][k];
+            let moved: f32 = (0..3).map(|k| (at(after, k) - at(before, k)).powi(2)).sum();
+            moved.sqrt() * fps
+        })
+        .fold(0.0, f32::max)
+}
+
+/// A check: what it is called, where it is well and where it is bad, and the value that it looks at.
+type Check = (&'static str, [f32; 2], fn(&Checks) -> f32);
+
+const CHECKS: [Check; 9] = [
+    ("the mask reaches away from the body", [0.15, 0.55], |c| c.outside),
+    ("the mask leaves out parts of the body that are seen", [0.18, 0.5], |c| c.missing),
+    ("the networks disagree about the person's outline", [0.35, 0.8], |c| c.disagree),
+    ("the networks can't decide", [0.35, 0.7], |c| c.undecided),
+    ("the head doesn't sit on the trunk", [50.0, 95.0], |c| c.head_deg),
+    ("the body lies where the mask stands", [0.0, 1.0], |c| {
+        ((c.tilt_deg - 35.0) / 40.0).clamp(0.0, 1.0) * ((c.slender - 0.8) / 0.6).clamp(0.0, 1.0)
+    }),
+    ("landmarks and body lie apart", [0.07, 0.2], |c| c.residual_m),
+    ("a joint moves faster than people do", [9.0, 20.0], |c| c.speed),
+    ("the mask covers the whole picture", [0.8, 0.97], |c| c.area),
+];
+
+/// How much the area may differ from its neighbours', as a logarithm: well and bad.
+const AREA: [f32; 2] = [0.3, 0.9];
+/// Seconds to either side that count as neighbours.
+const NEIGHBOURS_S: f32 = 0.5;
+
+fn badness(value: f32, [well, bad]: [f32; 2]) -> f32 {
+    ((value - well) / (bad - well)).clamp(0.0, 1.0)
+}
+
+/// Judges every frame in which the person was seen; `cuts` marks frames that don't follow from the one before.
+pub(super) fn judge(checks: &[Option<Checks>], cuts: &[bool], fps: f32) -> Vec<Option<Verdict>> {
+    let reach = ((NEIGHBOURS_S * fps).round() as usize).max(2);
+    (0..checks.len())
+        .map(|t| {
+            let this = checks[t].as_ref()?;
+            let found = CHECKS.iter().map(|(name, range, of)| (*name, badness(of(this), *range)));
+            let first = (t.saturating_sub(reach) + 1..=t).rev().find(|i| cuts.get(*i) == Some(&true));
+            let last = (t + 1..(t + reach + 1).min(checks.len())).find(|i| cuts.get(*i) == Some(&true));
+            let around =
+                first.unwrap_or(t.saturating_sub(reach))..last.unwrap_or((t + reach + 1).min(checks.len()));
+            let mut areas: Vec<f32> = around.filter_map(|i| Some(checks[i].as_ref()?.area)).collect();
+            areas.sort_by(f32::total_cmp);
+            let usual = areas.get(areas.len() / 2).copied().unwrap_or(this.area);
+            let jump = (this.area.max(1e-5) / usual.max(1e-5)).ln().abs();
+            let worst = found
+                .chain([("the mask's area jumps", badness(jump, AREA))])
+                .max_by(|a, b| a.1.total_cmp(&b.1))?;
+            Some(Verdict { score: 1.0 - worst.1, reason: worst.0.to_owned() })
+        })
+        .collect()
+}
+
+/// Runs of frames that aren't trusted, each with its commonest reason.
+pub(super) fn doubtful(verdicts: &[Option<Verdict>]) -> Vec<(std::ops::Range<usize>, String)> {
+    let bad = |t: usize| verdicts[t].as_ref().is_some_and(|v| v.score < TRUSTED);
+    let mut runs = Vec::new();
+    let mut t = 0;
+    while t < verdicts.len() {
+        if !bad(t) {
+            t += 1;
+            continue;
+        }
+        let end = (t..verdicts.len()).find(|i| !bad(*i)).unwrap_or(verdicts.len());
+        let worst = verdicts[t..end].iter().flatten().min_by(|a, b| a.score.total_cmp(&b.score));
+        runs.push((t..end, worst.map_or_else(String::new, |v| v.reason.clone())));
+        t = end;
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_odd_is_named_and_what_is_usual_is_not() {
+        let usual = Checks {
+            area: 0.1,
+            outside: 0.05,
+            missing: 0.05,
+            disagree: 0.2,
+            detected: 0.9,
+            ..Checks::default()
+        };
+        let mut checks = vec![Some(usual); 12];
+        checks[3] = Some(Checks { outside: 0.7, ..usual });
+        checks[7] = Some(Checks { area: 0.35, ..usual });
+        checks[9] = None;
+        let verdicts = judge(&checks, &[false; 12], 12.0);
+        let named: Vec<_> = doubtful(&verdicts).into_iter().collect();
+        assert_eq!(named.len(), 2, "{named:?}");
+        assert!(named[0] == (3..4, "the mask reaches away from the body".to_owned()));
+        assert!(named[1] == (7..8, "the mask's area jumps".to_owned()));
+        assert!(verdicts[9].is_none() && verdicts[0].as_ref().unwrap().score > 0.9);
+        // After a cut another area is no jump.
+        let mut cut = [false; 12];
+        cut[6] = true;
+        let mut checks = vec![Some(usual); 6];
+        checks.extend(vec![Some(Checks { area: 0.4, ..usual }); 6]);
+        assert!(doubtful(&judge(&checks, &cut, 12.0)).is_empty());
+    }
+}
