@@ -13,6 +13,10 @@ const SIZE: usize = 224;
 const VALUES: usize = 12;
 const LAYERS: [(usize, usize); 3] = [(28, 2), (14, 2), (7, 6)];
 const MIN_SCORE: f32 = 0.5;
+/// Who may be somebody, where a second look follows.
+const UNSURE_SCORE: f32 = 0.35;
+/// Detections nearer than this, by their regions, are of one person.
+const APART: f32 = 0.14;
 const MAX_OVERLAP: f32 = 0.3;
 /// The region is this much larger than the circle around the body.
 pub(crate) const ENLARGE: f32 = 1.25;
@@ -48,7 +52,49 @@ impl Detector {
     /// # Errors
     /// When the model can't run.
     pub fn detect(&self, picture: &RgbImage) -> Result<Vec<Detection>> {
+        self.detect_in(picture, &Region::around(picture.width(), picture.height()), MIN_SCORE)
+    }
+
+    /// As [`Detector::detect`], but looks at the whole picture and at squares along it too, and takes who is less sure: in a
+    /// wide picture people are small, and the model likes to see one at a time. The surest come first; some may be nobody.
+    ///
+    /// # Errors
+    /// When the model can't run.
+    pub fn detect_closely(&self, picture: &RgbImage) -> Result<Vec<Detection>> {
+        let (w, h) = (picture.width() as f32, picture.height() as f32);
+        let side = w.min(h);
+        let n = (2.0 * w.max(h) / side).ceil() as usize;
+        let squares = (0..n).map(|i| {
+            let at = i as f32 / (n - 1) as f32;
+            let centre = [w, h].map(|long| side / 2.0 + at * (long - side));
+            Region { centre, size: side, angle: 0.0 }
+        });
         let whole = Region::around(picture.width(), picture.height());
+        let mut found: Vec<Detection> = Vec::new();
+        for region in std::iter::once(whole).chain(squares) {
+            found.extend(self.detect_in(picture, &region, UNSURE_SCORE)?);
+        }
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let mut kept: Vec<Detection> = Vec::new();
+        for candidate in found {
+            let is_new = kept.iter().all(|k| {
+                let size = k.region.size.max(candidate.region.size);
+                let away = [0, 1].map(|i| k.region.centre[i] - candidate.region.centre[i]);
+                let grown = (k.region.size / candidate.region.size).ln().abs();
+                away[0].hypot(away[1]) / size + 0.3 * grown > APART
+            });
+            if is_new {
+                kept.push(candidate);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Everybody in an upright region of a picture who is at least that sure, the largest first.
+    ///
+    /// # Errors
+    /// When the model can't run.
+    pub fn detect_in(&self, picture: &RgbImage, whole: &Region, least: f32) -> Result<Vec<Detection>> {
         let input = whole.sample(picture, SIZE, -1.0, 1.0);
         let outputs = self.network.run(&input)?;
         let mut found = Vec::new();
@@ -62,7 +108,7 @@ impl Detector {
             outputs[0].data.chunks_exact(VALUES).zip(&outputs[1].data).zip(anchors)
         {
             let score = logistic(*logit);
-            if score < MIN_SCORE {
+            if score < least {
                 continue;
             }
             let at =

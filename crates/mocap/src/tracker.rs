@@ -11,8 +11,8 @@ use image::RgbImage;
 
 /// Below this score a person is lost.
 const MIN_SCORE: f32 = 0.5;
-/// Somebody new has to be surer.
-const NEW_SCORE: f32 = 0.6;
+/// Where the detection is less sure than that too, the landmarks must be surer.
+const SURE_SCORE: f32 = 0.8;
 /// A region that moved or grew by more than this part of its size is looked at once more.
 const SETTLED: f32 = 0.08;
 /// A mean change of the small picture above this is a cut, in bytes.
@@ -26,6 +26,12 @@ const THUMB: usize = 32;
 /// The whole picture is looked at every so many frames, and in so many frames after somebody was lost.
 const LOOK_EVERY: usize = 5;
 const LOOK_AFTER: usize = 5;
+/// Every so many frames it is looked at closely.
+const CLOSELY_EVERY: usize = 15;
+/// At most so many are looked at who turn out to be nobody.
+const IN_VAIN: usize = 4;
+/// Where landmarks of a detection aren't found, its upper part may show them: how far up and how large, as parts of it.
+const UPPER: (f32, f32) = (0.18, 0.7);
 /// People whose regions are smaller than this part of the picture's shorter side are passers-by far away.
 const SMALLEST: f32 = 0.2;
 /// Two readings whose landmarks lie this near, as part of the region, are of one person.
@@ -36,6 +42,8 @@ const COVERED: f32 = 0.13;
 const RETURNED: f32 = 0.55;
 /// Two people have changed places if that makes their looks so much more alike.
 const SWAPPED: f32 = 0.35;
+/// Somebody followed is somebody else, who was lost, if that looks so much more alike.
+const TAKEN_FOR: f32 = 0.3;
 /// Looks are learnt while nobody else is nearer than this part of the region.
 const ALONE: f32 = 0.3;
 
@@ -61,6 +69,8 @@ pub struct Sighting {
     pub observation: Observation,
     /// Which pixels are the person's, as the networks see it.
     pub evidence: Evidence,
+    /// How alike the person looks to what is known of them, 0 to 1; `None` where too little is seen.
+    pub familiar: Option<f32>,
 }
 
 /// One frame's result.
@@ -168,6 +178,7 @@ impl Tracker {
         }
         let mut reads = self.follow(picture)?;
         self.part_pairs(&mut reads);
+        self.hand_over(&mut reads);
         if self.is_time_to_look(cut) {
             self.look_around(picture, &mut reads)?;
         }
@@ -182,7 +193,7 @@ impl Tracker {
         let mut reads = Vec::new();
         for track in 0..self.tracks.len() {
             let Some(region) = self.tracks[track].region else { continue };
-            match self.read(region, picture, MIN_SCORE)? {
+            match self.read(region, picture)? {
                 Some((reading, anybody)) => {
                     let look = Appearance::of(picture, &reading.observation.landmarks);
                     reads.push(Read { track, reading, anybody, look });
@@ -223,6 +234,25 @@ impl Tracker {
         }
     }
 
+    /// Who went behind somebody and came out again may have been taken for them: a track goes to the one it looks like.
+    fn hand_over(&mut self, reads: &mut [Read]) {
+        for read in reads {
+            let Some(own) = alike(&self.tracks[read.track].look, &read.look) else { continue };
+            let lost = (0..self.tracks.len()).filter(|n| {
+                let track = &self.tracks[*n];
+                track.region.is_none() && track.last.is_some()
+            });
+            let scored = lost.filter_map(|n| Some((n, alike(&self.tracks[n].look, &read.look)?)));
+            if let Some((n, other)) = scored.max_by(|a, b| a.1.total_cmp(&b.1))
+                && other > own + TAKEN_FOR
+            {
+                self.lose(std::mem::replace(&mut read.track, n));
+                // Taken: nobody else may become this one now.
+                self.tracks[n].region = Some(read.reading.next);
+            }
+        }
+    }
+
     fn is_time_to_look(&self, cut: bool) -> bool {
         let lately = self.lost_at.is_some_and(|at| self.frame - at <= LOOK_AFTER);
         let nobody = self.tracks.iter().all(|track| track.region.is_none());
@@ -232,9 +262,20 @@ impl Tracker {
     /// Finds who isn't followed: those who return, and new ones.
     fn look_around(&mut self, picture: &RgbImage, reads: &mut Vec<Read>) -> Result<()> {
         let (w, h) = picture.dimensions();
-        for Detection { region, .. } in self.detector.detect(picture)? {
-            if reads.len() >= self.options.most || region.size < SMALLEST * w.min(h) as f32 {
+        let lately = self.lost_at == Some(self.frame);
+        let nobody = self.tracks.iter().all(|track| track.region.is_none());
+        let detections = if lately || nobody || self.frame.is_multiple_of(CLOSELY_EVERY) {
+            self.detector.detect_closely(picture)?
+        } else {
+            self.detector.detect(picture)?
+        };
+        let mut in_vain = 0;
+        for Detection { region, score } in detections {
+            if reads.len() >= self.options.most || in_vain >= IN_VAIN {
                 break;
+            }
+            if region.size < SMALLEST * w.min(h) as f32 {
+                continue;
             }
             let is_covered = reads.iter().any(|read| {
                 let at = read.reading.next;
@@ -245,9 +286,14 @@ impl Tracker {
             if is_covered {
                 continue;
             }
-            let Some((reading, anybody)) = self.read(region, picture, NEW_SCORE)? else { continue };
+            let Some((reading, anybody)) = self.read_new(region, picture)? else {
+                in_vain += 1;
+                continue;
+            };
+            let least = if score < MIN_SCORE { SURE_SCORE } else { MIN_SCORE };
             let region = reading.observation.region;
-            if region.size < SMALLEST * w.min(h) as f32
+            if reading.observation.score < least
+                || region.size < SMALLEST * w.min(h) as f32
                 || reads.iter().any(|read| near(&read.reading, &reading) < SAME)
             {
                 continue;
@@ -323,6 +369,7 @@ impl Tracker {
         let mut people = Vec::with_capacity(reads.len());
         for (Read { track, mut reading, anybody, look }, alone) in reads.into_iter().zip(alone) {
             let track = &mut self.tracks[track];
+            let familiar = alike(&track.look, &look);
             let next = reading.next;
             track.region = next.is_usable(w, h).then_some(next);
             let moved = match track.last {
@@ -345,21 +392,28 @@ impl Tracker {
             observation.hands[side] = track.hands[side].as_ref().map(|followed| followed.hand.clone());
             let own = Segmentation::new(observation.region, &reading.segmentation);
             let evidence = Evidence { own, anybody };
-            people.push(Sighting { person: track.person, observation: reading.observation, evidence });
+            let observation = reading.observation;
+            people.push(Sighting { person: track.person, observation, evidence, familiar });
         }
         people.sort_by(|a, b| b.observation.region.size.total_cmp(&a.observation.region.size));
         Ok(people)
     }
 
+    /// Reads a detection; where most of the body is hidden, its upper part.
+    fn read_new(&self, region: Region, picture: &RgbImage) -> Result<Option<(Reading, Segmentation)>> {
+        if let Some(found) = self.read(region, picture)? {
+            return Ok(Some(found));
+        }
+        let (sin, cos) = region.angle.sin_cos();
+        let up = UPPER.0 * region.size;
+        let centre = [region.centre[0] + sin * up, region.centre[1] - cos * up];
+        self.read(Region { centre, size: UPPER.1 * region.size, ..region }, picture)
+    }
+
     /// Reads a region, and once more where the person turns out to be elsewhere in it.
-    fn read(
-        &self,
-        region: Region,
-        picture: &RgbImage,
-        least: f32,
-    ) -> Result<Option<(Reading, Segmentation)>> {
+    fn read(&self, region: Region, picture: &RgbImage) -> Result<Option<(Reading, Segmentation)>> {
         let mut found = self.read_both(region, picture)?;
-        if found.0.observation.score < least {
+        if found.0.observation.score < MIN_SCORE {
             return Ok(None);
         }
         let next = found.0.next;

@@ -40,6 +40,10 @@ pub struct RawVideo<'a> {
     pub plate: Option<&'a Path>,
     /// The body that moves.
     pub body: &'a BodyModel,
+    /// How far each frame can be trusted, 0 to 1, where somebody is in view; empty where nobody judged.
+    pub scores: Vec<Option<f32>>,
+    /// Below this a frame isn't trusted.
+    pub trusted: f32,
     /// What else there is to say: name and value.
     pub figures: Vec<(String, String)>,
     /// Time and memory of the stages.
@@ -56,7 +60,8 @@ impl RawSection {
         let numbers: Vec<usize> = frames.iter().map(|f| f.0).collect();
         let frames: Vec<RgbImage> = frames.into_iter().map(|f| f.1).collect();
         let listed = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let mut section = Self { figures: raw.figures, stages: raw.stages, ..Self::default() };
+        let (figures, stages) = (raw.figures.clone(), raw.stages.clone());
+        let mut section = Self { figures, stages, ..Self::default() };
         let mut add = |what: &str, pictures: Vec<RgbImage>| -> Result<()> {
             section.strips.push((format!("{what}; frames {listed}"), strip(&pictures)?));
             Ok(())
@@ -82,8 +87,59 @@ impl RawSection {
         if let Some(path) = raw.plate {
             add("the background", picked(path, Some(&numbers))?.into_iter().map(|f| f.1).collect())?;
         }
+        if raw.scores.iter().flatten().next().is_some() {
+            section.strips.extend(scored(&raw)?);
+        }
         Ok(section)
     }
+}
+
+/// The score over time, and the worst frames with who is taken out.
+fn scored(raw: &RawVideo<'_>) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut order: Vec<(f32, usize)> =
+        raw.scores.iter().enumerate().filter_map(|(n, score)| Some(((*score)?, n))).collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut strips =
+        vec![("score of each frame, 0 to 1; below the line it isn't trusted".to_owned(), chart(raw)?)];
+    let mut worst: Vec<usize> = order.iter().take(FRAMES).map(|(_, n)| *n).collect();
+    worst.sort_unstable();
+    let frames = picked(raw.video, Some(&worst))?;
+    let mut pictures: Vec<RgbImage> = frames.iter().map(|f| f.1.clone()).collect();
+    if let Some((path, level)) = raw.masks {
+        let masks = picked(path, Some(&worst))?;
+        pictures = frames.iter().zip(&masks).map(|(f, m)| tinted(&f.1, &m.1, level)).collect();
+    }
+    let score = |n: &usize| raw.scores.get(*n).copied().flatten().unwrap_or(1.0);
+    let listed: Vec<String> = worst.iter().map(|n| format!("{n} ({:.2})", score(n))).collect();
+    strips.push((format!("the worst frames: {}", listed.join(", ")), strip(&pictures)?));
+    Ok(strips)
+}
+
+/// Height of a chart in pixels.
+const CHART: u32 = 120;
+
+/// Scores as columns: green where they are trusted, red where not, white where nobody is in view.
+fn chart(raw: &RawVideo<'_>) -> Result<Vec<u8>> {
+    let n = raw.scores.len().max(1) as u32;
+    let width = (SIDE + SPACE) * FRAMES as u32 - SPACE;
+    let row = |score: f32| ((1.0 - score.clamp(0.0, 1.0)) * (CHART - 1) as f32) as u32;
+    let picture = RgbImage::from_fn(width, CHART, |x, y| {
+        if y == row(raw.trusted) {
+            return Rgb([40; 3]);
+        }
+        let frame = (u64::from(x) * u64::from(n) / u64::from(width)) as usize;
+        match raw.scores.get(frame).copied().flatten() {
+            Some(score) if y >= row(score) => {
+                if score < raw.trusted {
+                    Rgb([210, 60, 50])
+                } else {
+                    Rgb([90, 170, 110])
+                }
+            }
+            _ => Rgb([250; 3]),
+        }
+    });
+    strip(&[picture])
 }
 
 /// Some frames of a video with their numbers: those that are named, or a few spread over all of it.

@@ -129,15 +129,15 @@ impl Rig {
         Placed { world, joints, points }
     }
 
-    /// How well each joint's rotation is seen: as the surest landmark that it moves.
-    pub(crate) fn seen_joints(&self, sure: &[f64]) -> [f64; JOINTS] {
+    /// How well each joint's rotation is seen: as the best of the landmarks that it moves.
+    pub(crate) fn seen_joints(&self, landmarks: &[f64]) -> [f64; JOINTS] {
         let mut seen = [0.0_f64; JOINTS];
         for point in &self.points {
             // A joint doesn't move its own middle.
             let own = point.offset == [0.0; 3];
             let mut joint = if own { self.parents[point.joint] } else { Some(point.joint) };
             while let Some(j) = joint {
-                seen[j] = seen[j].max(sure[point.landmark]);
+                seen[j] = seen[j].max(landmarks[point.landmark]);
                 joint = self.parents[j].filter(|p| *p < j);
             }
         }

@@ -215,8 +215,7 @@ fn at_rest(rig: &Rig, point: usize) -> V3 {
 
 /// Where the hips aren't seen, the trunk stands: landmarks alone would let it lie down.
 fn upright(system: &mut System, base: usize, state: &State, view: &View) {
-    let hips = (view.sure[23] + view.sure[24]) / 2.0;
-    let weight = (1.0 - 2.0 * hips).max(0.0) / UPRIGHT_SPREAD;
+    let weight = (1.0 - 2.0 * view.hips).max(0.0) / UPRIGHT_SPREAD;
     if weight == 0.0 {
         return;
     }

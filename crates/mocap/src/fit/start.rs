@@ -25,7 +25,7 @@ pub(crate) fn start(rig: &Rig, view: &View, camera: &Camera) -> State {
     let m = &view.metric;
     let half = |a: usize, b: usize| scale(add(m[a], m[b]), 0.5);
     // Hips that nobody sees are guesses: the trunk stands upright then.
-    let hips = view.sure[23].min(view.sure[24]) >= SURE;
+    let hips = view.hips > 0.5;
     let shoulders = sub(m[11], m[12]);
     let left = unit(if hips { add(shoulders, sub(m[23], m[24])) } else { shoulders });
     let up = if hips { sub(half(11, 12), half(23, 24)) } else { [0.0, -1.0, 0.0] };

@@ -54,14 +54,14 @@ pub(crate) struct View {
     pub metric: Vec<V3>,
     /// How sure each landmark is.
     pub sure: Vec<f64>,
-    /// How well each joint's rotation is seen: as the surest landmark that it moves, 0..1.
+    /// How far landmarks that each joint moves lie in the picture, 0..1.
     pub joints: [f64; JOINTS],
+    /// The same for the hips.
+    pub hips: f64,
 }
 
 /// Beyond the border by this part of the region, a landmark counts nothing.
 const BORDER: f64 = 0.02;
-/// Landmarks less visible than this count less than their visibility.
-const HARDLY: f64 = 0.2;
 /// Joints are seen well enough from this on.
 const ENOUGH: f64 = 0.5;
 
@@ -82,17 +82,20 @@ impl View {
         // Metric landmarks look along the ray to the person, not along the camera's axis.
         let turn: M3 = between([0.0, 0.0, 1.0], ray(middle));
         let metric: Vec<V3> = landmarks.iter().map(|l| apply(&turn, l.metric.map(f64::from))).collect();
-        let sure: Vec<f64> = landmarks
+        // Soft at the border: a landmark outside of the picture is a guess and says nothing.
+        let inside: Vec<f64> = landmarks
             .iter()
             .map(|l| {
                 let [x, y] = l.pixel.map(f64::from);
-                // Soft at the border: a landmark outside of the picture is a guess and says nothing.
                 let out = [-x, x - w, -y, y - h].into_iter().fold(0.0, f64::max)
                     / f64::from(observation.region.size);
-                let inside = (1.0 - out / BORDER).clamp(0.0, 1.0);
-                let visible = f64::from(l.visibility.clamp(0.02, 1.0));
-                visible * (visible / HARDLY).min(1.0) * inside
+                (1.0 - out / BORDER).clamp(0.0, 1.0)
             })
+            .collect();
+        let sure: Vec<f64> = landmarks
+            .iter()
+            .zip(&inside)
+            .map(|(l, inside)| f64::from(l.visibility.clamp(0.02, 1.0)) * inside)
             .collect();
         let noise = PIXEL_NOISE * f64::from(observation.region.size);
         let seen = rig
@@ -110,12 +113,13 @@ impl View {
             .iter()
             .filter_map(|&(a, b, trust)| {
                 let direction = super::math::sub(metric[b], metric[a]);
-                let trust = trust * sure[a].min(sure[b]);
+                let trust = trust * sure[a].min(sure[b]).max(0.05) * inside[a].min(inside[b]);
                 Some(Bone { from: find(a)?, to: find(b)?, direction: super::math::unit(direction), trust })
             })
             .collect();
-        let joints = rig.seen_joints(&sure);
-        Self { seen, bones, metric, sure, joints }
+        let joints = rig.seen_joints(&inside);
+        let hips = inside[23].min(inside[24]);
+        Self { seen, bones, metric, sure, joints, hips }
     }
 
     /// How far a joint is from being seen: 0 for well enough, 1 for not at all.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 /// Metres from the fitted body within which a pixel may be the person's (clothes, hair, what is carried), and from which on it
 /// isn't.
 const REACH_M: [f32; 2] = [0.30, 0.55];
+/// Metres from the body within which one network's word is enough, and from which on both must say the same.
+const ALONE_M: [f32; 2] = [0.08, 0.22];
 /// How much the person's own network, the body, its distance (by metre) and the colours weigh beside each other.
 const OWN: f32 = 5.0;
 const COVERED: f32 = 2.5;
@@ -47,8 +49,14 @@ impl Somebody {
         Self { person, own, anybody, body, away }
     }
 
+    /// How much of the surer network's word counts at a pixel: all of it on the body, none far away; between, both networks
+    /// must say the same.
     fn reach(&self, pixel: usize) -> f32 {
-        ((REACH_M[1] - self.away[pixel]) / (REACH_M[1] - REACH_M[0])).clamp(0.0, 1.0)
+        let share = |[near, far]: [f32; 2]| ((far - self.away[pixel]) / (far - near)).clamp(0.0, 1.0);
+        let (own, any) = (f32::from(self.own.as_raw()[pixel]), f32::from(self.anybody.as_raw()[pixel]));
+        let agreed = own.min(any) / own.max(any).max(1.0);
+        let alone = share(ALONE_M);
+        share(REACH_M) * (alone + (1.0 - alone) * agreed)
     }
 
     /// Metres inwards from the body's outline; 0 outside.

@@ -4,6 +4,7 @@ use super::masks::SEEN;
 use super::motion::MotionReport;
 use super::people::Seen;
 use super::plate::PlateReport;
+use super::score::TRUSTED;
 use super::{REPORT, Replaced, raw_of};
 use crate::composite::open_body;
 use crate::job::Job;
@@ -48,11 +49,22 @@ impl Replaced {
             motion: motion.as_ref(),
             plate: self.plate.as_deref(),
             body: &open_body(job.input.body.as_deref())?,
+            scores: match seen_beside(self)? {
+                Some(seen) => seen.scores(),
+                None => Vec::new(),
+            },
+            trusted: TRUSTED,
             figures: figures(self)?,
             stages: self.stages.clone(),
         };
         Ok(RawSection::new(raw)?)
     }
+}
+
+/// What is known of the people, where it was found here.
+fn seen_beside(made: &Replaced) -> Result<Option<Seen>> {
+    let beside = made.masks.as_ref().map(|path| path.with_file_name(SEEN)).filter(|path| path.is_file());
+    beside.map(|path| read_json(&path)).transpose()
 }
 
 /// What the stages found, in words: name and value. Nothing is said of what the caller brought.
@@ -62,8 +74,7 @@ fn figures(made: &Replaced) -> Result<Vec<(String, String)>> {
     let beside = |result: &Option<PathBuf>, name: &str| {
         result.as_ref().map(|path| path.with_file_name(name)).filter(|path| path.is_file())
     };
-    if let Some(path) = beside(&made.masks, SEEN) {
-        let seen: Seen = read_json(&path)?;
+    if let Some(seen) = seen_beside(made)? {
         for (n, person) in seen.people.iter().enumerate() {
             let replaced = if seen.replaced.contains(&n) { ", replaced" } else { "" };
             add(&format!("person {}", n + 1), format!("{}{replaced}", person.in_view()));

@@ -9,6 +9,7 @@ use crate::{Error, Result};
 use image::{GrayImage, RgbImage, imageops};
 use mocap::{Evidence, Segmentation, Sighting};
 use smplx::Motion;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
@@ -42,23 +43,13 @@ impl Folders {
         Ok(Self { part: part.to_owned() })
     }
 
-    /// Without the evidence, and without layers that show nothing.
-    pub(super) fn finish(&self) -> Result<()> {
-        let remove = |folder: PathBuf| {
-            std::fs::remove_dir_all(&folder).map_err(|source| Error::Io { path: folder, source })
-        };
-        remove(self.part.join(EVIDENCE))?;
-        for name in [OTHERS, IN_FRONT] {
+    /// Without the evidence, and without layers that show nothing: others' and in front.
+    pub(super) fn finish(&self, shown: [bool; 2]) -> Result<()> {
+        let empty =
+            [OTHERS, IN_FRONT].into_iter().zip(shown).filter(|(_, shown)| !shown).map(|(name, _)| name);
+        for name in std::iter::once(EVIDENCE).chain(empty) {
             let folder = self.part.join(name);
-            let mut shows = false;
-            let listed =
-                std::fs::read_dir(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
-            for entry in listed.flatten() {
-                shows = shows || open(&entry.path())?.iter().any(|b| *b > 0);
-            }
-            if !shows {
-                remove(folder)?;
-            }
+            std::fs::remove_dir_all(&folder).map_err(|source| Error::Io { path: folder, source })?;
         }
         Ok(())
     }
@@ -108,9 +99,11 @@ pub(super) struct Looks<'a> {
     fps: f32,
     assigner: Assigner,
     steady: Steady,
-    /// Of the people in front, for frames whose layer isn't decided yet.
-    nearer: std::collections::VecDeque<GrayImage>,
+    /// Frames whose layer isn't decided yet: the matte, and who is in front.
+    waiting: VecDeque<(GrayImage, GrayImage)>,
     layers: usize,
+    /// Others and layers in front were seen at all.
+    shown: [bool; 2],
     /// By person and frame.
     checks: Vec<Vec<Option<Checks>>>,
     before: Vec<Option<(usize, super::bodies::Body)>>,
@@ -138,7 +131,8 @@ impl<'a> Looks<'a> {
             fps: seen.fps as f32,
             assigner: Assigner::default(),
             steady: Steady::new(seen.fps as f32, small[0] as usize),
-            nearer: std::collections::VecDeque::new(),
+            waiting: VecDeque::new(),
+            shown: [false; 2],
             layers: 0,
             checks: vec![vec![None; frames]; people],
             before: vec![None; people],
@@ -204,11 +198,11 @@ impl<'a> Looks<'a> {
             }
         }
         self.inspect(n, &people, &shares, seen);
-        send(to_disk, self.folders.picture(MATTES, n), mine)?;
         if !self.one_only {
+            self.shown[0] |= others.iter().any(|b| *b > 0);
             send(to_disk, self.folders.picture(OTHERS, n), others)?;
         }
-        self.nearer.push_back(in_front);
+        self.waiting.push_back((mine, in_front));
         while let Some(layer) = self.steady.next(false) {
             self.write_layer(layer, to_disk)?;
         }
@@ -247,6 +241,7 @@ impl<'a> Looks<'a> {
                 matte: &matte,
                 taken: &hidden,
                 confidence,
+                familiar: person.familiar[n].unwrap_or(1.0),
                 detected: person.frames[n].as_ref().map_or(0.0, |o| o.score),
                 residual_px: person.residual_px[n],
                 reduced: self.reduced as f32,
@@ -271,13 +266,17 @@ impl<'a> Looks<'a> {
         let n = self.layers;
         self.layers += 1;
         let (w, h) = (self.size[0], self.size[1]);
-        let mut out = self.nearer.pop_front().unwrap_or_else(|| GrayImage::new(w, h));
+        let (mut mine, mut out) =
+            self.waiting.pop_front().ok_or(Error::Internal("a layer without its frame"))?;
         if let Some(layer) = layer {
             let ones: Vec<f32> = layer.iter().map(|b| f32::from(*b) / 255.0).collect();
             let mut things = GrayImage::from_pixel(w, h, image::Luma([255]));
             times_share(&mut things, &ones, self.small, self.reduced)?;
             out.iter_mut().zip(things.iter()).for_each(|(a, b)| *a = (*a).max(*b));
+            mine.iter_mut().zip(things.iter()).for_each(|(m, b)| *m = (*m).min(255 - *b));
         }
+        self.shown[1] |= out.iter().any(|b| *b > 0);
+        send(to_disk, self.folders.picture(MATTES, n), mine)?;
         send(to_disk, self.folders.picture(IN_FRONT, n), out)
     }
 
@@ -289,8 +288,9 @@ impl<'a> Looks<'a> {
         Ok(())
     }
 
-    pub(super) fn into_checks(self) -> Vec<Vec<Option<Checks>>> {
-        self.checks
+    /// The checks by person and frame, and whether others and layers in front were seen at all.
+    pub(super) fn into_checks(self) -> (Vec<Vec<Option<Checks>>>, [bool; 2]) {
+        (self.checks, self.shown)
     }
 }
 

@@ -39,7 +39,6 @@ pub(super) fn track(
     let mut seen = find(settings, &folders, total, context)?;
     let motions = fit(settings, body, &mut seen, total, context)?;
     let motions = look(settings, body, &mut seen, motions, &folders, total, context)?;
-    folders.finish()?;
     for (n, motion) in motions.iter().enumerate() {
         write_atomically(&part.join(motion_file(n)), motion.to_json().as_bytes())?;
     }
@@ -156,7 +155,7 @@ fn look(
         }
         looks.finish(to_disk)
     })?;
-    let checks = looks.into_checks();
+    let (checks, shown) = looks.into_checks();
     for (n, checks) in checks.into_iter().enumerate() {
         let person = &mut seen.people[n];
         person.verdicts = judge(&checks, &seen.cuts, seen.fps as f32);
@@ -167,6 +166,7 @@ fn look(
             motions[n] = motion;
         }
     }
+    folders.finish(shown)?;
     Ok(motions)
 }
 

@@ -1,7 +1,7 @@
 //! Short runs of doubtful frames between good ones take their motion and their matte from their neighbours.
 
 use super::bodies::Bodies;
-use super::looks::{Folders, Looks, MATTES, open};
+use super::looks::{Folders, IN_FRONT, Looks, MATTES, open};
 use super::masks::fit_one;
 use super::people::Seen;
 use super::score::{Verdict, doubtful};
@@ -49,13 +49,16 @@ pub(super) fn mend(
         let Some(drawn) = bodies.draw(&motion.frames[*t])? else { continue };
         let path = folders.picture(MATTES, *t);
         let mut matte = open(&path)?;
+        let in_front = open(&folders.picture(IN_FRONT, *t))?;
         let mut outline = image::GrayImage::new(small[0], small[1]);
         outline.iter_mut().enumerate().for_each(|(i, o)| *o = if drawn.covers(i) { 255 } else { 0 });
         let away = bg_mask::squared_distance(&outline);
         let (w, h) = matte.dimensions();
         for (x, y, byte) in matte.enumerate_pixels_mut() {
             let i = (y * small[1] / h) as usize * small[0] as usize + (x * small[0] / w) as usize;
-            if away[i] == 0.0 {
+            if in_front.get_pixel(x, y)[0] >= bg_mask::THRESHOLD {
+                byte.0 = [0];
+            } else if away[i] == 0.0 {
                 byte.0 = [255];
             } else if away[i].sqrt() > AROUND_M * drawn.per_metre {
                 byte.0 = [0];

@@ -30,7 +30,7 @@ pub(super) struct Guess {
 }
 
 impl Guess {
-    /// `likely` is how likely each pixel is anybody's; `nearer` marks pixels of people in front.
+    /// `likely` is how likely each pixel is anybody's by the surer network; `nearer` marks pixels of people in front.
     pub(super) fn new(somebody: &Somebody, likely: &[f32], nearer: &[bool], confidence: &[f32]) -> Self {
         let Some(body) = &somebody.body else { return Self::default() };
         let depth = somebody.depth_in_body();
@@ -40,7 +40,10 @@ impl Guess {
                     return 0;
                 }
                 let unsure = confidence.get(usize::from(body.joint[i])).is_some_and(|c| *c < UNSURE);
-                if likely[i] < NOT && (unsure || depth[i] > INTO_M) { 2 } else { 1 }
+                // Each network likes to paint over what is narrow: within the body one that says no is enough.
+                let less = f32::from(somebody.own.as_raw()[i].min(somebody.anybody.as_raw()[i])) / 255.0;
+                let hidden = if unsure { likely[i] < NOT } else { less < NOT && depth[i] > INTO_M };
+                if hidden { 2 } else { 1 }
             })
             .collect();
         let free = likely.iter().map(|l| *l < NOT).collect();

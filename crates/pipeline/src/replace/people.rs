@@ -10,7 +10,10 @@ use std::ops::Range;
 
 /// Somebody seen in fewer frames than this, and in a smaller part of the video, is nobody to follow.
 const FEWEST: usize = 4;
-const LEAST: f64 = 0.04;
+const LEAST: f64 = 0.1;
+
+/// Whoever is seen for so many seconds is somebody.
+const LONG_S: f64 = 1.0;
 
 /// What the masks stage saw.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ pub(super) struct Person {
     /// Where the networks' words on this person's pixels hold.
     #[serde(skip)]
     pub(super) evidence: Vec<Option<Evidence>>,
+    /// How alike the person looks to what is known of them.
+    #[serde(skip)]
+    pub(super) familiar: Vec<Option<f32>>,
     pub(super) gaps: Vec<mocap::Gap>,
     /// How sure each joint is in each frame, 0..1.
     pub(super) confidence: Vec<Vec<f32>>,
@@ -61,15 +67,17 @@ impl Seen {
         let n = cuts.len();
         let mut by_track: BTreeMap<usize, Person> = BTreeMap::new();
         for (t, sightings) in sightings.into_iter().enumerate() {
-            for Sighting { person: track, observation, evidence } in sightings {
+            for Sighting { person: track, observation, evidence, familiar } in sightings {
                 let person = by_track.entry(track).or_insert_with(|| Person {
                     track,
                     frames: vec![None; n],
                     evidence: vec![None; n],
+                    familiar: vec![None; n],
                     ..Person::default()
                 });
                 person.frames[t] = Some(observation);
                 person.evidence[t] = Some(evidence);
+                person.familiar[t] = familiar;
             }
         }
         let all = by_track.len();
@@ -83,7 +91,7 @@ impl Seen {
         people.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
         let enough = |person: &Person| {
             let seen = person.frames.iter().flatten().count();
-            seen >= FEWEST.min(n.div_ceil(2)) && seen as f64 >= LEAST * n as f64
+            seen >= FEWEST.min(n.div_ceil(2)) && seen as f64 >= (LEAST * n as f64).min(LONG_S * fps)
         };
         let mut first = true;
         people.retain(|person| std::mem::take(&mut first) || enough(person));

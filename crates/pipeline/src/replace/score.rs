@@ -40,6 +40,8 @@ pub(super) struct Checks {
     pub(super) speed: f32,
     /// How sure the landmarks' network is, 0..1.
     pub(super) detected: f32,
+    /// How unlike the person looks to what is known of them, 0..1.
+    pub(super) strange: f32,
 }
 
 /// What is thought of a frame.
@@ -60,6 +62,7 @@ pub(super) struct Looked<'a> {
     pub(super) taken: &'a [bool],
     pub(super) confidence: &'a [f32],
     pub(super) detected: f32,
+    pub(super) familiar: f32,
     pub(super) residual_px: f32,
     pub(super) reduced: f32,
 }
@@ -72,6 +75,7 @@ impl Checks {
         let mut checks = Self {
             area: area as f32 / matte.len().max(1) as f32,
             detected: looked.detected,
+            strange: 1.0 - looked.familiar,
             slender: slender(matte, somebody.own.width() as usize),
             ..Self::default()
         };
@@ -147,10 +151,10 @@ pub(super) fn speed(before: &Body, after: &Body, confidence: &[f32], fps: f32) -
 /// A check: what it is called, where it is well and where it is bad, and the value that it looks at.
 type Check = (&'static str, [f32; 2], fn(&Checks) -> f32);
 
-const CHECKS: [Check; 9] = [
-    ("the mask reaches away from the body", [0.15, 0.55], |c| c.outside),
+const CHECKS: [Check; 10] = [
+    ("the mask reaches away from the body", [0.06, 0.26], |c| c.outside),
     ("the mask leaves out parts of the body that are seen", [0.18, 0.5], |c| c.missing),
-    ("the networks disagree about the person's outline", [0.35, 0.8], |c| c.disagree),
+    ("the networks disagree about the person's outline", [0.3, 0.7], |c| c.disagree),
     ("the networks can't decide", [0.35, 0.7], |c| c.undecided),
     ("the head doesn't sit on the trunk", [50.0, 95.0], |c| c.head_deg),
     ("the body lies where the mask stands", [0.0, 1.0], |c| {
@@ -158,6 +162,7 @@ const CHECKS: [Check; 9] = [
     }),
     ("landmarks and body lie apart", [0.07, 0.2], |c| c.residual_m),
     ("a joint moves faster than people do", [9.0, 20.0], |c| c.speed),
+    ("it looks like somebody else", [0.6, 0.9], |c| c.strange),
     ("the mask covers the whole picture", [0.8, 0.97], |c| c.area),
 ];
 
