@@ -420,7 +420,8 @@ impl Tracker {
         let [dx, dy] = [0, 1].map(|i| next.centre[i] - region.centre[i]);
         let moved = dx.hypot(dy) / region.size;
         let grown = (next.size / region.size).ln().abs();
-        let turned = (next.angle - region.angle).sin().abs();
+        // What a guess about hips turned is looked at upright.
+        let turned = if found.0.close.is_some() { (next.angle - region.angle).sin().abs() } else { 0.0 };
         if moved.max(grown).max(turned) > SETTLED && next.is_usable(picture.width(), picture.height()) {
             let again = self.read_both(next, picture)?;
             if again.0.observation.score >= MIN_SCORE {

@@ -60,8 +60,9 @@ pub(crate) struct View {
     pub hips: f64,
 }
 
-/// Beyond the border by this part of the region, a landmark counts nothing.
+/// Beyond the border by this part of the region, a landmark counts nothing: in close shots, and where the hips are in the picture.
 const BORDER: f64 = 0.02;
+const BORDER_OF_WHOLE: f64 = 0.1;
 /// Joints are seen well enough from this on.
 const ENOUGH: f64 = 0.5;
 
@@ -82,14 +83,20 @@ impl View {
         // Metric landmarks look along the ray to the person, not along the camera's axis.
         let turn: M3 = between([0.0, 0.0, 1.0], ray(middle));
         let metric: Vec<V3> = landmarks.iter().map(|l| apply(&turn, l.metric.map(f64::from))).collect();
-        // Soft at the border: a landmark outside of the picture is a guess and says nothing.
+        // Soft at the border: a landmark outside of the picture is a guess. Where the hips are such a guess, so is all that the
+        // network makes of them, and what lies outside says nothing at all.
+        let is_close = {
+            let [x, y] = middle;
+            !(0.0..w).contains(&x) || !(0.0..h).contains(&y)
+        };
+        let border = if is_close { BORDER } else { BORDER_OF_WHOLE };
         let inside: Vec<f64> = landmarks
             .iter()
             .map(|l| {
                 let [x, y] = l.pixel.map(f64::from);
                 let out = [-x, x - w, -y, y - h].into_iter().fold(0.0, f64::max)
                     / f64::from(observation.region.size);
-                (1.0 - out / BORDER).clamp(0.0, 1.0)
+                (1.0 - out / border).clamp(0.0, 1.0)
             })
             .collect();
         let sure: Vec<f64> = landmarks

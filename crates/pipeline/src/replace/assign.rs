@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// isn't.
 const REACH_M: [f32; 2] = [0.30, 0.55];
 /// Metres from the body within which one network's word is enough, and from which on both must say the same.
-const ALONE_M: [f32; 2] = [0.08, 0.22];
+const ALONE_M: [f32; 2] = [0.12, 0.26];
 /// How much the person's own network, the body, its distance (by metre) and the colours weigh beside each other.
 const OWN: f32 = 5.0;
 const COVERED: f32 = 2.5;

@@ -1,7 +1,7 @@
 //! Short runs of doubtful frames between good ones take their motion and their matte from their neighbours.
 
 use super::bodies::Bodies;
-use super::looks::{Folders, IN_FRONT, Looks, MATTES, open};
+use super::looks::{Folders, IN_FRONT, Looks, MATTES, OTHERS, open};
 use super::masks::fit_one;
 use super::people::Seen;
 use super::score::{Verdict, doubtful};
@@ -15,6 +15,8 @@ const MENDED_S: f32 = 0.35;
 const GOOD_S: f32 = 0.15;
 /// Metres around the mended body in which the networks are still believed, and the body's own edge.
 const AROUND_M: f32 = 0.12;
+/// Parts of the mended body whose joints are this sure are painted in.
+const SURE: f32 = 0.5;
 /// What a mended frame is worth.
 const WORTH: f32 = 0.6;
 
@@ -50,15 +52,20 @@ pub(super) fn mend(
         let path = folders.picture(MATTES, *t);
         let mut matte = open(&path)?;
         let in_front = open(&folders.picture(IN_FRONT, *t))?;
+        let others = folders.picture(OTHERS, *t);
+        let others = others.is_file().then(|| open(&others)).transpose()?;
+        let confidence = &mended.confidence[*t];
         let mut outline = image::GrayImage::new(small[0], small[1]);
         outline.iter_mut().enumerate().for_each(|(i, o)| *o = if drawn.covers(i) { 255 } else { 0 });
         let away = bg_mask::squared_distance(&outline);
         let (w, h) = matte.dimensions();
         for (x, y, byte) in matte.enumerate_pixels_mut() {
             let i = (y * small[1] / h) as usize * small[0] as usize + (x * small[0] / w) as usize;
-            if in_front.get_pixel(x, y)[0] >= bg_mask::THRESHOLD {
+            let somebody_else = others.as_ref().is_some_and(|o| o.get_pixel(x, y)[0] >= bg_mask::THRESHOLD);
+            let is_sure = || confidence.get(usize::from(drawn.joint[i])).is_some_and(|c| *c > SURE);
+            if somebody_else || in_front.get_pixel(x, y)[0] >= bg_mask::THRESHOLD {
                 byte.0 = [0];
-            } else if away[i] == 0.0 {
+            } else if away[i] == 0.0 && is_sure() {
                 byte.0 = [255];
             } else if away[i].sqrt() > AROUND_M * drawn.per_metre {
                 byte.0 = [0];
