@@ -31,20 +31,31 @@ pub struct Avatar {
 }
 
 impl Avatar {
-    /// Reads an avatar: LHM's `.pth`, a 3DGS `.ply`, or this crate's `.safetensors`. The file's first bytes decide.
+    /// Reads an avatar: LHM's `.pth`, this crate's `.safetensors`, or Gaussians without a body: a 3DGS `.ply`, SuperSplat's
+    /// compressed `.ply`, `.splat`, `.spz`. The file's first bytes decide (for `.splat`, which has no mark, its name).
+    ///
+    /// Gaussians with a number that isn't finite are left out; [`Avatar::open_counting`] says how many.
     ///
     /// # Errors
-    /// When the file can't be read, is none of these, or is damaged; nothing in it is executed.
+    /// [`Error::File`] when the file is none of these, is damaged, or has no finite Gaussian; nothing in it is executed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::open_counting(path)?.0)
+    }
+
+    /// As [`Avatar::open`], with the number of Gaussians that were left out.
+    ///
+    /// # Errors
+    /// As [`Avatar::open`].
+    pub fn open_counting(path: impl AsRef<Path>) -> Result<(Self, usize)> {
         io::open(path.as_ref())
     }
 
     /// Reads an avatar from memory.
     ///
     /// # Errors
-    /// As [`Avatar::open`].
+    /// As [`Avatar::open`], but for the file's name. A `.splat` isn't recognised here.
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
-        io::parse(bytes, Path::new("memory"))
+        Ok(io::parse(bytes)?.0)
     }
 
     /// Writes a `.ply` (any splat viewer reads it; body data is left out), a `.safetensors` (everything) or a `.pth` (LHM's list,
@@ -121,6 +132,40 @@ impl Avatar {
     }
 }
 
+impl Avatar {
+    /// Moves and turns the Gaussians as a whole, as a prop without a body moves, into a buffer that is reused.
+    ///
+    /// Colours that depend on the direction are evaluated from `eye`. `to` is a rigid transform of the avatar's axes (y up).
+    ///
+    /// # Errors
+    /// When columns don't fit each other.
+    pub fn place(&self, to: &Affine, eye: [f32; 3], out: &mut Gaussians) -> Result<()> {
+        self.gaussians.check()?;
+        let turn = smplx::rotation::quat_from_matrix(&smplx::linear(to));
+        let g = &self.gaussians;
+        out.means.clear();
+        out.means.extend(g.means.iter().map(|m| smplx::transform_point(to, *m)));
+        out.rotations.clear();
+        out.rotations.extend(g.rotations.iter().map(|q| smplx::rotation::quat_mul(turn, *q)));
+        copy(&mut out.scales, &g.scales);
+        copy(&mut out.opacities, &g.opacities);
+        let rgb = match &g.colors {
+            Colors::Rgb(colors) => colors.clone(),
+            Colors::Sh { degree, coefficients } => {
+                let n = sh::n_coefficients(*degree) * 3;
+                let colored = out.means.iter().zip(coefficients.chunks_exact(n));
+                let color = |(mean, c): (&[f32; 3], &[f32])| {
+                    let seen = std::array::from_fn(|k| mean[k] - eye[k]);
+                    sh::color(*degree, c, turn_back(turn, seen))
+                };
+                colored.map(color).collect()
+            }
+        };
+        out.colors = Colors::Rgb(rgb);
+        Ok(())
+    }
+}
+
 fn copy<T: Copy>(to: &mut Vec<T>, from: &[T]) {
     to.clear();
     to.extend_from_slice(from);
@@ -140,6 +185,25 @@ fn turn_back([w, x, y, z]: [f32; 4], v: [f32; 3]) -> [f32; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prop_is_moved_as_a_whole() {
+        let mut gaussians = crate::synthetic::avatar(5, 1.0, 1);
+        gaussians.colors = Colors::Sh { degree: 1, coefficients: (0..60).map(|i| i as f32 / 60.0).collect() };
+        let prop = Avatar { gaussians, lhm: None };
+        // A quarter turn about z, then two metres forward.
+        let to = [[0.0, -1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 2.0]];
+        let mut out = Gaussians::default();
+        prop.place(&to, [0.0, 0.0, 2.0], &mut out).unwrap();
+        let Colors::Rgb(rgb) = &out.colors else { panic!("colours are evaluated") };
+        for i in 0..5 {
+            let [x, y, z] = prop.gaussians.means[i];
+            assert!((0..3).all(|k| (out.means[i][k] - [-y, x, z + 2.0][k]).abs() < 1e-5));
+            // The eye was moved along, so it sees the colour that it saw before.
+            let before = prop.gaussians.color_from(i, [0.0; 3]);
+            assert!((0..3).all(|k| (rgb[i][k] - before[k]).abs() < 1e-5));
+        }
+    }
 
     #[test]
     fn turning_back_undoes_a_quarter_turn() {

@@ -66,8 +66,30 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file of a format that this crate doesn't know by its content or name.
-    #[error("{}: not an avatar this crate reads (LHM .pth, 3DGS .ply, .safetensors)", path.display())]
+    /// Something is wrong with this file.
+    #[error("{}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Self>,
+    },
+    /// A file that is something else.
+    #[error("this is {found}, not an avatar; {advice}")]
+    NotAnAvatar {
+        /// What it is.
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A damaged `.spz`.
+    #[error("spz: {what}")]
+    Spz {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A name to write to whose ending says no format that this crate writes.
+    #[error("{}: avatars are written as .ply or .safetensors", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,

@@ -1,13 +1,13 @@
 //! `anicrafter avatar`.
 
 use crate::progress::Style;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use avatar_render::{Avatar, Camera, Frame, Renderer, RendererChoice, SplatOptions};
 use clap::Subcommand;
 use image::RgbImage;
 use media::{FrameRate, VideoWriter, WriteOptions};
 use pipeline::outputs::{Input, refuse_overwriting};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Makes, converts and looks at avatars.
 #[derive(clap::Args)]
@@ -60,9 +60,12 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
         Command::Bake(args) => crate::bake::run(args),
         Command::Create(args) => crate::create::run(args, style),
         Command::Info { avatar } => {
-            let a = Avatar::open(avatar)?;
+            let (a, left_out) = Avatar::open_counting(avatar)?;
             println!("{}", avatar.display());
             println!("  Gaussians     {}", a.gaussians.len());
+            if left_out > 0 {
+                println!("  left out      {left_out} Gaussians that aren't finite");
+            }
             let (low, high) = bounds(&a.gaussians.means);
             println!("  box           {low:.3?} to {high:.3?} m");
             match &a.lhm {
@@ -71,22 +74,24 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
                     println!("  betas         {:.3?}", body.betas);
                     println!("  body ratio    {:.3}   has face {}", body.body_ratio, body.has_face);
                 }
-                None => println!("  body data     no: it can be looked at, but not animated"),
+                None => println!(
+                    "  body data     no: it can be looked at, and follows a motion's pelvis as it is"
+                ),
             }
             Ok(())
         }
         Command::Convert { avatar, output } => {
             refuse_overwriting(&[Input::file("the avatar", avatar)], &[("--output", output)])?;
-            Avatar::open(avatar)?.save(output)?;
+            open(avatar)?.save(output)?;
             println!("wrote {}", output.display());
             Ok(())
         }
         Command::Turntable { avatar, output, size, frames, renderer } => {
             refuse_overwriting(&[Input::file("the avatar", avatar)], &[("--output", output)])?;
-            let a = Avatar::open(avatar)?;
-            let (low, high) = bounds(&a.gaussians.means);
-            let centre: [f32; 3] = std::array::from_fn(|k| (low[k] + high[k]) / 2.0);
-            let radius = (0..3).map(|k| (high[k] - low[k]).powi(2)).sum::<f32>().sqrt() / 2.0;
+            let a = open(avatar)?;
+            let Some((centre, radius)) = bulk(&a.gaussians.means) else {
+                bail!("{}: there are no Gaussians in it", avatar.display());
+            };
             let mut renderer = Renderer::new(*renderer)?;
             let mut frame = Frame::new();
             let mut writer = VideoWriter::create(output, WriteOptions::new(FrameRate::whole(24)))?;
@@ -115,8 +120,55 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     }
 }
 
+/// Opens an avatar and says what was left out.
+fn open(path: &Path) -> Result<Avatar> {
+    let (avatar, left_out) = Avatar::open_counting(path)?;
+    if left_out > 0 {
+        eprintln!("warning: {}: {left_out} Gaussians aren't finite and were left out", path.display());
+    }
+    Ok(avatar)
+}
+
+/// Centre and radius of what a film should show: floaters far from everything else don't count. `None` for no points.
+fn bulk(points: &[[f32; 3]]) -> Option<([f32; 3], f32)> {
+    /// Share of the points at each end of an axis that may be floaters.
+    const TAIL: f32 = 0.01;
+    /// A subject's thin ends (hands, feet) are this much farther out than the points without the tails.
+    const ENDS: f32 = 1.3;
+    let last = points.len().checked_sub(1)?;
+    let skip = (last as f32 * TAIL) as usize;
+    let mut centre = [0.0; 3];
+    let mut half = [0.0; 3];
+    for axis in 0..3 {
+        let mut values: Vec<f32> = points.iter().map(|p| p[axis]).collect();
+        values.sort_by(f32::total_cmp);
+        let (low, high) = (values[skip], values[last - skip]);
+        centre[axis] = (low + high) / 2.0;
+        let outermost = (values[last] - centre[axis]).max(centre[axis] - values[0]);
+        half[axis] = outermost.min((high - low) / 2.0 * ENDS);
+    }
+    let radius = half.iter().map(|x| x * x).sum::<f32>().sqrt();
+    Some((centre, if radius > 0.0 { radius } else { 1.0 }))
+}
+
 fn bounds(points: &[[f32; 3]]) -> ([f32; 3], [f32; 3]) {
     points.iter().fold(([f32::INFINITY; 3], [f32::NEG_INFINITY; 3]), |(low, high), p| {
         (std::array::from_fn(|k| low[k].min(p[k])), std::array::from_fn(|k| high[k].max(p[k])))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bulk;
+
+    #[test]
+    fn floaters_do_not_move_the_camera() {
+        let mut points: Vec<[f32; 3]> = (0..1000).map(|i| [0.0, i as f32 / 1000.0, 0.0]).collect();
+        let (centre, radius) = bulk(&points).unwrap();
+        assert!((centre[1] - 0.5).abs() < 0.01 && (radius - 0.5).abs() < 0.01, "{centre:?} {radius}");
+        points.extend([[900.0, 0.0, 0.0], [0.0, -500.0, 3.0]]);
+        let (centre, radius) = bulk(&points).unwrap();
+        assert!((centre[1] - 0.5).abs() < 0.02 && radius < 0.7, "{centre:?} {radius}");
+        assert!(bulk(&[]).is_none() && bulk(&[[1.0; 3]]).is_some());
+    }
 }

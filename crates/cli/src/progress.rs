@@ -14,7 +14,7 @@ pub(crate) enum Style {
     Plain,
     /// One JSON object a line on standard output.
     Json,
-    /// Nothing but errors.
+    /// Notes and errors alone.
     None,
 }
 
@@ -52,6 +52,9 @@ impl Display {
 impl Observer for Display {
     fn event(&self, event: &Event) {
         if self.style == Style::None {
+            if let Event::Warning { message } = event {
+                eprintln!("note: {message}");
+            }
             return;
         }
         if self.style == Style::Json {

@@ -12,13 +12,15 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Input")]
 pub(crate) struct InputArgs {
-    /// The avatar: `*_gaussian.pth`, `.ply` or `.safetensors`. Once for each person in the scene.
+    /// The avatar: `*_gaussian.pth` or `.safetensors`; Gaussians without a body (.ply, .splat, .spz) follow the pelvis as they are.
+    /// Once for each person in the scene.
     #[arg(long)]
     avatar: Vec<PathBuf>,
     /// A scene folder as the reference lays it out: bkgd_video.mp4, smplx_params/, smplx_video.mp4.
     #[arg(long, conflicts_with_all = ["motion", "background"])]
     scene: Option<PathBuf>,
-    /// The motion: a folder of parameter files, an AMASS .npz or a motion file. Once for each avatar.
+    /// The motion: a folder of parameter files, an AMASS .npz, a motion file, or what GVHMR, WHAM, TRAM, 4D-Humans or SMPLer-X
+    /// write. Once for each avatar.
     #[arg(long)]
     motion: Vec<PathBuf>,
     /// Takes the scene's smplx_video.mp4 instead of rendering the body.

@@ -105,7 +105,8 @@ impl AudioTrack {
     fn converted(path: &Path, ffmpeg: &Ffmpeg) -> Result<Option<Self>> {
         let pictures_s = first_time_s(ffmpeg, path)?.unwrap_or(0.0);
         // Sound that mp4 players know stays as it is.
-        for codec in [&["copy"][..], &["aac", "-b:a", "192k"]] {
+        let converted = [&["aac", "-b:a", "192k", "-af"][..], &[IN_TIME]].concat();
+        for codec in [&["copy"][..], &converted] {
             let out = tempfile::Builder::new().suffix(".m4a").tempfile();
             let out = out.at(path, "creating a temporary file")?.into_temp_path();
             let mut running = ffmpeg.start(path, Stdio::null(), Stdio::null(), |command| {
@@ -171,6 +172,10 @@ impl AudioTrack {
         (&self.source, self.pictures_s + self.skipped_s)
     }
 }
+
+/// ffmpeg's filter that puts sound where its times say: recorders leave holes when they are muted or late, which an encoder
+/// would close. Less than 20 ms is the rounding of a container's times.
+pub(crate) const IN_TIME: &str = "aresample=async=1:min_hard_comp=0.02";
 
 fn needs_ffmpeg(path: &Path, what: &str, why: &str) -> Error {
     Error::Unsupported {

@@ -208,6 +208,7 @@ fn inputs(job: &Job, findings: &mut Findings) {
         ("input.character_mask", &input.character_mask),
         ("input.mesh_video", &input.mesh_video),
         ("input.body", &input.body),
+        ("input.camera", &input.camera),
     ] {
         files.extend(path.as_deref().map(|path| (about, path)));
     }

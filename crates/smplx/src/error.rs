@@ -16,7 +16,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that isn't what it should be.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -112,6 +112,27 @@ pub enum Error {
         frame: usize,
         /// What is wrong with it.
         problem: String,
+    },
+    /// An estimator's file that lacks something, or has it in another shape.
+    #[error("{estimator}: {problem}")]
+    Estimator {
+        /// Whose layout the file has.
+        estimator: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A pickle or PyTorch file that can't be read.
+    #[error("its contents can't be read")]
+    Pickle(#[source] tensorfile::Error),
+    /// A file that is something else.
+    #[error("this is {found}, not {wanted}{advice}")]
+    NotThis {
+        /// What it is.
+        found: String,
+        /// What was wanted: `a motion`, `a SMPL-X body`.
+        wanted: &'static str,
+        /// What to do; empty, or begins with a colon or a semicolon.
+        advice: String,
     },
     /// A JSON text that can't be parsed.
     #[error("{what} isn't the JSON that was expected")]

@@ -6,9 +6,10 @@ mod source;
 
 use crate::error::{Error, Result};
 use crate::model::BodyModel;
+use sniff::Kind;
 use source::Arrays;
 use std::path::Path;
-use tensorfile::Npz;
+use tensorfile::{Npz, TensorSource};
 
 /// What to keep of a body file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,20 @@ impl BodyModel {
     /// # Errors
     /// As [`BodyModel::open`].
     pub fn open_with(path: impl AsRef<Path>, options: LoadOptions) -> Result<Self> {
-        Self::from_npz(&Npz::open(path).map_err(Error::Npz)?, options)
+        let path = path.as_ref();
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let in_file = |cause| Error::File { path: path.to_owned(), source: Box::new(cause) };
+        let kind = Kind::of_file(path).map_err(io)?;
+        let npz = match Npz::open(path) {
+            Ok(npz) => npz,
+            Err(tensorfile::Error::File { cause, .. })
+                if matches!(kind, Kind::Npz | Kind::Zip | Kind::Unknown) =>
+            {
+                return Err(in_file(Error::Npz(*cause)));
+            }
+            Err(_) => return Err(in_file(not_a_body(kind))),
+        };
+        Self::from_npz(&npz, options).map_err(in_file)
     }
 
     /// Parses a body file in memory.
@@ -69,7 +83,36 @@ impl BodyModel {
         if npz.contains(compact::MARK) {
             compact::load(&arrays, options)
         } else {
+            refuse_other_bodies(npz)?;
             official::load(&arrays, options)
         }
     }
+}
+
+const WANTED: &str = "a SMPL-X body";
+const GET_IT: &str =
+    "; take SMPLX_NEUTRAL.npz from smpl-x.is.tue.mpg.de, or leave the body out: there is an embedded one";
+
+/// What a file is instead of a body's archive.
+fn not_a_body(kind: Kind) -> Error {
+    let advice = match kind {
+        Kind::Pickle => "; of SMPL-X's download the .npz files are read, not the .pkl ones",
+        _ => kind.advice().unwrap_or(GET_IT),
+    };
+    let separator = if advice.starts_with(';') { "" } else { "; " };
+    Error::NotThis { found: kind.to_string(), wanted: WANTED, advice: format!("{separator}{advice}") }
+}
+
+/// Bodies of SMPL-X's family are told apart by their joints.
+fn refuse_other_bodies(npz: &Npz) -> Result<()> {
+    let joints = npz.info("kintree_table").and_then(|info| info.shape.last().copied());
+    let found = match joints {
+        Some(24) => "a SMPL body (24 joints)",
+        Some(52) => "a SMPL+H body (52 joints)",
+        Some(16) => "a MANO hand (16 joints)",
+        Some(5) => "a FLAME head (5 joints)",
+        None if npz.contains("poses") => "a motion (AMASS)",
+        _ => return Ok(()),
+    };
+    Err(Error::NotThis { found: found.to_owned(), wanted: WANTED, advice: GET_IT.to_owned() })
 }

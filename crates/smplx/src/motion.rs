@@ -1,9 +1,12 @@
 //! Motion: a pose, a place and a camera for each frame.
 
 mod amass;
+mod estimators;
+mod folder;
 mod json;
 mod open;
 mod resample;
+mod view;
 
 use crate::camera::Camera;
 use crate::error::{Error, Result};
@@ -13,6 +16,8 @@ use crate::pose::BodyPose;
 use crate::skeleton::N_JOINTS;
 
 pub use json::Gaps;
+pub use open::{OpenOptions, Opened};
+pub use view::{CameraFile, REST_PELVIS, View};
 
 /// One frame of a motion.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,6 +122,20 @@ impl Motion {
             }
         }
         Ok(())
+    }
+
+    /// Cuts shape and expression coefficients to what a body has, and says how many a frame lost at most. The first ones mean the
+    /// same in SMPL-X's bodies of any number.
+    pub fn keep_coefficients(&mut self, betas: usize, expressions: usize) -> usize {
+        let mut most = 0;
+        for frame in &mut self.frames {
+            let lost =
+                frame.betas.len().saturating_sub(betas) + frame.expression.len().saturating_sub(expressions);
+            most = most.max(lost);
+            frame.betas.truncate(betas);
+            frame.expression.truncate(expressions);
+        }
+        most
     }
 
     /// T.

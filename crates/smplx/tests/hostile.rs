@@ -139,6 +139,8 @@ fn what_is_not_an_npz_is_said() {
     assert!(BodyModel::open("/nonexistent/body.npz").is_err());
 }
 
+const CAMERA: &[u8] = br#"{"focal": [300, 300], "princpt": [9, 5], "img_size_wh": [19, 10], "view": [[1,0,0,0],[0,-1,0,1],[0,0,-1,4]]}"#;
+
 /// Flips, cuts and repeats some bytes.
 fn mutate(good: &[u8], edits: &[(usize, u8)], cut: usize) -> Vec<u8> {
     let mut bytes = good.to_vec();
@@ -159,8 +161,13 @@ fn small_motion() -> Motion {
     Motion::new(30.0, (0..3).map(frame).collect()).unwrap()
 }
 
+/// `ANICRAFTER_MUTATIONS=100000` tries for longer.
+fn cases() -> u32 {
+    std::env::var("ANICRAFTER_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(150)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn mutated_files_never_panic(
@@ -173,6 +180,7 @@ proptest! {
         drop(BodyModel::from_bytes(mutate(&npz, &edits, cut)));
         let motion = small_motion();
         drop(Motion::from_npz(mutate(&motion.to_npz().unwrap(), &edits, cut)));
+        drop(anicrafter_smplx::CameraFile::from_json(&mutate(CAMERA, &edits, cut)));
         let json = mutate(motion.to_json().as_bytes(), &edits, cut);
         drop(Motion::from_json(&json));
         drop(MotionFrame::from_json(&json, 0));

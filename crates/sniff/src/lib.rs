@@ -87,6 +87,10 @@ pub enum Kind {
     Sog,
     /// Binary glTF.
     Glb,
+    /// BVH: a skeleton and its motion, as text.
+    Bvh,
+    /// Autodesk's FBX.
+    Fbx,
     /// Another zip archive.
     Zip,
     /// Another gzip file.
@@ -160,6 +164,8 @@ impl Kind {
             () if has(0, b"GGUF") => Self::Gguf,
             () if has(0, b"\x89HDF\r\n\x1a\n") => Self::Hdf5,
             () if has(0, b"glTF") => Self::Glb,
+            () if has(0, b"Kaydara FBX") => Self::Fbx,
+            () if has(0, b"HIERARCHY") => Self::Bvh,
             () if has(0, b"ply\n") || has(0, b"ply\r\n") => {
                 if contains(b"packed_position") {
                     Self::CompressedPly
@@ -238,8 +244,8 @@ impl Kind {
     #[must_use]
     pub fn is_no_medium(self) -> bool {
         use Kind::{
-            CompressedPly, Empty, Gguf, Glb, Hdf5, Heic, Html, Json, Ksplat, LfsPointer, Npy, Npz, Pickle,
-            Ply, Safetensors, Sog, Splat, Spz, Text, TorchZip, Wav, Zip,
+            Bvh, CompressedPly, Empty, Fbx, Gguf, Glb, Hdf5, Heic, Html, Json, Ksplat, LfsPointer, Npy, Npz,
+            Pickle, Ply, Safetensors, Sog, Splat, Spz, Text, TorchZip, Wav, Zip,
         };
         matches!(
             self,
@@ -265,6 +271,8 @@ impl Kind {
                 | Glb
                 | Zip
                 | Wav
+                | Bvh
+                | Fbx
         )
     }
 }
@@ -309,6 +317,8 @@ impl fmt::Display for Kind {
             Self::Ksplat => "a file of Gaussians (ksplat)",
             Self::Sog => "a file of Gaussians (sog)",
             Self::Glb => "a binary glTF file",
+            Self::Bvh => "a BVH motion of a skeleton",
+            Self::Fbx => "an FBX file",
             Self::Zip => "a zip archive",
             Self::Gzip => "a gzip file",
             Self::Unknown => "of a kind that isn't known here",
@@ -346,6 +356,7 @@ mod tests {
             (b"\xef\xbb\xbf {\"frames\": 1}", Kind::Json),
             (b"  <HTML><body>", Kind::Html),
             (b"hello \xe2\x82", Kind::Text),
+            (b"HIERARCHY\nROOT Hips", Kind::Bvh),
             (b"\x01\x02\xff\xfe", Kind::Unknown),
             (b"ply\nformat binary_little_endian 1.0\nproperty uint packed_position\n", Kind::CompressedPly),
         ] {

@@ -1,4 +1,5 @@
-//! PyTorch's `.pth`, `.pt`, `.ckpt` and `.bin` files, and plain pickles of numbers, lists and arrays.
+//! PyTorch's `.pth`, `.pt`, `.ckpt` and `.bin` files, and plain pickles of numbers, lists and arrays: bare, compressed by zlib or
+//! gzip, as joblib writes them (arrays lie between the instructions), and inside `.npy` arrays of objects.
 //!
 //! A pickle is a program. This machine runs only the instructions that build data, and of the functions that a pickle may
 //! name only those that rebuild tensors, arrays and dictionaries. Anything else is [`PickleError::Forbidden`],
@@ -8,9 +9,11 @@
 //! becomes what it holds, under its own names; the archive's code isn't read.
 
 mod file;
+mod joblib;
 mod machine;
 mod rebuild;
 mod tensor;
+mod unpack;
 mod value;
 mod write;
 
@@ -115,6 +118,12 @@ pub enum PickleError {
     Duplicate {
         /// The name.
         name: String,
+    },
+    /// A compressed pickle that can't be unpacked.
+    #[error("the compressed pickle is damaged: {why}")]
+    Packed {
+        /// What the unpacker says.
+        why: String,
     },
     /// The archive's byte order is neither "little" nor "big".
     #[error("byte order {found:?} is unknown")]

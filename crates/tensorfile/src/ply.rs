@@ -167,6 +167,12 @@ impl<'a> Ply<'a> {
         Ok(Self { encoding, elements, body: &bytes[end + newline + 1..] })
     }
 
+    /// Is there an element of that name?
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.elements.iter().any(|element| element.name == name)
+    }
+
     /// The rows of the first element called `name`.
     ///
     /// # Errors
@@ -308,6 +314,52 @@ impl<'a> PlyTable<'a> {
             f(&row);
         }
         Ok(())
+    }
+
+    /// Whole numbers of some properties, row by row, without the rounding of [`PlyTable::rows`]: for packed bits.
+    ///
+    /// # Errors
+    /// When a property is missing or isn't an unsigned number of 32 bits.
+    pub fn integers<const N: usize>(&self, properties: [&str; N]) -> Result<Vec<[u32; N]>, PlyError> {
+        let mut columns = [0; N];
+        for (column, property) in columns.iter_mut().zip(properties) {
+            *column = self.column(property)?;
+            let (_, dtype) = self.fields[*column];
+            if dtype != Dtype::U32 {
+                let (property, kind) = (property.to_owned(), dtype.to_string());
+                return Err(PlyError::Type { property, kind });
+            }
+        }
+        let mut rows = Vec::with_capacity(self.count);
+        if self.encoding != Encoding::Ascii {
+            for bytes in self.body.chunks_exact(self.stride.max(1)) {
+                rows.push(columns.map(|c| {
+                    let at = self.fields[c].0;
+                    let word = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+                    if self.encoding == Encoding::Big {
+                        u32::from_be_bytes(word)
+                    } else {
+                        u32::from_le_bytes(word)
+                    }
+                }));
+            }
+            return Ok(rows);
+        }
+        let text = std::str::from_utf8(self.body).map_err(|_| PlyError::NotText { part: "body" })?;
+        for (row, line) in text.lines().take(self.count).enumerate() {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let mut numbers = [0; N];
+            for (number, &column) in numbers.iter_mut().zip(&columns) {
+                let element = self.element.clone();
+                let (expected, found) = (self.fields.len(), words.len());
+                let word = words.get(column).ok_or(PlyError::Row { element, row, expected, found })?;
+                let wrong =
+                    |_| PlyError::Number { element: self.element.clone(), row, word: (*word).to_owned() };
+                *number = word.parse().map_err(wrong)?;
+            }
+            rows.push(numbers);
+        }
+        Ok(rows)
     }
 
     /// The number at the start of `bytes`.

@@ -48,6 +48,56 @@ fn reads_lists_of_anything() {
 }
 
 #[test]
+fn reads_joblib_and_newer_protocols() {
+    let files: [&[u8]; 3] = [
+        include_bytes!("data/joblib.pkl"),
+        include_bytes!("data/joblib_zlib.pkl"),
+        include_bytes!("data/protocol5.pkl"),
+    ];
+    for bytes in files {
+        let file = Pickle::parse(bytes).unwrap();
+        assert_eq!(file.i64("who").unwrap(), (vec![2], vec![3, 4]));
+        let numbers = vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+        assert_eq!(file.f64("rows").unwrap(), (vec![2, 3], numbers.clone()));
+        assert_eq!(file.f64("columns").unwrap(), (vec![2, 3], numbers));
+        let objects = file.root().get("objects").and_then(Value::as_list).unwrap();
+        assert_eq!(objects[0].get("x"), Some(&Value::Float(0.5)));
+        assert_eq!(objects[1].as_str(), Some("text"));
+        let list = file.root().get("list").and_then(Value::as_list).unwrap();
+        assert_eq!((list[1].as_f64(), list[2].as_i64()), (Some(1.5), Some(7)));
+    }
+    let packed: &[u8] = include_bytes!("data/joblib_zlib.pkl");
+    assert!(matches!(error(packed[..packed.len() / 2].to_vec()), PickleError::Packed { .. }));
+}
+
+#[test]
+fn reads_tensors_in_an_array_of_objects() {
+    let file = Pickle::parse(&include_bytes!("data/track.npy")[..]).unwrap();
+    let pose: Vec<f32> = (0..24_u8).map(f32::from).collect();
+    assert_eq!(file.f32("0.pose").unwrap(), (vec![2, 3, 4], pose));
+    assert_eq!(file.f32("0.turned").unwrap(), (vec![3, 2], vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0]));
+    assert_eq!(file.i64("0.frame").unwrap(), (vec![2], vec![5, 6]));
+    // An array of numbers is no pickle.
+    let numbers = anicrafter_tensorfile::TensorView::from_f32(&[1], &[1.0]).unwrap();
+    let npy = anicrafter_tensorfile::npy::write(&numbers).unwrap();
+    assert!(matches!(error(npy), PickleError::NotPickle));
+}
+
+#[test]
+fn pickles_within_pickles_have_an_end() {
+    // _load_from_bytes(b"…_load_from_bytes(b"…")…"), again and again.
+    let mut inner = b"\x80\x02N.".to_vec();
+    for _ in 0..50 {
+        let mut outer = b"\x80\x02ctorch.storage\n_load_from_bytes\nB".to_vec();
+        outer.extend((inner.len() as u32).to_le_bytes());
+        outer.extend(&inner);
+        outer.extend(b"\x85R.");
+        inner = outer;
+    }
+    assert!(matches!(error(inner), PickleError::TooMuch { .. }));
+}
+
+#[test]
 fn writes_what_it_reads() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("made.pth");

@@ -1,6 +1,7 @@
 //! The `.ply` of 3D Gaussian splatting: one vertex a Gaussian with `x y z`, `f_dc_0..2`, `f_rest_*` (channel by
 //! channel), `opacity` (a logit), `scale_0..2` (logarithms) and `rot_0..3` (w, x, y, z, any length).
 
+use super::{compressed_ply, normalized};
 use crate::{Colors, Error, Gaussians, Result, sh};
 use std::io::Write;
 use tensorfile::ply::{Ply, PlyTable};
@@ -10,7 +11,19 @@ const LOGIT_MARGIN: f32 = 1e-6;
 
 /// Reads the Gaussians of a `.ply`: ASCII or binary of either byte order.
 pub(super) fn read(bytes: &[u8]) -> Result<Gaussians> {
-    let table = Ply::parse(bytes)?.table("vertex")?;
+    let ply = Ply::parse(bytes)?;
+    if ply.has("chunk") {
+        return compressed_ply::read(&ply);
+    }
+    let table = ply.table("vertex")?;
+    if table.find("f_dc_0").is_none()
+        && (table.find("red").is_some() || table.find("vertex_indices").is_some())
+    {
+        return Err(Error::NotAnAvatar {
+            found: "a PLY file of coloured points".to_owned(),
+            advice: "Gaussians have f_dc_0, opacity, scale_0 and rot_0: train some on the points first",
+        });
+    }
     Columns::find(&table)?.gaussians(&table)
 }
 
@@ -76,14 +89,8 @@ impl Columns {
 }
 
 /// Negative colours are drawn black; a NaN stays one, for the check that follows reading.
-fn at_least_zero(x: f32) -> f32 {
+pub(super) fn at_least_zero(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
-}
-
-/// The trained files leave the length free; renderers normalise. A zero has no direction and means no turn.
-fn normalized(q: [f32; 4]) -> [f32; 4] {
-    let norm = q.iter().map(|x| x * x).sum::<f32>().sqrt();
-    if norm == 0.0 { [1.0, 0.0, 0.0, 0.0] } else { q.map(|x| x / norm) }
 }
 
 /// Writes binary little-endian, normals zero, the properties in the order of the original trainer.

@@ -201,12 +201,17 @@ impl VideoReader {
         // What was said of the built-in reader's attempt doesn't hold for ffmpeg's.
         drop(warnings.take());
         let Some(program) = &options.ffmpeg else { return Err(error) };
-        match ffmpeg::FfmpegSource::open(path, program, options, &warnings)? {
-            Some((info, source)) => {
+        match ffmpeg::FfmpegSource::open(path, program, options, &warnings) {
+            Ok(Some((info, source))) => {
                 let pacer = Pacer::every_tick(0, UNKNOWN);
                 Ok(opened(info, Source::Ffmpeg(source), pacer))
             }
-            None => Err(error),
+            Ok(None) => Err(error),
+            // Where both find the container broken, the built-in reader says how.
+            Err(Error::Ffmpeg { .. } | Error::NoVideo { .. }) if matches!(error, Error::Malformed { .. }) => {
+                Err(error)
+            }
+            Err(error) => Err(error),
         }
     }
 

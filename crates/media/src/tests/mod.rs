@@ -275,3 +275,54 @@ fn outputs_never_replace_inputs_and_say_what_they_leave_out() {
     writer.push(&numbered(0)).unwrap();
     assert!(writer.warnings().take().is_empty());
 }
+
+/// `ANICRAFTER_MUTATIONS=100000` tries for longer.
+fn cases() -> u32 {
+    std::env::var("ANICRAFTER_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(64)
+}
+
+/// A file whose samples lie in the index and in fragments, small enough to be made once and changed often.
+fn hybrid() -> &'static [u8] {
+    static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    BYTES.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hybrid.mp4");
+        inputs::fragmented(&inputs::video(folder.path(), 8), &path, 2, 3);
+        std::fs::read(path).unwrap()
+    })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(cases()))]
+
+    /// Every box header and every word of the fragments may lie.
+    #[test]
+    fn changed_fragments_never_panic(
+        edits in proptest::collection::vec((proptest::prelude::any::<usize>(), proptest::prelude::any::<u32>(), 0..4_u32), 1..6),
+        cut in proptest::prelude::prop_oneof![5 => proptest::prelude::Just(0_usize), 1 => 0_usize..2000],
+    ) {
+        let good = hybrid();
+        let fragments: Vec<usize> = (0..good.len() - 4).filter(|&i| &good[i..i + 4] == b"moof").collect();
+        let mut bytes = good.to_vec();
+        for (at, word, how) in edits {
+            // Half of the edits hit what describes fragments, where they hurt most.
+            let at = match how {
+                0 | 1 => fragments[at % fragments.len()] - 4 + at / 7 % 120,
+                _ => at % bytes.len(),
+            };
+            let word = if how == 1 { word % 64 } else { word };
+            let end = (at + 4).min(bytes.len());
+            if how == 3 { bytes[at] = word as u8 } else { bytes[at..end].copy_from_slice(&word.to_be_bytes()[..end - at]) }
+        }
+        bytes.truncate(bytes.len() - cut % bytes.len());
+        let mut file = tempfile::Builder::new().suffix(".mp4").tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &bytes).unwrap();
+        if let Ok(reader) = VideoReader::open_with(file.path(), &inputs::own()) {
+            // Frames that last may be many; the first thousand are enough to see them all.
+            for frame in reader.take(1000) {
+                if frame.is_err() { break }
+            }
+        }
+        drop(crate::AudioTrack::open(file.path(), None));
+    }
+}

@@ -1,6 +1,7 @@
 //! Frames encoded by an external ffmpeg, through a pipe.
 
 use super::WriteOptions;
+use crate::audio::IN_TIME;
 use crate::error::{Error, IoContext, Result};
 use crate::ffmpeg::{Ffmpeg, Running, file_argument};
 use crate::warning::{Warning, Warnings};
@@ -74,7 +75,7 @@ impl FfmpegSink {
                 command.args(["-seek_timestamp", "1", "-ss", &format!("{start:.6}"), "-i"]);
                 command.arg(file_argument(source)).args(["-map", "0:v:0", "-map", "1:a:0"]);
                 // Sound ends with the pictures, and pictures don't end with the sound.
-                command.args(["-af", "apad", "-shortest"]);
+                command.args(["-af", &format!("{IN_TIME}:first_pts=0,apad"), "-shortest"]);
             }
             command.args(["-g", &options.keyframe_interval.to_string()]);
             match extension.to_ascii_lowercase().as_str() {

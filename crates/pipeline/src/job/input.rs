@@ -29,6 +29,16 @@ settings! {
         /// Things that stay in front of the person: a matte video or folder, white in front. May be given several times.
         #[arg(long = "occluder")]
         occluders: Vec<PathBuf> [Vec<PathBuf>] = Vec::new(),
+        /// Interpolates frames that a motion lacks, in place of an error.
+        #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+        fill_gaps: bool [bool] = false,
+        /// Which person of a motion with several; once for each motion. The one with the most frames where none is named.
+        #[arg(long = "motion-person")]
+        motion_persons: Vec<usize> [Vec<usize>] = Vec::new(),
+        /// A camera for motions that have none, or in place of their own: a JSON file with focal, princpt, img_size_wh, and view
+        /// (from the motion's world, y up, to the camera: 3 rows of 4 numbers). Else such a motion is seen from the front.
+        #[arg(long)]
+        camera: Option<PathBuf> [PathBuf] = None,
         /// First frame of motion and background.
         #[arg(long)]
         start: usize [usize] = 0,
@@ -45,10 +55,11 @@ settings! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
-    /// `*_gaussian.pth`, `.ply` or `.safetensors`.
+    /// `*_gaussian.pth` or `.safetensors`; or Gaussians without a body (`.ply`, `.splat`, `.spz`), which follow the pelvis as they
+    /// are.
     pub avatar: PathBuf,
-    /// A folder of AniCrafter's parameter files, an AMASS `.npz` or an own motion file. Empty where it is to be found in the
-    /// raw video.
+    /// A folder of AniCrafter's parameter files, an AMASS `.npz`, an own motion file, or an estimator's result
+    /// ([`smplx::Motion::open_with`]). Empty where it is to be found in the raw video.
     #[serde(default)]
     pub motion: PathBuf,
 }

@@ -21,7 +21,7 @@ impl Run<'_> {
             files.push(Fingerprint::of_path(&actor.avatar)?);
             files.push(Fingerprint::of_path(&actor.motion)?);
         }
-        for path in [&input.character, &input.character_mask, &input.mesh_video, &input.body]
+        for path in [&input.character, &input.character_mask, &input.mesh_video, &input.body, &input.camera]
             .into_iter()
             .flatten()
             .chain(&input.occluders)

@@ -1,7 +1,7 @@
 //! The `.npz` that SMPL-X's authors distribute: stored or deflated, f32 or f64, with object arrays that are skipped.
 //!
 //! Facts about its layout: `v_template [V,3]`, `shapedirs [V,3,400]` (300 shape, then 100 expression columns; older files
-//! have 10 + 10), `posedirs [V,3,486]`, `J_regressor [55,V]`, `weights [V,55]`, `kintree_table [2,55]` (row 0 = parents,
+//! have 10 + 10, those with a locked head 16 or 300 shape columns alone), `posedirs [V,3,486]`, `J_regressor [55,V]`, `weights [V,55]`, `kintree_table [2,55]` (row 0 = parents,
 //! 2³²−1 for the root), `f [F,3]`, hands and landmarks. `J_template [55,3]` with `J_shapedirs [55,3,S]`, which the
 //! official file doesn't have, are used instead of the regressor where they exist.
 
@@ -17,7 +17,7 @@ use std::ops::Range;
 /// Columns of a full `shapedirs`.
 const FULL_SHAPE: usize = 300;
 const FULL_EXPRESSION: usize = 100;
-/// Shape columns of a short `shapedirs`; the rest are expressions.
+/// Shape columns of a short `shapedirs`, and as many expressions.
 const SHORT_SHAPE: usize = 10;
 
 pub(super) fn load(arrays: &Arrays<'_>, options: LoadOptions) -> Result<BodyModel> {
@@ -64,11 +64,12 @@ pub(super) fn load(arrays: &Arrays<'_>, options: LoadOptions) -> Result<BodyMode
 
 /// Which columns are shape and which expression.
 fn shape_space(n_columns: usize, options: LoadOptions) -> (Range<usize>, Range<usize>) {
-    let (shape, expression) = if n_columns >= FULL_SHAPE + FULL_EXPRESSION {
-        (FULL_SHAPE, FULL_EXPRESSION)
+    let (shape, expression) = if n_columns == 2 * SHORT_SHAPE {
+        (SHORT_SHAPE, SHORT_SHAPE)
     } else {
-        let shape = n_columns.min(SHORT_SHAPE);
-        (shape, (n_columns - shape).min(10))
+        // Bodies with a locked head have shape columns alone, 16 or 300.
+        let shape = n_columns.min(FULL_SHAPE);
+        (shape, (n_columns - shape).min(FULL_EXPRESSION))
     };
     (0..shape.min(options.max_betas), shape..shape + expression.min(options.max_expressions))
 }

@@ -1,20 +1,38 @@
-//! Motion in one `.npz`, as AMASS distributes it.
+//! Motion in one `.npz`, as AMASS distributes it and as fitting programs save it.
 //!
-//! Read: `poses` `[T, 165]` (SMPL-X: the 55 joints) or `[T, 156]` (SMPL-H: root, 21 body joints, left and right hand), or the
-//! parts `root_orient`, `pose_body`, `pose_jaw`, `pose_eye`, `pose_hand`; `trans` `[T, 3]`; `betas` `[S]` or `[T, S]`;
-//! `expression` `[T, E]`; `mocap_frame_rate` or `mocap_framerate`. Cameras, which AMASS doesn't have, are written as `focal`,
-//! `princpt` `[T, 2]` and `img_size_wh` `[T, 2]` and read where they exist. AMASS has z up; nothing is turned here.
+//! Read: `poses` `[T, 165]` (SMPL-X: the 55 joints), `[T, 156]` (SMPL+H: root, 21 body joints, left and right hand), `[T, 72]`
+//! (SMPL: 24 joints), or the parts under AMASS's names (`root_orient`, `pose_body`, `pose_jaw`, `pose_eye`, `pose_hand`) or those
+//! of the `smplx` package (`global_orient`, `body_pose`, `left_hand_pose` …); `trans` or `transl` `[T, 3]`; `betas` `[S]` or
+//! `[T, S]`; `expression` `[T, E]`; `mocap_frame_rate`, `mocap_framerate` or `fps`. Cameras, which AMASS doesn't have, are written
+//! as `focal`, `princpt` `[T, 2]` and `img_size_wh` `[T, 2]` (or one row for all), or as intrinsics `K` `[3, 3]`.
+//!
+//! AMASS has z up. A motion without a camera comes out with y up: it is turned where the file has AMASS's own keys, says so
+//! (`up_axis`, which this crate writes), or where the heads point along z. SMPL's bodies stand elsewhere in their own axes than
+//! SMPL-X's: translations are moved by the difference.
 
+use super::open::Opened;
+use super::view::{REST_PELVIS, Z_UP_TO_Y_UP};
 use super::{Motion, MotionFrame};
+use crate::affine::affine;
 use crate::camera::Camera;
 use crate::error::{Error, Result};
 use crate::pose::BodyPose;
-use crate::skeleton::{BODY, LEFT_EYE, LEFT_HAND, N_JOINTS, RIGHT_HAND};
+use crate::skeleton::{BODY, JAW, LEFT_EYE, LEFT_HAND, N_JOINTS, RIGHT_EYE, RIGHT_HAND};
+use std::ops::Range;
 use std::path::Path;
 use tensorfile::{Npz, TensorSource, TensorView, write_npz_bytes};
 
+/// Where the pelvis of SMPL's mean body lies, in metres: SMPL's and SMPL+H's translations count from there.
+///
+/// Source: `J_regressor · v_template` of the published neutral model, rounded.
+pub(super) const SMPL_PELVIS: [f32; 3] = [-0.002, -0.223, 0.028];
+
 /// Frames that a file may have at most.
 const MAX_FRAMES: usize = 1 << 24;
+/// The array that says which axis points up: 1 for y, 2 for z.
+const UP_AXIS: &str = "up_axis";
+/// Arrays by which AMASS's own files are known.
+const OF_AMASS: [&str; 4] = ["dmpls", "surface_model_type", "markers_latent", "mocap_time_length"];
 
 impl Motion {
     /// Opens an AMASS file.
@@ -22,7 +40,7 @@ impl Motion {
     /// # Errors
     /// When the file can't be read, or an array is missing, has the wrong shape or isn't finite.
     pub fn read_npz(path: impl AsRef<Path>) -> Result<Self> {
-        read(&Npz::open(path).map_err(Error::Npz)?)
+        Ok(read(&Npz::open(path).map_err(Error::Npz)?, None)?.motion)
     }
 
     /// Parses an AMASS file in memory.
@@ -30,7 +48,7 @@ impl Motion {
     /// # Errors
     /// As [`Motion::read_npz`].
     pub fn from_npz(bytes: impl Into<Vec<u8>>) -> Result<Self> {
-        read(&Npz::parse(bytes.into()).map_err(Error::Npz)?)
+        Ok(read(&Npz::parse(bytes.into()).map_err(Error::Npz)?, None)?.motion)
     }
 
     /// The motion as an AMASS file with `poses` `[T, 165]`.
@@ -58,6 +76,9 @@ impl Motion {
             arrays.push(("focal", vec![t, 2], camera(|c| c.focal_px)));
             arrays.push(("princpt", vec![t, 2], camera(|c| c.principal_px)));
             arrays.push(("img_size_wh", vec![t, 2], camera(|c| c.size_px.map(|n| n as f32))));
+        } else {
+            // Axes are not guessed when the file is read again.
+            arrays.push((UP_AXIS, vec![], vec![1.0]));
         }
         let mut views = Vec::new();
         for (name, shape, values) in &arrays {
@@ -69,7 +90,7 @@ impl Motion {
     }
 }
 
-/// An array `[T, width]`, with `width` any where it is `None`.
+/// An array of T rows.
 struct Rows {
     width: usize,
     values: Vec<f32>,
@@ -78,6 +99,10 @@ struct Rows {
 impl Rows {
     fn row(&self, t: usize) -> &[f32] {
         &self.values[t * self.width..(t + 1) * self.width]
+    }
+
+    fn triple(&self, t: usize) -> [f32; 3] {
+        std::array::from_fn(|k| self.row(t)[k])
     }
 }
 
@@ -91,44 +116,100 @@ fn array(npz: &Npz, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
     Ok((shape, values))
 }
 
-/// `[T, width]`; `None` where the file has no such array.
-fn rows(npz: &Npz, name: &str, t: Option<usize>, widths: &[usize]) -> Result<Option<Rows>> {
+/// The first of some names that a file has.
+fn present<'a>(npz: &Npz, names: &[&'a str]) -> Option<&'a str> {
+    names.iter().copied().find(|name| npz.contains(name))
+}
+
+/// `[T, width]`, whatever axes the row is divided into; `None` where the file has none of these arrays.
+fn rows(npz: &Npz, names: &[&str], t: usize, widths: &[usize]) -> Result<Option<Rows>> {
+    let Some(name) = present(npz, names) else { return Ok(None) };
+    let (shape, values) = array(npz, name)?;
+    match widths.iter().find(|width| t.checked_mul(**width) == Some(values.len())) {
+        Some(&width) => Ok(Some(Rows { width, values })),
+        None => Err(shape_error(name, format!("[{t}, one of {widths:?}]"), &shape)),
+    }
+}
+
+/// A pair of numbers for each frame: given as `[T, 2]`, `[2]` for all, or one number for both.
+fn pairs(npz: &Npz, name: &str, t: usize) -> Result<Option<Vec<[f32; 2]>>> {
     if !npz.contains(name) {
         return Ok(None);
     }
     let (shape, values) = array(npz, name)?;
-    let fits = shape.len() == 2
-        && t.is_none_or(|t| shape[0] == t)
-        && shape[0] <= MAX_FRAMES
-        && (widths.is_empty() || widths.contains(&shape[1]));
-    if !fits {
-        let frames = t.map_or("T".to_owned(), |t| t.to_string());
-        return Err(shape_error(name, format!("[{frames}, one of {widths:?}]"), &shape));
-    }
-    Ok(Some(Rows { width: shape[1], values }))
+    let pairs = match values.as_chunks::<2>() {
+        (pairs, []) if pairs.len() == t => pairs.to_vec(),
+        ([pair], []) => vec![*pair; t],
+        ([], [both]) => vec![[*both; 2]; t],
+        _ => return Err(shape_error(name, format!("[{t}, 2] or [2]"), &shape)),
+    };
+    Ok(Some(pairs))
 }
 
-fn read(npz: &Npz) -> Result<Motion> {
-    let fps = ["mocap_frame_rate", "mocap_framerate"].into_iter().find(|name| npz.contains(name));
-    let fps = fps.ok_or(Error::MissingArray { array: "mocap_frame_rate", hint: "" })?;
-    let (shape, values) = array(npz, fps)?;
-    let [fps] = values[..] else { return Err(shape_error(fps, "[] or [1]".to_owned(), &shape)) };
-    let poses = poses(npz)?;
-    let t = poses.len();
-    let trans = rows(npz, "trans", Some(t), &[3])?;
-    let expression = rows(npz, "expression", Some(t), &[])?;
-    let cameras = [
-        rows(npz, "focal", Some(t), &[2])?,
-        rows(npz, "princpt", Some(t), &[2])?,
-        rows(npz, "img_size_wh", Some(t), &[2])?,
-    ];
-    let betas = if npz.contains("betas") { Some(array(npz, "betas")?) } else { None };
-    if let Some((shape, _)) = &betas {
-        let fits = shape.len() == 1 || (shape.len() == 2 && (shape[0] == t || shape[0] == 1));
-        if !fits {
-            return Err(shape_error("betas", format!("[S] or [{t}, S]"), shape));
-        }
+/// Reads a motion; `fps` are the frames a second of a file that doesn't say.
+pub(super) fn read(npz: &Npz, fps: Option<f32>) -> Result<Opened> {
+    let (mut opened, has_camera) = read_as_it_is(npz, fps)?;
+    if !has_camera && z_is_up(npz, &opened.motion)? {
+        opened.motion = opened.motion.transformed(&affine(&Z_UP_TO_Y_UP, [0.0; 3]));
     }
+    Ok(opened)
+}
+
+/// Reads a motion that lies before a camera, be one in the file or not.
+pub(super) fn read_before_camera(npz: &Npz, fps: f32) -> Result<Opened> {
+    Ok(read_as_it_is(npz, Some(fps))?.0)
+}
+
+/// A file's motion in its own axes, and whether there is a camera.
+fn read_as_it_is(npz: &Npz, fps: Option<f32>) -> Result<(Opened, bool)> {
+    let mut notes = Vec::new();
+    let (poses, smpl) = poses(npz)?;
+    let t = poses.len();
+    let fps = match (present(npz, &["mocap_frame_rate", "mocap_framerate", "fps", "frame_rate"]), fps) {
+        (Some(name), _) => {
+            let (shape, values) = array(npz, name)?;
+            let [fps] = values[..] else { return Err(shape_error(name, "[] or [1]".to_owned(), &shape)) };
+            fps
+        }
+        (None, Some(fps)) => {
+            if t > 1 {
+                notes.push(format!("the file doesn't say its frames a second: {fps} are taken"));
+            }
+            fps
+        }
+        (None, None) => return Err(Error::MissingArray { array: "mocap_frame_rate", hint: "" }),
+    };
+    let trans = rows(npz, &["trans", "transl", "translation"], t, &[3])?;
+    let pelvis = rows(npz, &["transl_pelvis"], t, &[3])?;
+    let expression = match present(npz, &["expression", "expr"]) {
+        Some(name) => {
+            let (shape, values) = array(npz, name)?;
+            if !values.len().is_multiple_of(t) {
+                return Err(shape_error(name, format!("[{t}, E]"), &shape));
+            }
+            Some(Rows { width: values.len() / t, values })
+        }
+        None => None,
+    };
+    let betas = match (present(npz, &["betas", "shape"]), smpl) {
+        (None, _) => None,
+        (Some(name), Some(body)) => {
+            if array(npz, name)?.1.iter().any(|beta| *beta != 0.0) {
+                notes.push(format!(
+                    "the shape coefficients are {body}'s, which mean nothing to SMPL-X: left out"
+                ));
+            }
+            None
+        }
+        (Some(name), None) => {
+            let (shape, values) = array(npz, name)?;
+            let fits = shape.len() == 1 || (shape.len() == 2 && (shape[0] == t || shape[0] == 1));
+            if !fits {
+                return Err(shape_error(name, format!("[S] or [{t}, S]"), &shape));
+            }
+            Some((shape, values))
+        }
+    };
     let betas_of = |i: usize| match &betas {
         None => Vec::new(),
         Some((shape, values)) if shape.len() == 2 && shape[0] == t => {
@@ -136,69 +217,167 @@ fn read(npz: &Npz) -> Result<Motion> {
         }
         Some((_, values)) => values.clone(),
     };
-    let camera_of = |i: usize| match &cameras {
-        [Some(focal), Some(principal), Some(size)] => {
-            let pair = |rows: &Rows| [rows.row(i)[0], rows.row(i)[1]];
-            Some(Camera {
-                focal_px: pair(focal),
-                principal_px: pair(principal),
-                size_px: pair(size).map(|n| n.clamp(0.0, 65536.0) as u32),
-            })
+    let cameras = cameras(npz, t)?;
+    let shift: [f32; 3] = match smpl {
+        Some(_) => std::array::from_fn(|k| SMPL_PELVIS[k] - REST_PELVIS[k]),
+        None => [0.0; 3],
+    };
+    let translation_of = |i: usize| -> [f32; 3] {
+        match (&pelvis, &trans) {
+            (Some(pelvis), _) => std::array::from_fn(|k| pelvis.row(i)[k] - REST_PELVIS[k]),
+            (None, Some(trans)) => std::array::from_fn(|k| trans.row(i)[k] + shift[k]),
+            (None, None) => [0.0; 3],
         }
-        _ => None,
     };
     let frames = poses.iter().enumerate().map(|(i, pose)| MotionFrame {
         pose: *pose,
-        translation: trans.as_ref().map_or([0.0; 3], |r| std::array::from_fn(|k| r.row(i)[k])),
+        translation: translation_of(i),
         betas: betas_of(i),
         expression: expression.as_ref().map_or(Vec::new(), |r| r.row(i).to_vec()),
-        camera: camera_of(i),
+        camera: cameras.as_ref().map(|cameras| cameras[i]),
         pad_ratio: None,
     });
-    Motion::new(fps, frames.collect())
+    let motion = Motion::new(fps, frames.collect())?;
+    Ok((Opened { motion, notes }, cameras.is_some()))
 }
 
-fn poses(npz: &Npz) -> Result<Vec<BodyPose>> {
-    let mut full = Vec::new();
-    let joints = |row: &[f32], out: &mut [[f32; 3]]| out.as_flattened_mut().copy_from_slice(row);
-    if let Some(poses) = rows(npz, "poses", None, &[165, 156])? {
-        for row in poses.values.chunks_exact(poses.width) {
-            let mut pose = [[0.0; 3]; N_JOINTS];
-            if poses.width == 165 {
-                joints(row, &mut pose);
-            } else {
-                joints(&row[..66], &mut pose[..BODY.end]);
-                joints(&row[66..], &mut pose[LEFT_HAND.start..RIGHT_HAND.end]);
-            }
-            full.push(pose);
+/// Does z point up in this file?
+fn z_is_up(npz: &Npz, motion: &Motion) -> Result<bool> {
+    if npz.contains(UP_AXIS) {
+        if let Ok(text) = npz.text(UP_AXIS) {
+            return Ok(text.eq_ignore_ascii_case("z"));
         }
-    } else {
-        let root = rows(npz, "root_orient", None, &[3])?
-            .ok_or(Error::MissingArray { array: "poses", hint: ", and so is `root_orient`" })?;
-        let t = root.values.len() / 3;
-        let body = rows(npz, "pose_body", Some(t), &[63])?
-            .ok_or(Error::MissingArray { array: "pose_body", hint: "" })?;
-        let jaw = rows(npz, "pose_jaw", Some(t), &[3])?;
-        let eyes = rows(npz, "pose_eye", Some(t), &[6])?;
-        let hands = rows(npz, "pose_hand", Some(t), &[90])?;
-        for i in 0..t {
-            let mut pose = [[0.0; 3]; N_JOINTS];
-            joints(root.row(i), &mut pose[..1]);
-            joints(body.row(i), &mut pose[BODY]);
-            for (rows, range) in [
-                (&jaw, BODY.end..LEFT_EYE),
-                (&eyes, LEFT_EYE..LEFT_HAND.start),
-                (&hands, LEFT_HAND.start..RIGHT_HAND.end),
-            ] {
-                if let Some(rows) = rows {
-                    joints(rows.row(i), &mut pose[range]);
-                }
-            }
-            full.push(pose);
-        }
+        return Ok(array(npz, UP_AXIS)?.1 == [2.0]);
     }
-    if full.is_empty() {
+    let [x, y, z] = motion.up();
+    let of_amass = OF_AMASS.iter().any(|name| npz.contains(name));
+    // Somebody may have turned one of AMASS's files already, and left its keys.
+    Ok(if of_amass { y.abs() < 0.8 } else { z > 0.5 && z > y.abs() && z > x.abs() })
+}
+
+/// A camera for each frame; `None` where the file has none.
+fn cameras(npz: &Npz, t: usize) -> Result<Option<Vec<Camera>>> {
+    if let (Some(focal), Some(principal), Some(size)) =
+        (pairs(npz, "focal", t)?, pairs(npz, "princpt", t)?, pairs(npz, "img_size_wh", t)?)
+    {
+        let camera = |((focal_px, principal_px), size): ((&[f32; 2], &[f32; 2]), &[f32; 2])| Camera {
+            focal_px: *focal_px,
+            principal_px: *principal_px,
+            size_px: size.map(|n| n.clamp(0.0, 65536.0) as u32),
+        };
+        return Ok(Some(focal.iter().zip(&principal).zip(&size).map(camera).collect()));
+    }
+    let Some(name) = present(npz, &["K", "intrinsics", "K_fullimg"]) else { return Ok(None) };
+    let (shape, values) = array(npz, name)?;
+    let (matrices, rest) = values.as_chunks::<9>();
+    if !rest.is_empty() || (matrices.len() != t && matrices.len() != 1) {
+        return Err(shape_error(name, format!("[{t}, 3, 3] or [3, 3]"), &shape));
+    }
+    Ok(Some(
+        (0..t).map(|i| super::estimators::camera_of_matrix(&matrices[i.min(matrices.len() - 1)])).collect(),
+    ))
+}
+
+/// The poses, and the name of the body that they are of, where it isn't SMPL-X.
+fn poses(npz: &Npz) -> Result<(Vec<BodyPose>, Option<&'static str>)> {
+    let found = match present(npz, &["poses", "fullpose", "rotvec"]) {
+        Some(name) => whole_poses(npz, name)?,
+        None => (pose_parts(npz)?, npz_body(npz)),
+    };
+    if found.0.is_empty() {
         return Err(Error::NoFrames { what: "the npz file".to_owned() });
     }
-    Ok(full.iter().map(BodyPose::from_full).collect())
+    Ok(found)
+}
+
+/// SMPL's bodies have 23 joints beside the root.
+fn npz_body(npz: &Npz) -> Option<&'static str> {
+    let root = present(npz, ROOT).and_then(|name| npz.info(name))?.len();
+    let body = present(npz, BODY_PARTS).and_then(|name| npz.info(name))?.len();
+    (body == root.checked_mul(23)?).then_some("SMPL")
+}
+
+const ROOT: &[&str] = &["root_orient", "global_orient", "root_pose"];
+const BODY_PARTS: &[&str] = &["pose_body", "body_pose"];
+
+fn whole_poses(npz: &Npz, name: &str) -> Result<(Vec<BodyPose>, Option<&'static str>)> {
+    let (shape, values) = array(npz, name)?;
+    // One frame may come without the first axis.
+    let t = match shape[..] {
+        [_, 3] | [_] => 1,
+        [t, ..] => t,
+        [] => 0,
+    };
+    let wrong = || shape_error(name, "[T, one of [165, 156, 72, 66]]".to_owned(), &shape);
+    if t == 0 || t > MAX_FRAMES || !values.len().is_multiple_of(t) {
+        return Err(if values.is_empty() && shape.len() == 2 {
+            Error::NoFrames { what: "the npz file".to_owned() }
+        } else {
+            wrong()
+        });
+    }
+    let width = values.len() / t;
+    let body = match (width, name) {
+        (165 | 66, _) | (159, "rotvec") => None,
+        (156, _) => Some("SMPL+H"),
+        (72, _) => Some("SMPL"),
+        _ => return Err(wrong()),
+    };
+    let pose = |row: &[f32]| {
+        let mut pose = [[0.0; 3]; N_JOINTS];
+        let mut put = |from: Range<usize>, to: Range<usize>| {
+            pose[to].as_flattened_mut().copy_from_slice(&row[3 * from.start..3 * from.end]);
+        };
+        match width {
+            165 => put(0..55, 0..55),
+            // Multi-HMR: as SMPL+H, and the jaw.
+            159 => {
+                put(0..22, 0..22);
+                put(22..52, LEFT_HAND.start..RIGHT_HAND.end);
+                put(52..53, JAW..JAW + 1);
+            }
+            156 => {
+                put(0..22, 0..22);
+                put(22..52, LEFT_HAND.start..RIGHT_HAND.end);
+            }
+            // SMPL's last two joints are whole hands.
+            _ => put(0..22, 0..22),
+        }
+        BodyPose::from_full(&pose)
+    };
+    Ok((values.chunks_exact(width).map(pose).collect(), body))
+}
+
+fn pose_parts(npz: &Npz) -> Result<Vec<BodyPose>> {
+    let name = present(npz, ROOT);
+    let name = name.ok_or(Error::MissingArray { array: "poses", hint: ", and so is `root_orient`" })?;
+    let (shape, values) = array(npz, name)?;
+    if !values.len().is_multiple_of(3) || values.len() / 3 > MAX_FRAMES {
+        return Err(shape_error(name, "[T, 3]".to_owned(), &shape));
+    }
+    let t = values.len() / 3;
+    let root = Rows { width: 3, values };
+    let body =
+        rows(npz, BODY_PARTS, t, &[63, 69])?.ok_or(Error::MissingArray { array: "pose_body", hint: "" })?;
+    let parts = [
+        (rows(npz, &["pose_jaw", "jaw_pose"], t, &[3])?, JAW..LEFT_EYE),
+        (rows(npz, &["pose_eye"], t, &[6])?, LEFT_EYE..LEFT_HAND.start),
+        (rows(npz, &["leye_pose"], t, &[3])?, LEFT_EYE..RIGHT_EYE),
+        (rows(npz, &["reye_pose"], t, &[3])?, RIGHT_EYE..LEFT_HAND.start),
+        (rows(npz, &["pose_hand"], t, &[90])?, LEFT_HAND.start..RIGHT_HAND.end),
+        (rows(npz, &["left_hand_pose", "lhand_pose"], t, &[45])?, LEFT_HAND),
+        (rows(npz, &["right_hand_pose", "rhand_pose"], t, &[45])?, RIGHT_HAND),
+    ];
+    let pose = |i: usize| {
+        let mut pose = [[0.0; 3]; N_JOINTS];
+        pose[0] = root.triple(i);
+        pose[BODY].as_flattened_mut().copy_from_slice(&body.row(i)[..63]);
+        for (rows, range) in &parts {
+            if let Some(rows) = rows {
+                pose[range.clone()].as_flattened_mut().copy_from_slice(rows.row(i));
+            }
+        }
+        BodyPose::from_full(&pose)
+    };
+    Ok((0..t).map(pose).collect())
 }

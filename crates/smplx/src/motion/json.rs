@@ -3,18 +3,21 @@
 //! A frame is an object with `betas`, `root_pose` `[3]`, `body_pose` `[21,3]`, `jaw_pose`, `leye_pose`, `reye_pose` `[3]`,
 //! `lhand_pose`, `rhand_pose` `[15,3]` (axis-angle, radians), `trans` `[3]` (metres), and where there is a camera `focal`,
 //! `princpt` (pixels) and `img_size_wh`; optionally `expr` and `pad_ratio`. Arrays may be flat. Only `root_pose` and `body_pose`
-//! must be there; other keys are ignored.
+//! must be there; other keys are ignored. The names of the `smplx` package (`global_orient`, `transl`, `left_hand_pose` …) are
+//! understood too.
 //!
-//! A folder holds one such file a frame, named by its number (`00001.json`). The single file is
+//! A folder holds one such file a frame, named by its number (`00001.json`, `frame_00001.json`). The single file is
 //! `{"format": "smplx-motion", "version": 1, "fps": 15.0, "frames": [frame, …]}`.
 
+use super::folder::FrameFiles;
 use super::{Motion, MotionFrame};
+use crate::affine::Affine;
 use crate::camera::Camera;
 use crate::error::{Error, Result};
 use crate::pose::BodyPose;
 use crate::rotation::slerp;
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FORMAT: &str = "smplx-motion";
 const VERSION: u64 = 1;
@@ -35,7 +38,7 @@ impl MotionFrame {
     /// # Errors
     /// [`Error::Json`] for anything but JSON, [`Error::Frame`] for missing keys, wrong counts and what isn't a number.
     pub fn from_json(text: &[u8], number: usize) -> Result<Self> {
-        let value: Value = serde_json::from_slice(text)
+        let value: Value = serde_json::from_slice(without_bom(text))
             .map_err(|source| Error::Json { what: format!("frame {number}"), source })?;
         Self::from_value(&value).map_err(|problem| Error::Frame { frame: number, problem })
     }
@@ -48,43 +51,30 @@ impl MotionFrame {
 
     fn from_value(value: &Value) -> Result<Self, String> {
         let object = value.as_object().ok_or("isn't a JSON object")?;
-        let camera = ["focal", "princpt", "img_size_wh"].map(|key| object.contains_key(key));
-        let camera = match camera {
-            [false, false, false] => None,
-            _ => {
-                let size = array::<2>(required(object, "img_size_wh")?, "img_size_wh")?;
-                if size.iter().any(|n| !(1.0..=65536.0).contains(n)) {
-                    return Err(format!("img_size_wh: {size:?} isn't the size of a picture"));
-                }
-                Some(Camera {
-                    focal_px: array(required(object, "focal")?, "focal")?,
-                    principal_px: array(required(object, "princpt")?, "princpt")?,
-                    size_px: size.map(|n| n as u32),
-                })
-            }
-        };
-        let vector = |key: &str| match object.get(key) {
+        let camera = camera(object)?;
+        let vector = |names| match find(object, names) {
             None => Ok([0.0; 3]),
-            Some(value) => array::<3>(value, key),
+            Some((key, value)) => array::<3>(value, key),
         };
-        let hand = |key: &str| match object.get(key) {
+        let hand = |names| match find(object, names) {
             None => Ok([[0.0; 3]; 15]),
-            Some(value) => array::<45>(value, key).map(triples),
+            Some((key, value)) => array::<45>(value, key).map(triples),
         };
-        let list = |key: &str| object.get(key).map_or(Ok(Vec::new()), |value| numbers(value, key));
+        let list = |names| find(object, names).map_or(Ok(Vec::new()), |(key, value)| numbers(value, key));
+        let root = find(object, ["root_pose", "global_orient"]).ok_or("root_pose is missing")?;
         let frame = Self {
             pose: BodyPose {
-                root: array(required(object, "root_pose")?, "root_pose")?,
+                root: array(root.1, root.0)?,
                 body: triples(array::<63>(required(object, "body_pose")?, "body_pose")?),
-                jaw: vector("jaw_pose")?,
-                left_eye: vector("leye_pose")?,
-                right_eye: vector("reye_pose")?,
-                left_hand: hand("lhand_pose")?,
-                right_hand: hand("rhand_pose")?,
+                jaw: vector(["jaw_pose"; 2])?,
+                left_eye: vector(["leye_pose"; 2])?,
+                right_eye: vector(["reye_pose"; 2])?,
+                left_hand: hand(["lhand_pose", "left_hand_pose"])?,
+                right_hand: hand(["rhand_pose", "right_hand_pose"])?,
             },
-            translation: vector("trans")?,
-            betas: list("betas")?,
-            expression: list("expr")?,
+            translation: vector(["trans", "transl"])?,
+            betas: list(["betas"; 2])?,
+            expression: list(["expr", "expression"])?,
             camera,
             pad_ratio: match object.get("pad_ratio") {
                 None => None,
@@ -125,36 +115,15 @@ impl MotionFrame {
 }
 
 impl Motion {
-    /// Reads a folder of AniCrafter's frame files in the order of their numbers.
+    /// Reads a folder of AniCrafter's frame files in the order of their numbers. Hidden files and files that aren't named by a
+    /// frame's number are passed over; [`Motion::open_with`] counts them.
     ///
     /// # Errors
     /// When the folder can't be read, has no frames or (with [`Gaps::Refuse`]) lacks one, or a frame is broken; the frame
     /// is named by its file's number.
     pub fn read_json_folder(folder: impl AsRef<Path>, fps: f32, gaps: Gaps) -> Result<Self> {
-        let folder = folder.as_ref();
-        let io = |source| Error::Io { path: folder.to_owned(), source };
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            if path.extension().is_some_and(|e| e == "json") {
-                let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                let number: usize = stem.parse().map_err(|_| Error::Argument {
-                    what: "frame file",
-                    problem: format!("{} isn't named by a frame's number", path.display()),
-                })?;
-                files.push((number, path));
-            }
-        }
-        files.sort();
-        let mut numbered = Vec::with_capacity(files.len());
-        for (number, path) in files {
-            let text = std::fs::read(&path).map_err(|source| Error::Io { path, source })?;
-            numbered.push((number, MotionFrame::from_json(&text, number)?));
-        }
-        if numbered.is_empty() {
-            return Err(Error::NoFrames { what: folder.display().to_string() });
-        }
-        Self::new(fps, close_gaps(numbered, gaps)?)
+        let found = FrameFiles::find(folder.as_ref(), "json", None)?;
+        Self::new(fps, close_gaps(read_frames(found.files)?, gaps)?)
     }
 
     /// Writes a folder of AniCrafter's frame files, numbered from 1. Files of other numbers that are there stay.
@@ -178,8 +147,8 @@ impl Motion {
     /// [`Error::Json`] for anything but such a file, [`Error::Frame`] for a broken frame.
     pub fn from_json(text: &[u8]) -> Result<Self> {
         let what = || "a smplx-motion file".to_owned();
-        let file: Value =
-            serde_json::from_slice(text).map_err(|source| Error::Json { what: what(), source })?;
+        let file: Value = serde_json::from_slice(without_bom(text))
+            .map_err(|source| Error::Json { what: what(), source })?;
         let argument = |what, problem: &str| Error::Argument { what, problem: problem.to_owned() };
         if file["format"] != FORMAT {
             return Err(argument("format", "isn't \"smplx-motion\""));
@@ -206,8 +175,17 @@ impl Motion {
 /// Longest gap that is filled, in frames.
 const MAX_GAP: usize = 1000;
 
+/// The frames of numbered files.
+pub(super) fn read_frames(files: Vec<(usize, PathBuf)>) -> Result<Vec<(usize, MotionFrame)>> {
+    let read = |(number, path): (usize, PathBuf)| {
+        let text = std::fs::read(&path).map_err(|source| Error::Io { path, source })?;
+        Ok((number, MotionFrame::from_json(&text, number)?))
+    };
+    files.into_iter().map(read).collect()
+}
+
 /// The frames without their numbers, which must follow each other.
-fn close_gaps(numbered: Vec<(usize, MotionFrame)>, gaps: Gaps) -> Result<Vec<MotionFrame>> {
+pub(super) fn close_gaps(numbered: Vec<(usize, MotionFrame)>, gaps: Gaps) -> Result<Vec<MotionFrame>> {
     let mut frames: Vec<MotionFrame> = Vec::with_capacity(numbered.len());
     let mut last = None;
     for (number, frame) in numbered {
@@ -217,7 +195,9 @@ fn close_gaps(numbered: Vec<(usize, MotionFrame)>, gaps: Gaps) -> Result<Vec<Mot
                 return Err(Error::Frame { frame: number, problem: "two files have this number".to_owned() });
             }
             if step > 1 && (gaps == Gaps::Refuse || step > MAX_GAP) {
-                let problem = format!("is missing: {last} is followed by {number}");
+                let problem = format!(
+                    "is missing: {last} is followed by {number} (--fill-gaps, Gaps::Fill, interpolates up to {MAX_GAP} frames)"
+                );
                 return Err(Error::Frame { frame: last + 1, problem });
             }
             for i in 1..step {
@@ -228,6 +208,43 @@ fn close_gaps(numbered: Vec<(usize, MotionFrame)>, gaps: Gaps) -> Result<Vec<Mot
         frames.push(frame);
     }
     Ok(frames)
+}
+
+/// Text without the mark that some editors put before UTF-8.
+pub(super) fn without_bom(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// The camera of a frame; `None` where no key speaks of one.
+pub(super) fn camera(object: &Map<String, Value>) -> Result<Option<Camera>, String> {
+    if !["focal", "princpt", "img_size_wh"].iter().any(|key| object.contains_key(*key)) {
+        return Ok(None);
+    }
+    let size = array::<2>(required(object, "img_size_wh")?, "img_size_wh")?;
+    if size.iter().any(|n| !(1.0..=65536.0).contains(n)) {
+        return Err(format!("img_size_wh: {size:?} isn't the size of a picture"));
+    }
+    let focal = required(object, "focal")?;
+    let focal_px = match numbers(focal, "focal")?[..] {
+        [both] => [both; 2],
+        _ => array(focal, "focal")?,
+    };
+    let principal_px = array(required(object, "princpt")?, "princpt")?;
+    Ok(Some(Camera { focal_px, principal_px, size_px: size.map(|n| n as u32) }))
+}
+
+/// Three or four rows of four numbers; a fourth is that of a 4×4 matrix and not looked at.
+pub(super) fn rows_of_four(value: &Value) -> Result<Affine, String> {
+    let values = numbers(value, "view")?;
+    if !matches!(values.len(), 12 | 16) {
+        return Err(format!("view: expected 3 or 4 rows of 4 numbers, found {} numbers", values.len()));
+    }
+    Ok(std::array::from_fn(|row| std::array::from_fn(|column| values[4 * row + column])))
+}
+
+/// The first of two names that an object has, and its value.
+fn find<'a>(object: &'a Map<String, Value>, names: [&'static str; 2]) -> Option<(&'static str, &'a Value)> {
+    names.into_iter().find_map(|name| Some((name, object.get(name)?)))
 }
 
 fn required<'a>(object: &'a Map<String, Value>, key: &str) -> Result<&'a Value, String> {

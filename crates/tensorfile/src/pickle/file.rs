@@ -1,6 +1,6 @@
 //! The files around pickles: PyTorch's zip format, its older format, and a bare pickle.
 
-use super::machine::{Declared, Machine, Node};
+use super::machine::{Declared, Id, Machine};
 use super::tensor::TensorRef;
 use super::{PickleError, Value};
 use crate::zip::ZipArchive;
@@ -9,8 +9,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-/// First object of PyTorch's older format: 0x1950a86a20f9469cfc6c, little-endian.
-const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 /// Largest pickle that is inflated from a compressed entry.
 const MAX_INFLATED: u64 = 64 << 20;
 
@@ -30,13 +28,15 @@ pub struct Pickle {
 }
 
 impl Pickle {
-    /// Opens a file (mapped). Tensors are read when they are asked for.
+    /// Opens a file (mapped). Tensors are read when they are asked for; a compressed file is unpacked first.
     ///
     /// # Errors
     /// When the file can't be opened, or as [`Pickle::parse`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::parse(crate::impostor::map(path)?).map_err(|e| Error::in_file(path, e))
+        let data = Data::map(path)?;
+        let refused = if super::unpack::is_packed(&data) { Ok(()) } else { crate::impostor::refuse(&data) };
+        refused.and_then(|()| Self::parse(data)).map_err(|e| Error::in_file(path, e))
     }
 
     /// Parses a file in memory; every tensor's window is checked against its storage.
@@ -44,7 +44,7 @@ impl Pickle {
     /// # Errors
     /// [`Error::Pickle`], [`Error::Zip`].
     pub fn parse(data: impl Into<Data>) -> Result<Self> {
-        let data = data.into();
+        let data = super::unpack::unpacked(data.into())?;
         let parsed =
             if ZipArchive::looks_like(&data) { parse_zip(data.clone())? } else { parse_stream(&data)? };
         let mut file = Self {
@@ -216,7 +216,7 @@ fn expected_bytes(declared: &Declared) -> u64 {
     declared.elements.saturating_mul(declared.dtype.map_or(1, Dtype::block_bytes) as u64)
 }
 
-/// A bare pickle, or PyTorch's older format: magic number, version, system, object, storage keys, storages.
+/// A bare pickle, or PyTorch's older format.
 fn parse_stream(data: &[u8]) -> Result<Parsed> {
     // Protocol 2 and later say so; protocols 0 and 1 begin with an instruction that opens a collection.
     if !matches!(data.first(), Some(0x80 | b'(' | b']' | b'}')) {
@@ -224,52 +224,69 @@ fn parse_stream(data: &[u8]) -> Result<Parsed> {
     }
     let mut first = Machine::new(data, 0);
     let id = first.run()?;
-    if !matches!(&first.nodes[id], Node::Long(bytes) if *bytes == LEGACY_MAGIC) {
-        let root = first.value(id)?;
-        if let Some(declared) = first.storages.first() {
-            let (key, expected) = (declared.key.clone(), expected_bytes(declared));
-            return Err(PickleError::Storage { key, expected, found: 0 }.into());
-        }
-        return Ok(Parsed { root, storages: Vec::new(), big_endian: false });
+    if first.is_magic(id) {
+        let legacy = Legacy::read(data, first.position(), 0)?;
+        let root = legacy.machine.value(legacy.root)?;
+        return Ok(Parsed { root, storages: legacy.storages, big_endian: legacy.big_endian });
     }
-    let next = |at: usize| {
-        let mut machine = Machine::new(data, at);
-        let id = machine.run()?;
-        let value = machine.value(id)?;
-        Ok::<_, PickleError>((value, machine.position()))
-    };
-    let (_version, at) = next(first.position())?;
-    let (system, at) = next(at)?;
-    let big_endian = system.get("little_endian") == Some(&Value::Bool(false));
-    let mut machine = Machine::new(data, at);
-    let id = machine.run()?;
-    let root = machine.value(id)?;
-    let (keys, mut at) = next(machine.position())?;
-    let mut storages = vec![0..0; machine.storages.len()];
-    for key in keys.as_list().unwrap_or_default() {
-        let key = key.as_str().ok_or(PickleError::Broken { at, what: "a storage's key isn't text" })?;
-        let header: [u8; 8] = data
-            .get(at..at.saturating_add(8))
-            .and_then(|b| b.try_into().ok())
-            .ok_or(PickleError::Truncated { at })?;
-        let elements = if big_endian { u64::from_be_bytes(header) } else { u64::from_le_bytes(header) };
-        let index = machine.storage_by_key.get(key).copied();
-        let index = index.ok_or(PickleError::Broken { at, what: "a storage that no tensor uses" })?;
-        let declared = &machine.storages[index];
-        let expected = expected_bytes(declared);
-        let start = at + 8;
-        let found = data.len().saturating_sub(start) as u64;
-        if elements != declared.elements || found < expected {
-            return Err(PickleError::Storage { key: key.to_owned(), expected, found }.into());
-        }
-        at = start + expected as usize;
-        storages[index] = start..at;
+    let root = first.value(id)?;
+    if let Some(declared) = first.storages.first() {
+        let (key, expected) = (declared.key.clone(), expected_bytes(declared));
+        return Err(PickleError::Storage { key, expected, found: 0 }.into());
     }
-    for (declared, range) in machine.storages.iter().zip(&storages) {
-        if (range.len() as u64) < expected_bytes(declared) {
-            let (key, expected) = (declared.key.clone(), expected_bytes(declared));
-            return Err(PickleError::Storage { key, expected, found: 0 }.into());
+    Ok(Parsed { root, storages: Vec::new(), big_endian: false })
+}
+
+/// PyTorch's older format: magic number, version, system, object, storage keys, storages.
+pub(super) struct Legacy<'a> {
+    pub(super) machine: Machine<'a>,
+    pub(super) root: Id,
+    /// Where each of the machine's storages lies.
+    pub(super) storages: Vec<Range<usize>>,
+    pub(super) big_endian: bool,
+}
+
+impl<'a> Legacy<'a> {
+    /// Reads on behind the magic number, which ends at `at`.
+    pub(super) fn read(data: &'a [u8], at: usize, depth: usize) -> Result<Self, PickleError> {
+        let next = |at: usize| {
+            let mut machine = Machine::nested(data, at, depth);
+            let id = machine.run()?;
+            let value = machine.value(id)?;
+            Ok::<_, PickleError>((value, machine.position()))
+        };
+        let (_version, at) = next(at)?;
+        let (system, at) = next(at)?;
+        let big_endian = system.get("little_endian") == Some(&Value::Bool(false));
+        let mut machine = Machine::nested(data, at, depth);
+        let root = machine.run()?;
+        let (keys, mut at) = next(machine.position())?;
+        let mut storages = vec![0..0; machine.storages.len()];
+        for key in keys.as_list().unwrap_or_default() {
+            let key = key.as_str().ok_or(PickleError::Broken { at, what: "a storage's key isn't text" })?;
+            let header: [u8; 8] = data
+                .get(at..at.saturating_add(8))
+                .and_then(|b| b.try_into().ok())
+                .ok_or(PickleError::Truncated { at })?;
+            let elements = if big_endian { u64::from_be_bytes(header) } else { u64::from_le_bytes(header) };
+            let index = machine.storage_by_key.get(key).copied();
+            let index = index.ok_or(PickleError::Broken { at, what: "a storage that no tensor uses" })?;
+            let declared = &machine.storages[index];
+            let expected = expected_bytes(declared);
+            let start = at + 8;
+            let found = data.len().saturating_sub(start) as u64;
+            if elements != declared.elements || found < expected {
+                return Err(PickleError::Storage { key: key.to_owned(), expected, found });
+            }
+            at = start + expected as usize;
+            storages[index] = start..at;
         }
+        for (declared, range) in machine.storages.iter().zip(&storages) {
+            if (range.len() as u64) < expected_bytes(declared) {
+                let (key, expected) = (declared.key.clone(), expected_bytes(declared));
+                return Err(PickleError::Storage { key, expected, found: 0 });
+            }
+        }
+        Ok(Self { machine, root, storages, big_endian })
     }
-    Ok(Parsed { root, storages, big_endian })
 }

@@ -18,6 +18,11 @@ pub(super) type Id = usize;
 /// Most objects that a pickle may build. Real checkpoints build some ten thousand.
 const MAX_OBJECTS: usize = 4_000_000;
 
+/// Pickles that may lie within each other: an array of objects has one, a tensor outside PyTorch's own files another.
+const MAX_PICKLES: usize = 4;
+/// First object of PyTorch's older format: 0x1950a86a20f9469cfc6c, little-endian.
+const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
 /// Bytes that the calls of a pickle of `len` bytes may copy: real ones copy each array once or twice.
 fn copy_budget(len: usize) -> usize {
     len.saturating_mul(16).min(len.saturating_mul(2) + (64 << 20)) + (64 << 10)
@@ -41,11 +46,15 @@ pub(super) enum Node {
     /// archive's code is looked at.
     Object(Option<Id>),
     Storage(StorageRef),
+    /// A storage whose bytes are here: `torch.save` within another pickle.
+    BytesStorage(Arc<InlineStorage>),
     Tensor(Box<TensorRef>),
     /// NumPy's element type: its description with the byte order in front.
     NumpyType(String),
     /// An array that still waits for its state.
     NumpyArray,
+    /// joblib's stand-in for an array, which waits for its state too; the elements follow it.
+    JoblibArray,
     Array(Arc<TensorView<'static>>),
 }
 
@@ -57,6 +66,14 @@ pub(super) struct StorageRef {
     pub(super) offset: usize,
     /// `None` for untyped storages: the tensor says.
     pub(super) dtype: Option<Dtype>,
+}
+
+/// The elements of a storage, out of a pickle of its own.
+#[derive(Debug)]
+pub(super) struct InlineStorage {
+    pub(super) dtype: Option<Dtype>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) big_endian: bool,
 }
 
 /// A storage that the pickle speaks of.
@@ -79,12 +96,19 @@ pub(super) struct Machine<'a> {
     memo: HashMap<u64, Id>,
     /// Bytes that calls may still copy.
     copies_left: usize,
+    /// Pickles that this one lies in.
+    pub(super) depth: usize,
     pub(super) storages: Vec<Declared>,
     pub(super) storage_by_key: HashMap<String, usize>,
 }
 
 impl<'a> Machine<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self::nested(bytes, at, 0)
+    }
+
+    /// A machine for a pickle within `depth` others.
+    pub(super) fn nested(bytes: &'a [u8], at: usize, depth: usize) -> Self {
         Self {
             bytes,
             at,
@@ -93,6 +117,7 @@ impl<'a> Machine<'a> {
             marks: Vec::new(),
             memo: HashMap::new(),
             copies_left: copy_budget(bytes.len()),
+            depth,
             storages: Vec::new(),
             storage_by_key: HashMap::new(),
         }
@@ -103,11 +128,39 @@ impl<'a> Machine<'a> {
         self.at
     }
 
+    /// Is this the first object of PyTorch's older format?
+    pub(super) fn is_magic(&self, id: Id) -> bool {
+        matches!(&self.nodes[id], Node::Long(bytes) if *bytes == LEGACY_MAGIC)
+    }
+
+    /// Runs a whole pickle that lies between the instructions, with a stack and a memo of its own.
+    pub(super) fn run_inner(&mut self) -> Result<Id> {
+        self.enter()?;
+        let outer = (
+            std::mem::take(&mut self.stack),
+            std::mem::take(&mut self.marks),
+            std::mem::take(&mut self.memo),
+        );
+        let id = self.run()?;
+        (self.stack, self.marks, self.memo) = outer;
+        self.depth -= 1;
+        Ok(id)
+    }
+
+    /// Counts a pickle within this one.
+    pub(super) fn enter(&mut self) -> Result<()> {
+        self.depth += 1;
+        if self.depth > MAX_PICKLES {
+            return Err(PickleError::TooMuch { what: "pickles within each other", limit: MAX_PICKLES });
+        }
+        Ok(())
+    }
+
     pub(super) fn broken(&self, what: &'static str) -> PickleError {
         PickleError::Broken { at: self.at, what }
     }
 
-    fn take(&mut self, len: u64) -> Result<&'a [u8]> {
+    pub(super) fn take(&mut self, len: u64) -> Result<&'a [u8]> {
         let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
         let taken = end.and_then(|end| self.bytes.get(self.at..end));
         let taken = taken.ok_or(PickleError::Truncated { at: self.at })?;
@@ -120,7 +173,7 @@ impl<'a> Machine<'a> {
         self.take(N as u64)?.try_into().map_err(|_| PickleError::Truncated { at })
     }
 
-    fn byte(&mut self) -> Result<u8> {
+    pub(super) fn byte(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
     }
 

@@ -1,10 +1,11 @@
 //! The functions that a pickle may name: what rebuilds tensors, arrays and dictionaries.
 
 use super::PickleError;
-use super::machine::{Declared, Id, Machine, Node, StorageRef};
+use super::file::Legacy;
+use super::machine::{Declared, Id, InlineStorage, Machine, Node, StorageRef};
 use super::tensor::TensorRef;
-use crate::Dtype;
 use crate::npy::NpyHeader;
+use crate::{Dtype, TensorView};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -78,11 +79,11 @@ impl Machine<'_> {
         }
     }
 
-    fn sizes(&self, id: Id) -> Option<Vec<usize>> {
+    pub(super) fn sizes(&self, id: Id) -> Option<Vec<usize>> {
         self.items(id)?.iter().map(|&i| self.size(i)).collect()
     }
 
-    fn text_of(&self, id: Id) -> Option<&str> {
+    pub(super) fn text_of(&self, id: Id) -> Option<&str> {
         match &self.nodes[id] {
             Node::Str(text) => Some(text),
             _ => None,
@@ -187,6 +188,14 @@ impl Machine<'_> {
                 _ => return Err(wrong()),
             },
             class if class.starts_with(TORCHSCRIPT) && args.is_empty() => Node::Object(None),
+            "numpy.core.numeric._frombuffer" | "numpy._core.numeric._frombuffer" => {
+                self.from_buffer(&args).ok_or_else(wrong)?
+            }
+            "torch.storage._load_from_bytes" => {
+                let [bytes] = args[..] else { return Err(wrong()) };
+                self.storage_of_bytes(bytes)?.ok_or_else(wrong)?
+            }
+            super::joblib::WRAPPER => Node::JoblibArray,
             _ => return Err(PickleError::Forbidden { global: name }),
         };
         self.push(node)
@@ -208,6 +217,7 @@ impl Machine<'_> {
                 order.map(|order| Node::NumpyType(format!("{order}{}", &descr[1..])))
             }
             Node::NumpyArray => self.numpy_array(state),
+            Node::JoblibArray => Some(self.joblib_array(state)?),
             Node::Global(global) => return Err(PickleError::Forbidden { global: global.clone() }),
             _ => return Err(self.broken("it gives a state to what has none")),
         };
@@ -246,6 +256,9 @@ impl Machine<'_> {
     /// `(storage, offset, size, stride, requires_grad, hooks[, dtype])`.
     fn tensor(&self, function: &str, args: &[Id]) -> Option<Node> {
         let [storage, offset, shape, strides, ..] = *args else { return None };
+        if let Node::BytesStorage(inline) = &self.nodes[storage] {
+            return self.inline_tensor(&Arc::clone(inline), offset, shape, strides);
+        }
         let Node::Storage(storage) = self.nodes[storage] else { return None };
         let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
         if shape.len() != strides.len() || shape.len() > 32 {
@@ -262,6 +275,39 @@ impl Machine<'_> {
         let offset = self.size(offset)?.checked_add(storage.offset)?;
         let tensor = TensorRef { dtype, shape, strides, offset, storage: storage.index };
         Some(Node::Tensor(Box::new(tensor)))
+    }
+
+    /// A tensor of a storage that is here already, as an array.
+    fn inline_tensor(&self, storage: &InlineStorage, offset: Id, shape: Id, strides: Id) -> Option<Node> {
+        let (offset, shape, strides) = (self.size(offset)?, self.sizes(shape)?, self.sizes(strides)?);
+        if shape.len() != strides.len() || shape.len() > 32 {
+            return None;
+        }
+        let tensor = TensorRef { dtype: storage.dtype?, shape, strides, offset, storage: 0 };
+        tensor.check(storage.bytes.len(), storage.bytes.len()).ok()?;
+        let view = tensor.view(&storage.bytes, storage.big_endian)?;
+        let (dtype, shape) = (view.dtype(), view.shape().to_vec());
+        let whole = TensorView::new(dtype, shape, view.bytes().to_vec()).ok()?;
+        Some(Node::Array(Arc::new(whole)))
+    }
+
+    /// A storage that `torch.save` wrote into bytes, in its older format.
+    fn storage_of_bytes(&mut self, bytes: Id) -> Result<Option<Node>> {
+        let Some(bytes) = self.bytes_of(bytes).map(<[u8]>::to_vec) else { return Ok(None) };
+        self.enter()?;
+        let mut first = Machine::nested(&bytes, 0, self.depth);
+        let id = first.run()?;
+        if !first.is_magic(id) {
+            return Ok(None);
+        }
+        let legacy = Legacy::read(&bytes, first.position(), self.depth)?;
+        self.depth -= 1;
+        let Node::Storage(storage) = legacy.machine.nodes[legacy.root] else { return Ok(None) };
+        let range = legacy.storages[storage.index].clone();
+        self.charge(range.len())?;
+        let (dtype, bytes) = (storage.dtype, bytes[range].to_vec());
+        let inline = InlineStorage { dtype, bytes, big_endian: legacy.big_endian };
+        Ok((storage.offset == 0).then(|| Node::BytesStorage(Arc::new(inline))))
     }
 
     /// BINPERSID: `("storage", type, key, location, elements[, view])`.
@@ -296,6 +342,16 @@ impl Machine<'_> {
         self.push(Node::Storage(StorageRef { index, offset, dtype }))
     }
 
+    /// `(buffer, type, shape, order)`: an array in protocol 5.
+    fn from_buffer(&self, args: &[Id]) -> Option<Node> {
+        let [buffer, kind, shape, order] = *args else { return None };
+        let Node::NumpyType(descr) = &self.nodes[kind] else { return None };
+        let fortran = self.text_of(order)? == "F";
+        let header = numpy_header(descr, fortran, self.sizes(shape)?);
+        let view = crate::npy::elements(&header, Cow::Owned(self.bytes_of(buffer)?.to_vec())).ok()?;
+        Some(Node::Array(Arc::new(view)))
+    }
+
     fn numpy_scalar(&self, args: &[Id]) -> Option<Node> {
         let [kind, bytes] = *args else { return None };
         let Node::NumpyType(descr) = &self.nodes[kind] else { return None };
@@ -312,6 +368,9 @@ impl Machine<'_> {
     fn numpy_array(&self, state: Id) -> Option<Node> {
         let [_, shape, kind, fortran, bytes] = *self.items(state)? else { return None };
         let Node::NumpyType(descr) = &self.nodes[kind] else { return None };
+        if is_object(descr) {
+            return Some(Node::List(self.items(bytes)?.to_vec()));
+        }
         let Node::Bool(fortran) = self.nodes[fortran] else { return None };
         let header = numpy_header(descr, fortran, self.sizes(shape)?);
         let data = self.bytes_of(bytes)?.to_vec();
@@ -320,6 +379,11 @@ impl Machine<'_> {
     }
 }
 
-fn numpy_header(descr: &str, fortran_order: bool, shape: Vec<usize>) -> NpyHeader {
+/// Is that NumPy's type of Python objects?
+pub(super) fn is_object(descr: &str) -> bool {
+    descr.trim_start_matches(['|', '<', '>', '=']).starts_with('O')
+}
+
+pub(super) fn numpy_header(descr: &str, fortran_order: bool, shape: Vec<usize>) -> NpyHeader {
     NpyHeader { descr: descr.to_owned(), fortran_order, shape, data_start: 0 }
 }

@@ -66,10 +66,10 @@ impl Machine<'_> {
             }
             Node::NumpyType(descr) => Value::Str(descr.clone()),
             Node::Global(name) => return Err(PickleError::Forbidden { global: name.clone() }),
-            Node::Storage(_) => {
+            Node::Storage(_) | Node::BytesStorage(_) => {
                 return Err(PickleError::Forbidden { global: "a storage without a tensor".to_owned() });
             }
-            Node::NumpyArray => {
+            Node::NumpyArray | Node::JoblibArray => {
                 return Err(PickleError::Arguments { function: "numpy.ndarray".to_owned() });
             }
         })
