@@ -107,7 +107,7 @@ pub enum Error {
         what: String,
     },
     /// A `.ply` that isn't one of Gaussians, or is damaged.
-    #[error("ply: {0}")]
+    #[error(transparent)]
     Ply(#[from] tensorfile::ply::PlyError),
     /// A `.ply` whose properties `f_rest_*` make no degree of spherical harmonics.
     #[error("ply: {found} properties f_rest_*, not 0, 9, 24 or 45")]

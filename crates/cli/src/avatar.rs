@@ -66,8 +66,10 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
             if left_out > 0 {
                 println!("  left out      {left_out} Gaussians that aren't finite");
             }
-            let (low, high) = bounds(&a.gaussians.means);
-            println!("  box           {low:.3?} to {high:.3?} m");
+            if !a.gaussians.is_empty() {
+                let (low, high) = bounds(&a.gaussians.means);
+                println!("  box           {low:.3?} to {high:.3?} m");
+            }
             match &a.lhm {
                 Some(body) => {
                     println!("  body data     yes: {} joint transforms", body.neutral_to_zero.len());

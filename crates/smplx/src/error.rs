@@ -150,7 +150,7 @@ pub enum Error {
         what: String,
     },
     /// A PLY file that can't be read.
-    #[error("not a readable PLY point file: {0}")]
+    #[error("not a readable PLY point file")]
     Ply(#[from] tensorfile::ply::PlyError),
     /// A point that lies nowhere.
     #[error("point {point} has a coordinate that isn't finite")]

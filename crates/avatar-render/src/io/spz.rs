@@ -144,7 +144,8 @@ mod tests {
         // A quarter turn about z, negative: z = -w = -0.7071…, w given as the largest.
         let z = 511_u32 | 1 << 9;
         let q = smallest_three(&(3 << 30 | z).to_le_bytes());
-        assert!((q[0] - 0.7071).abs() < 1e-3 && (q[3] + 0.7071).abs() < 1e-3, "{q:?}");
+        let half = std::f32::consts::FRAC_1_SQRT_2;
+        assert!((q[0] - half).abs() < 1e-3 && (q[3] + half).abs() < 1e-3, "{q:?}");
         let q = first_three(&[128, 255, 128]);
         assert!((q[2] - 1.0).abs() < 1e-2, "{q:?}");
     }

@@ -287,7 +287,7 @@ fn hybrid() -> &'static [u8] {
     BYTES.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hybrid.mp4");
-        inputs::fragmented(&inputs::video(folder.path(), 8), &path, 2, 3);
+        fragmented(&video(folder.path(), 8), &path, 2, 3);
         std::fs::read(path).unwrap()
     })
 }
@@ -317,12 +317,12 @@ proptest::proptest! {
         bytes.truncate(bytes.len() - cut % bytes.len());
         let mut file = tempfile::Builder::new().suffix(".mp4").tempfile().unwrap();
         std::io::Write::write_all(&mut file, &bytes).unwrap();
-        if let Ok(reader) = VideoReader::open_with(file.path(), &inputs::own()) {
+        if let Ok(reader) = VideoReader::open_with(file.path(), &own()) {
             // Frames that last may be many; the first thousand are enough to see them all.
             for frame in reader.take(1000) {
                 if frame.is_err() { break }
             }
         }
-        drop(crate::AudioTrack::open(file.path(), None));
+        drop(AudioTrack::open(file.path(), None));
     }
 }

@@ -81,7 +81,7 @@ impl FrameFiles {
 /// share.
 fn names(stems: &[&str]) -> Vec<Option<Name>> {
     let is_number = |stem: &&str| !stem.is_empty() && stem.bytes().all(|b| b.is_ascii_digit());
-    if stems.iter().any(|stem| is_number(&stem)) {
+    if stems.iter().any(is_number) {
         let plain = |stem: &&str| {
             let number = if is_number(stem) { stem.parse().ok()? } else { return None };
             Some(Name { prefix: String::new(), number, person: None })

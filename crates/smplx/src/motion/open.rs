@@ -188,7 +188,8 @@ mod tests {
         write("camera.json", "{}");
         write("._00001.json", "\0\u{5}\u{16}");
         write(".DS_Store", "");
-        let error = Motion::open(dir.path(), 30.0).unwrap_err().to_string();
+        let error = Motion::open(dir.path(), 30.0).unwrap_err();
+        let error = std::error::Error::source(&error).unwrap().to_string();
         assert!(error.contains("frame 3") && error.contains("--fill-gaps"), "{error}");
         let options = OpenOptions { gaps: Gaps::Fill, ..OpenOptions::new(30.0) };
         let opened = Motion::open_with(dir.path(), &options).unwrap();

@@ -189,7 +189,7 @@ impl Machine<'_> {
             },
             class if class.starts_with(TORCHSCRIPT) && args.is_empty() => Node::Object(None),
             "numpy.core.numeric._frombuffer" | "numpy._core.numeric._frombuffer" => {
-                self.from_buffer(&args).ok_or_else(wrong)?
+                self.array_of_buffer(&args).ok_or_else(wrong)?
             }
             "torch.storage._load_from_bytes" => {
                 let [bytes] = args[..] else { return Err(wrong()) };
@@ -343,7 +343,7 @@ impl Machine<'_> {
     }
 
     /// `(buffer, type, shape, order)`: an array in protocol 5.
-    fn from_buffer(&self, args: &[Id]) -> Option<Node> {
+    fn array_of_buffer(&self, args: &[Id]) -> Option<Node> {
         let [buffer, kind, shape, order] = *args else { return None };
         let Node::NumpyType(descr) = &self.nodes[kind] else { return None };
         let fortran = self.text_of(order)? == "F";

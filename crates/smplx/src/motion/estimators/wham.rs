@@ -54,7 +54,7 @@ fn frame_ids(file: &Pickle, values: &Value, t: usize) -> Result<Vec<usize>> {
     let name = "frame_ids";
     let Some(value) = values.get(name) else { return Ok((0..t).collect()) };
     let ids = numbers(file, value).map(|(_, ids)| ids).filter(|ids| ids.len() == t);
-    let whole = |x: f32| (x >= 0.0 && x < 1e7 && x.fract() == 0.0).then_some(x as usize);
+    let whole = |x: f32| ((0.0..1e7).contains(&x) && x.fract() == 0.0).then_some(x as usize);
     ids.and_then(|ids| ids.into_iter().map(whole).collect()).ok_or_else(|| Error::Estimator {
         estimator: NAME,
         problem: format!("`{name}` isn't a list of {t} numbers of pictures"),
