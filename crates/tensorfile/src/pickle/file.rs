@@ -35,8 +35,13 @@ impl Pickle {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let data = Data::map(path)?;
-        let refused = if super::unpack::is_packed(&data) { Ok(()) } else { crate::impostor::refuse(&data) };
-        refused.and_then(|()| Self::parse(data)).map_err(|e| Error::in_file(path, e))
+        let parsed = if super::unpack::is_packed(&data) {
+            // What isn't a packed pickle after all may be known as something else.
+            Self::parse(data.clone()).map_err(|error| crate::impostor::refuse(&data).err().unwrap_or(error))
+        } else {
+            crate::impostor::refuse(&data).and_then(|()| Self::parse(data))
+        };
+        parsed.map_err(|e| Error::in_file(path, e))
     }
 
     /// Parses a file in memory; every tensor's window is checked against its storage.
