@@ -1,4 +1,4 @@
-//! Any bytes as an avatar: LHM's pickle, a splat cloud, this project's own format.
+//! Any bytes as an avatar: LHM's pickle, splat clouds (plain, compressed, spz), this project's own format.
 #![no_main]
 
 use avatar_render::Avatar;

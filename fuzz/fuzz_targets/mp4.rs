@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use media::{ReadOptions, VideoReader};
+use media::{AudioTrack, ReadOptions, VideoReader};
 use std::io::Write;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,4 +17,5 @@ fuzz_target!(|bytes: &[u8]| {
             drop(frame);
         }
     }
+    drop(AudioTrack::open(file.path(), None));
 });
