@@ -56,5 +56,6 @@ pub use orientation::Orientation;
 pub use picture::{PictureFormat, read_matte, read_picture, read_picture_rgba, write_picture};
 pub use rate::FrameRate;
 pub use read::{Prefetch, ReadOptions, Timing, VideoInfo, VideoReader, picture_files};
+pub use timing::Shown;
 pub use warning::{Warning, Warnings};
 pub use write::{BackgroundWriter, VideoWriter, WriteOptions, Written, convert, same_place};

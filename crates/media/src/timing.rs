@@ -5,6 +5,7 @@
 //! it can take over at any tick.
 
 use crate::rate::FrameRate;
+use std::sync::Arc;
 
 /// When stored frames are shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,15 @@ pub(crate) struct Pace {
     pub(crate) ticks: Vec<Option<usize>>,
     /// Each stored frame is seen for just one tick.
     pub(crate) even: bool,
+}
+
+/// Which of a video's stored frames is seen when, where its times are uneven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Number of stored frames.
+    pub stored: usize,
+    /// For each frame that comes out, the number of the stored one; ascending.
+    pub frames: Arc<[usize]>,
 }
 
 /// Rates that people record at.
@@ -217,6 +227,26 @@ impl Pace {
         Self { rate, start_s, total: n, ticks: (0..n).map(Some).collect(), even: true }
     }
 
+    /// Which stored frame each tick shows; None where they are the same, one after the other.
+    pub(crate) fn shown(&self) -> Option<Shown> {
+        if self.even {
+            return None;
+        }
+        let mut frames = Vec::with_capacity(self.total);
+        let mut appearing =
+            self.ticks.iter().enumerate().filter_map(|(i, tick)| Some((i, (*tick)?))).peekable();
+        let mut current = 0;
+        for tick in 0..self.total {
+            while let Some(&(i, at)) = appearing.peek().filter(|(_, at)| *at <= tick) {
+                debug_assert!(at <= tick);
+                current = i;
+                appearing.next();
+            }
+            frames.push(current);
+        }
+        Some(Shown { stored: self.ticks.len(), frames: frames.into() })
+    }
+
     /// Stored frames that are never seen.
     pub(crate) fn dropped(&self) -> usize {
         self.ticks.iter().filter(|t| t.is_none()).count()
@@ -259,6 +289,8 @@ mod tests {
         let pace = own(&times, 2400);
         assert_eq!((pace.rate, pace.total, pace.even, pace.dropped()), (FrameRate::whole(25), 60, false, 0));
         assert_eq!(pace.ticks[21], Some(25));
+        let shown = pace.shown().unwrap();
+        assert_eq!((shown.stored, shown.frames.len(), shown.frames[24], shown.frames[25]), (28, 60, 20, 21));
         // A wait after the first frame, then 30 with jitter: as many ticks as there is time.
         let times: Vec<i64> =
             std::iter::once(0).chain((0..60).map(|i| 517 + (i * 100 + i % 5 * 20) / 3)).collect();

@@ -139,3 +139,104 @@ fn an_output_that_is_an_input_is_refused_before_anything_is_read() {
     job.output.video = "raw.mp4".into();
     assert!(matches!(job.validate(), Err(Error::Overwrites { input, .. }) if input == "replace.video"));
 }
+
+/// Keeps what is said.
+#[derive(Default)]
+struct Notes(std::sync::Mutex<Vec<String>>);
+
+impl anicrafter_pipeline::Observer for Notes {
+    fn event(&self, event: &anicrafter_pipeline::Event) {
+        if let anicrafter_pipeline::Event::Warning { message } = event {
+            self.0.lock().unwrap().push(message.clone());
+        }
+    }
+}
+
+#[test]
+fn a_motion_without_a_camera_is_seen_from_the_front() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let session = session();
+    let cancel = CancelToken::new();
+    // In a world with z up, as AMASS has it: walking along y, and 16 shape coefficients.
+    let frame = |i: u8| smplx::MotionFrame {
+        pose: smplx::BodyPose { root: [std::f32::consts::FRAC_PI_2, 0.0, 0.0], ..smplx::BodyPose::default() },
+        translation: [0.0, -0.1 * f32::from(i), 0.95],
+        betas: vec![0.5; 16],
+        ..smplx::MotionFrame::default()
+    };
+    let motion = smplx::Motion::new(24.0, (0..4).map(frame).collect()).unwrap();
+    std::fs::write(path("walk.json"), motion.to_json()).unwrap();
+    // Before a camera nothing can be assumed; with a file that says it, nothing has to be.
+    let upside_down = smplx::Motion::new(
+        24.0,
+        (0..4)
+            .map(|_| smplx::MotionFrame {
+                pose: smplx::BodyPose {
+                    root: [std::f32::consts::PI, 0.0, 0.0],
+                    ..smplx::BodyPose::default()
+                },
+                translation: [0.0, 0.3, 3.5],
+                ..smplx::MotionFrame::default()
+            })
+            .collect(),
+    )
+    .unwrap();
+    std::fs::write(path("blind.json"), upside_down.to_json()).unwrap();
+    let camera = r#"{"focal": 380, "princpt": [160, 96], "img_size_wh": [320, 192]}"#;
+    std::fs::write(path("camera.json"), camera).unwrap();
+    // The same Gaussians without their body.
+    avatar_render::Avatar::open(demo("avatar.safetensors")).unwrap().save(path("prop.ply")).unwrap();
+
+    let turned = smplx::Motion::from_npz(motion.to_npz().unwrap());
+    std::fs::write(path("walk.npz"), {
+        // As published: AMASS's keys, and nothing about axes.
+        let poses: Vec<f32> =
+            motion.frames.iter().flat_map(|f| f.pose.full().as_flattened().to_vec()).collect();
+        let trans: Vec<f32> = motion.frames.iter().flat_map(|f| f.translation).collect();
+        tensorfile::write_npz_bytes(
+            &[
+                ("poses", tensorfile::TensorView::from_f32(&[4, 165], &poses).unwrap()),
+                ("trans", tensorfile::TensorView::from_f32(&[4, 3], &trans).unwrap()),
+                ("betas", tensorfile::TensorView::from_f32(&[16], &[0.5; 16]).unwrap()),
+                ("mocap_frame_rate", tensorfile::TensorView::from_f32(&[], &[24.0]).unwrap()),
+                ("mocap_time_length", tensorfile::TensorView::from_f32(&[], &[0.2]).unwrap()),
+            ],
+            false,
+        )
+        .unwrap()
+    })
+    .unwrap();
+    assert!(turned.unwrap().up()[2] > 0.9, "what this library wrote isn't turned");
+
+    let run = |avatar: PathBuf, motion: &str, camera: Option<&str>| {
+        let mut job = condition(path(&format!("{motion}{}", avatar.extension().unwrap().display())));
+        job.input.actors = vec![Actor { avatar, motion: path(motion) }];
+        job.input.camera = camera.map(path);
+        (job.video.width, job.video.height) = (320, 192);
+        job.output.mask = Some(job.output.video.with_extension("mask"));
+        let notes = Notes::default();
+        session.run(&job, Context::new(&notes, &cancel))?;
+        let mask = VideoReader::open(job.output.mask.unwrap()).unwrap().next().unwrap().unwrap();
+        let seen: Vec<(u32, u32)> =
+            mask.enumerate_pixels().filter(|(_, _, p)| p.0[0] > 127).map(|(x, y, _)| (x, y)).collect();
+        let rows = seen.iter().map(|p| p.1);
+        let heights = (rows.clone().min().unwrap_or(0), rows.max().unwrap_or(0));
+        Ok::<_, Error>((notes.0.into_inner().unwrap().join("\n"), seen.len(), heights))
+    };
+    for (avatar, motion, camera, word) in [
+        (demo("avatar.safetensors"), "walk.npz", None, "no camera"),
+        (path("prop.ply"), "walk.npz", None, "follow the pelvis"),
+        (demo("avatar.safetensors"), "blind.json", Some("camera.json"), ""),
+    ] {
+        let (notes, seen, (top, bottom)) = run(avatar, motion, camera).unwrap();
+        assert!(notes.contains(word), "{notes}");
+        // Upright and whole: taller than half of the picture, with room above and below.
+        assert!(
+            seen > 1000 && bottom - top > 90 && top > 0 && bottom < 191,
+            "{motion}: {seen} {top} {bottom}"
+        );
+    }
+    let error = run(demo("avatar.safetensors"), "blind.json", None).unwrap_err().to_string();
+    assert!(error.contains("blind.json") && error.contains("--camera"), "{error}");
+}

@@ -58,6 +58,7 @@ impl Animation {
             color: None,
             codec: format!("animated {kind}"),
             has_audio: false,
+            shown: pace.shown(),
         };
         let wanted: Vec<bool> = pace.ticks.iter().map(Option::is_some).collect();
         let (sender, receiver) = sync_channel(1);

@@ -83,6 +83,7 @@ impl FfmpegSource {
             color: None,
             codec: "decoded by ffmpeg".to_owned(),
             has_audio: first.has_audio,
+            shown: pace.as_ref().and_then(Pace::shown),
         };
         let clock = match (&pace, options.timing) {
             (Some(pace), Timing::Even | Timing::EvenAt(_)) => {

@@ -15,7 +15,7 @@ use crate::color::{ColorSpace, Matrix};
 use crate::error::{Error, Result};
 use crate::orientation::Orientation;
 use crate::rate::FrameRate;
-use crate::timing::Pace;
+use crate::timing::{Pace, Shown};
 use crate::warning::{Warning, Warnings};
 use image::RgbImage;
 use pacer::Pacer;
@@ -46,6 +46,8 @@ pub struct VideoInfo {
     pub codec: String,
     /// Is there sound?
     pub has_audio: bool,
+    /// Which stored frame each frame is, where the file's times are uneven.
+    pub shown: Option<Shown>,
 }
 
 impl VideoInfo {
@@ -215,6 +217,22 @@ impl VideoReader {
         }
     }
 
+    /// For what goes with a video whose times are uneven, such as masks made elsewhere: where this has as many frames as that
+    /// has stored ones, each is handed out when its stored frame is.
+    #[must_use]
+    pub fn alongside(mut self, video: &VideoInfo) -> Self {
+        if let Some(shown) = &video.shown
+            && self.info.shown.is_none()
+            && !self.info.still
+            && self.info.frames == Some(shown.stored)
+        {
+            self.info.frames = Some(shown.frames.len());
+            self.info.frame_rate = video.frame_rate;
+            self.pacer = Pacer::like(shown.frames.clone());
+        }
+        self
+    }
+
     /// What is known of the video.
     #[must_use]
     pub fn info(&self) -> &VideoInfo {
@@ -245,7 +263,9 @@ impl VideoReader {
 
     /// Lets ffmpeg go on after the frames already handed out; gives the error back where it can't.
     fn fall_back(&mut self, error: Error) -> Result<()> {
-        let may = matches!(self.source, Source::Mp4(_)) && error.ffmpeg_may_do_better();
+        let may = matches!(self.source, Source::Mp4(_))
+            && error.ffmpeg_may_do_better()
+            && !self.pacer.is_like_another();
         let Some(program) =
             self.options.ffmpeg.clone().filter(|_| may && self.options.timing != Timing::AsStored)
         else {

@@ -185,6 +185,7 @@ impl Mp4Source {
             color: Some(look.color),
             codec: format!("H.264 ({})", sps.profile_name()),
             has_audio: movie.track(b"soun").is_some_and(|t| !t.samples.is_empty()),
+            shown: pace.shown(),
         };
         let samples = track.samples.iter().collect();
         let source = Self {

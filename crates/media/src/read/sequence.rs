@@ -115,6 +115,7 @@ impl Pictures {
             color: None,
             codec: "pictures".to_owned(),
             has_audio: false,
+            shown: None,
         };
         let matte = options.matte.then(MatteReader::default);
         Ok((info, Self { files: files.into_iter(), n_read: 0, size, matte }))

@@ -276,6 +276,26 @@ fn outputs_never_replace_inputs_and_say_what_they_leave_out() {
     assert!(writer.warnings().take().is_empty());
 }
 
+#[test]
+fn masks_of_stored_frames_go_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = video(folder.path(), 6);
+    let uneven = folder.path().join("uneven.mp4");
+    retimed(&from, &uneven, &[40, 40, 120, 40, 80, 40], 0, None);
+    let reader = VideoReader::open_with(&uneven, &own()).unwrap();
+    assert_eq!(reader.info().shown.as_ref().map(|s| s.stored), Some(6));
+    let video_numbers = numbers(&uneven);
+    assert_eq!(video_numbers, [0, 1, 2, 2, 2, 3, 4, 4, 5]);
+    // Six masks, as a program that counts stored frames makes them.
+    let masks = VideoReader::open_with(&from, &own()).unwrap().alongside(reader.info());
+    assert_eq!(masks.info().frames, Some(9));
+    assert_eq!(masks.map(|frame| number(&frame.unwrap())).collect::<Vec<_>>(), video_numbers);
+    // Of another number, or for an even video, they stay as they are.
+    let even = VideoReader::open_with(&from, &own()).unwrap();
+    let plain = VideoReader::open_with(&from, &own()).unwrap().alongside(even.info());
+    assert_eq!(plain.info().frames, Some(6));
+}
+
 /// `ANICRAFTER_MUTATIONS=100000` tries for longer.
 fn cases() -> u32 {
     std::env::var("ANICRAFTER_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(64)

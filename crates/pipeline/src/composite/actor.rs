@@ -4,7 +4,7 @@ use crate::job::Job;
 use crate::job::check::no_actors;
 use crate::{Error, Result, Stage};
 use avatar_render::{Avatar, Frame, Gaussians};
-use media::FrameRate;
+use media::{FrameRate, Shown, VideoInfo};
 use smplx::{
     AFFINE_IDENTITY, BodyModel, Camera, CameraFile, Gaps, Motion, MotionFrame, OpenOptions, PointBinding,
     PointFrame, PointSkin, PosedPoints, Retarget, Rotations, View, affine, compose,
@@ -47,6 +47,7 @@ struct Motions<'a> {
     job: &'a Job,
     rate: FrameRate,
     picture_px: [u32; 2],
+    shown: Option<&'a Shown>,
     camera: Option<CameraFile>,
     /// What the first motion is seen through, where that was chosen here: all lie in one world.
     view: Option<View>,
@@ -62,11 +63,11 @@ impl Actors {
         job: &Job,
         body: &BodyModel,
         background: Option<FrameRate>,
-        picture: (u32, u32),
+        video: &VideoInfo,
         said: &mut Vec<String>,
     ) -> Result<(Self, FrameRate)> {
         let own_body = job.input.body.is_some();
-        let picture_px = [picture.0, picture.1];
+        let picture_px = [video.width, video.height];
         let rate = match (background, job.input.actors.first()) {
             (Some(rate), _) => rate,
             (None, Some(actor)) => {
@@ -76,7 +77,7 @@ impl Actors {
             (None, None) => return Err(no_actors()),
         };
         let camera = job.input.camera.as_deref().map(CameraFile::open).transpose()?;
-        let mut motions = Motions { job, rate, picture_px, camera, view: None };
+        let mut motions = Motions { job, rate, picture_px, shown: video.shown.as_ref(), camera, view: None };
         let mut open = |(index, actor): (usize, &crate::job::Actor)| {
             let motion = motions.open(index, &actor.motion, said)?;
             let (avatar, left_out) = Avatar::open_counting(&actor.avatar)?;
@@ -150,6 +151,16 @@ impl Motions<'_> {
                 path.display()
             ));
             motion = motion.resampled(wanted as f32)?;
+        }
+        if let Some(shown) =
+            self.shown.filter(|shown| shown.stored == motion.len() && shown.frames.len() != motion.len())
+        {
+            said.push(format!(
+                "{}: a pose for each of the background's {} stored frames: each lasts as long as its frame",
+                path.display(),
+                shown.stored
+            ));
+            motion.frames = shown.frames.iter().map(|&i| motion.frames[i].clone()).collect();
         }
         self.before_a_camera(motion, path, said)
     }

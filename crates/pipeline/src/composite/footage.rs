@@ -23,23 +23,27 @@ pub(super) struct Footage {
 impl Footage {
     /// Opens a video by its own clock.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        Self::open_with(path, &ReadOptions::default())
+        Self::open_with(path, &ReadOptions::default(), None)
     }
 
-    /// Opens what goes with a video frame by frame: where it has another number of frames and another rate, it is brought to
+    /// Opens what goes with a video frame by frame, or with its stored frames: where it has another number of frames and another rate, it is brought to
     /// the video's rate.
     pub(super) fn beside(path: &Path, video: &VideoInfo, matte: bool) -> Result<Self> {
         let own = ReadOptions { matte, sequence_rate: video.frame_rate, ..ReadOptions::default() };
-        let footage = Self::open_with(path, &own)?;
+        let footage = Self::open_with(path, &own, Some(video))?;
         let info = footage.info();
         if info.still || info.frames == video.frames || info.frame_rate == video.frame_rate {
             return Ok(footage);
         }
-        Self::open_with(path, &ReadOptions { timing: Timing::EvenAt(video.frame_rate), ..own })
+        Self::open_with(path, &ReadOptions { timing: Timing::EvenAt(video.frame_rate), ..own }, None)
     }
 
-    fn open_with(path: &Path, options: &ReadOptions) -> Result<Self> {
+    fn open_with(path: &Path, options: &ReadOptions, beside: Option<&VideoInfo>) -> Result<Self> {
         let reader = VideoReader::open_with(path, options)?;
+        let reader = match beside {
+            Some(video) => reader.alongside(video),
+            None => reader,
+        };
         let warnings = reader.warnings();
         Ok(Self { path: path.to_owned(), reader: reader.prefetch(DECODE_AHEAD), warnings, held: None, at: 0 })
     }

@@ -93,7 +93,7 @@ impl Compositor {
         // One clock for all: the background's. Pictures have none, and take the motion's.
         let timed = !video.still && !job.input.background.is_dir();
         let own = timed.then_some(video.frame_rate);
-        let (actors, rate) = Actors::open(job, &body, own, video.size(), &mut said)?;
+        let (actors, rate) = Actors::open(job, &body, own, &video, &mut said)?;
         video.frame_rate = rate;
         let mesh_video =
             job.input.mesh_video.as_deref().map(|p| Footage::beside(p, &video, false)).transpose()?;

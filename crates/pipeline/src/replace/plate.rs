@@ -71,10 +71,10 @@ impl Covered {
     }
 }
 
-/// Masks frame by frame as their video's: those of another number and rate are brought to its rate.
+/// Masks frame by frame as their video's, or as its stored frames: those of another number and rate are brought to its rate.
 fn open_masks(masks: &Path, video: &media::VideoInfo) -> Result<VideoReader> {
     let options = media::ReadOptions { matte: true, ..media::ReadOptions::default() };
-    let reader = VideoReader::open_with(masks, &options)?;
+    let reader = VideoReader::open_with(masks, &options)?.alongside(video);
     let info = reader.info();
     if masks.is_dir() || info.still || info.frames == video.frames || info.frame_rate == video.frame_rate {
         return Ok(reader);
