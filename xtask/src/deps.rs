@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mocap", &["person-models", "smplx", "tflite"]),
     ("avatar-render", &["simd", "smplx", "sniff", "tensorfile"]),
     ("avatar-bake", &["avatar-render", "smplx"]),
+    ("scene-light", &["avatar-render", "smplx"]),
     ("evaluation", &["bg-mask", "media", "smplx"]),
     ("sampler", &[]),
     ("nn", &["kernels"]),
@@ -53,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "mocap",
             "nn",
             "sampler",
+            "scene-light",
             "smplx",
             "tensorfile",
             "vae",
@@ -77,8 +79,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that nothing may depend on (outside of tests): tools and tests of the workspace itself.
-const LEAVES: &[&str] =
-    &["benches", "body-builder", "demo-builder", "demo-eval", "parity", "synth", "testkit", "xtask"];
+const LEAVES: &[&str] = &[
+    "benches",
+    "body-builder",
+    "composite-eval",
+    "demo-builder",
+    "demo-eval",
+    "parity",
+    "synth",
+    "testkit",
+    "xtask",
+];
 
 /// Light crates with what must not be below them.
 const FORBIDDEN: &[(&str, &[&str])] = &[
@@ -86,6 +97,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("bg-mask", &["candle-core", "wgpu"]),
     ("avatar-render", &["candle-core", "wgpu"]),
     ("avatar-bake", &["candle-core", "wgpu"]),
+    ("scene-light", &["candle-core", "wgpu"]),
     ("media", &["candle-core", "wgpu"]),
     ("sniff", &["candle-core", "wgpu"]),
     ("tensorfile", &["candle-core", "wgpu"]),

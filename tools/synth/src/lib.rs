@@ -44,7 +44,7 @@ pub mod track;
 pub mod view;
 pub mod world;
 
-pub use clip::{Clip, Maker};
+pub use clip::{Clip, Maker, Watched};
 pub use layout::Part;
 
 /// Which set a clip belongs to.

@@ -55,10 +55,13 @@ pub(crate) fn run(
         Some(Until::Plate | Until::Composite) | None => Stage::Plate,
     };
     let replaced = job.replace.as_ref().map(|_| replace(job, found_until, context)).transpose()?;
-    let filled = replaced.as_ref().map_or_else(|| job.clone(), |found| found.fill(job));
+    let mut filled = replaced.as_ref().map_or_else(|| job.clone(), |found| found.fill(job));
     let mut finished = Finished::default();
     if let Some(found) = &replaced {
         finished.stages.clone_from(&found.stages);
+        if matches!(job.output.until, None | Some(Until::Composite)) {
+            finished.stages.extend(crate::light::find::fill(&mut filled, found, context)?);
+        }
     }
     match job.output.until {
         Some(Until::Masks) => export::masks(job, &replaced, context)?,
