@@ -6,6 +6,7 @@
 //! | the light on a person in the picture whose body is known | [`Probe`], [`BodyParts`] |
 //! | how bright an avatar has to be beside what is seen | [`Exposure`] |
 //! | the ground under the feet of somebody who moves | [`Ground`] |
+//! | somebody's shadow in a picture, and the sun that throws it | [`find_shadow`] |
 //! | avatars shaded, with their shadow on themselves and on the ground | [`Shading`], [`ShadowMap`] |
 //!
 //! Axes are those of the motion, which are the camera's: x right, y down, z forward; lengths are metres. Pictures are display-coded;
@@ -20,6 +21,7 @@ mod ground;
 mod harmonics;
 mod light;
 mod probe;
+mod search;
 mod shading;
 mod shadow;
 
@@ -31,6 +33,7 @@ pub use ground::{Footing, Ground};
 pub use harmonics::Harmonics;
 pub use light::{SceneLight, Sun, SunOptions, UP};
 pub use probe::{Probe, Probed, Sample};
+pub use search::{FoundShadow, ShadowFrame, darkness, find_shadow};
 pub use shading::{Shading, shade};
 pub use shadow::{CastOptions, ShadowMap, View, cast};
 

@@ -420,6 +420,13 @@ fn solve(mut m: [[f64; TERMS]; TERMS], mut v: [f64; TERMS]) -> Option<[f64; TERM
 }
 
 impl Probed {
+    /// Is it to be believed? Both halves of the clip have to find one direction, and the light has to explain something of what is
+    /// seen.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        self.agreement >= AGREE && self.explained >= EXPLAINED
+    }
+
     /// The light as a sun and what comes from everywhere else, `up` being up.
     ///
     /// A sun alone has a gradient of twice its mean, a sky over a darker ground one of half its mean: what the gradient is beyond the
@@ -454,10 +461,13 @@ impl Probed {
     }
 }
 
+/// See [`Probed::is_sure`].
+const AGREE: f32 = 0.8;
+const EXPLAINED: f32 = 0.15;
 /// The gradient of a sky's light over its mean.
 const SKY_GRADIENT: f32 = 0.45;
 /// Robust fits and priors shrink gradients; by so much they are stretched again.
-const BELIEVED: f32 = 1.3;
+const BELIEVED: f32 = 1.6;
 /// No sun stands lower than this sine.
 const LOWEST: f32 = 0.2;
 

@@ -7,10 +7,10 @@ use avatar_render::{
 };
 use bg_mask::{Layout, Render};
 use glam::Vec3;
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
 use scene_light::{
-    BodyParts, CastOptions, Exposure, Ground, Harmonics, Levels, Probe, Probed, SceneLight, ShadowMap, Sun,
-    View,
+    BodyParts, CastOptions, Exposure, Ground, Harmonics, Levels, Probe, Probed, SceneLight, ShadowFrame,
+    ShadowMap, Sun, View,
 };
 
 /// Where the light comes from.
@@ -89,6 +89,51 @@ impl Composer {
         Ok(probe.solve()?)
     }
 
+    /// The light as the removed person's shadow corrects it.
+    fn corrected(
+        &self,
+        recorded: &Recorded,
+        grounds: &[Ground],
+        light: SceneLight,
+        up: [f32; 3],
+    ) -> Result<SceneLight> {
+        let frames: Vec<ShadowFrame<'_>> = recorded
+            .frames
+            .iter()
+            .zip(grounds)
+            .step_by(3)
+            .map(|(f, ground)| ShadowFrame {
+                picture: &f.raw,
+                matte: &f.matte,
+                body: &f.body,
+                camera: &f.camera,
+                ground: *ground,
+            })
+            .collect();
+        let found = scene_light::find_shadow(&frames, &self.faces, &light, up)?;
+        Ok(found.map_or(light, |found| found.correct(&light, up)))
+    }
+
+    /// Does the background show a shadow where the avatar's would fall?
+    fn has_shadow(&self, recorded: &Recorded, grounds: &[Ground], toward: [f32; 3]) -> Result<bool> {
+        let mattes: Vec<GrayImage> = recorded.clip.mesh.iter().map(bg_mask::person_mask).collect();
+        let frames: Vec<ShadowFrame<'_>> = recorded
+            .frames
+            .iter()
+            .zip(grounds)
+            .zip(&mattes)
+            .step_by(3)
+            .map(|((f, ground), matte)| ShadowFrame {
+                picture: &f.plate,
+                matte,
+                body: &f.body,
+                camera: &f.camera,
+                ground: *ground,
+            })
+            .collect();
+        Ok(scene_light::darkness(&frames, &self.faces, toward)?.is_some_and(|ratio| ratio < HAS_SHADOW))
+    }
+
     /// The composite of a clip.
     ///
     /// # Errors
@@ -100,14 +145,19 @@ impl Composer {
         let grounds = Ground::track(&footings);
         let up = grounds[frames.len() / 2].normal;
         let probed = match known {
-            Known::Person => self.probe(recorded).ok(),
+            Known::Person => self.probe(recorded).ok().filter(Probed::is_sure),
             _ => None,
         };
         let light = match (known, &probed) {
-            (Known::Person, Some(probed)) => probed.light(up),
+            (Known::Person, Some(probed)) => self.corrected(recorded, &grounds, probed.light(up), up)?,
             (Known::Sun, _) => given(middle.sun, up)?,
             (Known::Truth, _) => truth(recorded, middle),
             _ => neither(up),
+        };
+        // A background that shows the shadow already gets no second one.
+        let has_shadow = match &light.sun {
+            Some(sun) if switches.shadow => self.has_shadow(recorded, &grounds, sun.toward)?,
+            _ => false,
         };
         let mut out = Vec::new();
         let (mut splats, mut scratch) = (Splats::new(), Splats::new());
@@ -147,7 +197,7 @@ impl Composer {
             let mut plate = frame.plate.clone();
             if switches.shadow {
                 let view = View { camera: &frame.camera, ground };
-                let maps = [sun.as_ref(), sky.as_ref()];
+                let maps = [sun.as_ref().filter(|_| !has_shadow), sky.as_ref()];
                 scene_light::cast(&mut plate, &view, &light, maps, None, &CastOptions::default())?;
             }
             self.renderer.splat(&gaussians, &camera, &SplatOptions::default(), &mut splats)?;
@@ -163,6 +213,9 @@ impl Composer {
         Ok(Composed { frames: out, light, probed, levels, off, tilt: angle(up, middle.up) })
     }
 }
+
+/// A background that is darker than this where the shadow would fall, for what is beside it, has one.
+const HAS_SHADOW: f32 = 0.85;
 
 /// A light of which only the direction is known.
 fn given(toward: [f32; 3], up: [f32; 3]) -> Result<SceneLight> {

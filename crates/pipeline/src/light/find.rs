@@ -7,11 +7,11 @@ use crate::progress::{Context, Stage};
 use crate::report::StageRow;
 use crate::stages::run_stage;
 use crate::work::{Fingerprint, WorkDir, read_json};
-use crate::{Replaced, Result, light::own_shadow};
+use crate::{Replaced, Result};
 use avatar_render::{Camera, Mesh, MeshFrame, MeshOptions, Renderer, RendererChoice};
 use image::{GrayImage, RgbImage};
 use media::{ReadOptions, VideoReader};
-use scene_light::{BodyParts, Footing, Ground, Probe, Soles};
+use scene_light::{BodyParts, Footing, Ground, Probe, ShadowFrame, Soles};
 use smplx::{BodyModel, Motion, MotionFrame};
 use std::path::{Path, PathBuf};
 
@@ -19,8 +19,6 @@ use std::path::{Path, PathBuf};
 const LOOKED_AT: usize = 48;
 /// Frames of a shot in which a shadow is looked for.
 const SHADOWED: usize = 8;
-/// Both halves of a shot have to find the same direction, by the cosine of the angle between theirs.
-const AGREE: f32 = 0.7;
 /// Places of the body that have to be seen.
 const SEEN: usize = 4000;
 /// Longest side of a picture in which a shadow is looked for.
@@ -195,12 +193,11 @@ impl Shot {
         let mut notes = Vec::new();
         let mut add = |name: &str, value: String| notes.push((name.to_owned(), value));
         let probed = self.probe.solve();
-        let light = match &probed {
+        let mut light = match &probed {
             Ok(found) => {
                 add("places of the body that were seen", found.seen.to_string());
                 add("directions in both halves of the shot agree by", format!("{:.2}", found.agreement));
-                let sure = found.seen >= SEEN && (found.agreement >= AGREE || found.strength < 0.15);
-                sure.then(|| found.light(self.up))
+                (found.seen >= SEEN && found.is_sure()).then(|| found.light(self.up))
             }
             Err(why) => {
                 add("light", why.to_string());
@@ -208,27 +205,30 @@ impl Shot {
             }
         };
         let mut own_shadow = false;
-        let mut light = light;
-        if let (Some(found), false) = (&light, shadow_is_gone) {
-            let frames = self.pictures.iter().map(|(picture, matte, body, camera, at)| own_shadow::Frame {
-                picture,
-                matte,
-                body,
-                camera,
-                ground: self.grounds[*at],
-            });
-            let seen =
-                own_shadow::look(frames.collect::<Vec<_>>().as_slice(), model.faces(), found, self.up)?;
-            own_shadow = seen.is_some();
+        if let Some(found) = &light {
+            let frames: Vec<ShadowFrame<'_>> = self
+                .pictures
+                .iter()
+                .map(|(picture, matte, body, camera, at)| ShadowFrame {
+                    picture,
+                    matte,
+                    body,
+                    camera,
+                    ground: self.grounds[*at],
+                })
+                .collect();
+            let seen = scene_light::find_shadow(&frames, model.faces(), found, self.up)?;
+            own_shadow = seen.is_some() && !shadow_is_gone;
             let value = match &seen {
-                Some(s) => format!("found, {:.0} % darker than beside it: kept", 100.0 * (1.0 - s.darker)),
+                Some(s) => format!(
+                    "found, {:.0} % darker than beside it: {}",
+                    100.0 * (1.0 - s.darker),
+                    if own_shadow { "kept" } else { "taken out of the background" }
+                ),
                 None => "not found".to_owned(),
             };
             add("the person's own shadow", value);
-            if let (Some(seen), Some(sun)) = (seen, &mut light.as_mut().and_then(|l| l.sun)) {
-                sun.toward = seen.toward;
-                light = light.map(|l| scene_light::SceneLight { sun: Some(*sun), ..l });
-            }
+            light = seen.map(|s| s.correct(found, self.up)).or(light);
         }
         if let Some(sun) = light.and_then(|l| l.sun) {
             add("sun in this shot", describe(sun.toward, self.up));

@@ -1,7 +1,6 @@
 //! Lights of a video, shot by shot: what a light file holds.
 
 pub(crate) mod find;
-mod own_shadow;
 
 use crate::work::{read_json, write_atomically};
 use crate::{Error, Result};

@@ -3,27 +3,52 @@
 //! Where the sun and the ground are known, so is the place of the shadow. It is there if the picture is darker in it than right beside it,
 //! frame after frame. Directions near the one that was found on the person are tried too: the shadow tells it better.
 
-use crate::Result;
+use crate::error::Result;
+use crate::ground::Ground;
+use crate::light::{SceneLight, Sun};
+use crate::shadow::ShadowMap;
+use crate::{GAMMA, luma};
 use avatar_render::{Colors, Frame as Splats, Gaussians, Renderer, RendererChoice};
 use image::{GrayImage, RgbImage};
-use scene_light::{Ground, SceneLight, ShadowMap, luma};
 
-/// A frame of the raw video.
-pub(super) struct Frame<'a> {
-    pub(super) picture: &'a RgbImage,
-    pub(super) matte: &'a GrayImage,
-    pub(super) body: &'a [[f32; 3]],
-    pub(super) camera: &'a smplx::Camera,
-    pub(super) ground: Ground,
+/// A frame in which a shadow is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ShadowFrame<'a> {
+    /// The picture; small ones do.
+    pub picture: &'a RgbImage,
+    /// The person in it, of the same size: what lies on or near them tells nothing.
+    pub matte: &'a GrayImage,
+    /// Their body's vertices.
+    pub body: &'a [[f32; 3]],
+    /// The camera at the picture's size.
+    pub camera: &'a smplx::Camera,
+    /// The ground.
+    pub ground: Ground,
 }
 
 /// A shadow that was found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub struct FoundShadow {
     /// Towards the sun that throws it.
-    pub(super) toward: [f32; 3],
+    pub toward: [f32; 3],
     /// Levels in it, for those beside it.
-    pub(super) darker: f32,
+    pub darker: f32,
+}
+
+impl FoundShadow {
+    /// The light with its sun where this shadow says, and as strong as it says.
+    #[must_use]
+    pub fn correct(&self, light: &SceneLight, up: [f32; 3]) -> SceneLight {
+        let Some(sun) = &light.sun else { return *light };
+        let facing = (0..3).map(|k| self.toward[k] * up[k]).sum::<f32>().max(0.2);
+        let open = luma(light.ambient.at(up)).max(0.05);
+        // What is left of the light in the shadow is the open sky's.
+        let wanted = open * (self.darker.clamp(0.3, 0.98).powf(-GAMMA) - 1.0) / facing;
+        let scale = wanted / luma(sun.color).max(1e-3);
+        let color = sun.color.map(|c| c * scale);
+        let sharp = Sun { toward: self.toward, color, softness: sun.softness.min(0.08) };
+        SceneLight { sun: Some(sharp), ..*light }.of_mean_one()
+    }
 }
 
 /// Degrees about the vertical, and heights of the sun, that are tried.
@@ -35,42 +60,94 @@ const MOST: f32 = 0.75;
 /// Pixels that have to be in it and beside it.
 const PIXELS: usize = 40;
 
-/// Looks for it.
-pub(super) fn look(
-    frames: &[Frame<'_>],
+/// Looks for the shadow of bodies of these triangles near where a light throws it; `None` where there is none, or no sun.
+///
+/// # Errors
+/// When a renderer fails.
+pub fn find_shadow(
+    frames: &[ShadowFrame<'_>],
     faces: &[[u32; 3]],
     light: &SceneLight,
     up: [f32; 3],
-) -> Result<Option<Seen>> {
+) -> Result<Option<FoundShadow>> {
     let Some(sun) = &light.sun else { return Ok(None) };
-    let mut renderer = Renderer::new(RendererChoice::Cpu)?;
-    let mut scratch = Splats::new();
-    let bodies: Vec<Gaussians> = frames.iter().map(|f| solid(f.body, faces)).collect();
-    let mut best: Option<(f32, Seen)> = None;
+    let mut search = Search {
+        frames,
+        bodies: frames.iter().map(|f| solid(f.body, faces)).collect(),
+        renderer: Renderer::new(RendererChoice::Cpu)?,
+        scratch: Splats::new(),
+    };
+    let mut best: Option<FoundShadow> = None;
     for turn in TURNS {
         for height in HEIGHTS {
-            let toward = turned(sun.toward, up, turn, height);
-            let mut ratios = Vec::new();
-            for (frame, body) in frames.iter().zip(&bodies) {
-                let map = ShadowMap::render(&mut renderer, body, toward, &mut scratch)?;
-                ratios.extend(map.and_then(|map| ratio(frame, &map)));
-            }
-            if ratios.len() < 3 {
-                continue;
-            }
-            ratios.sort_by(f32::total_cmp);
-            let middle = ratios[ratios.len() / 2];
-            let sure = ratios[((ratios.len() - 1) as f32 * MOST) as usize];
-            if middle < DARKER && sure < 0.5 * (1.0 + DARKER) && best.is_none_or(|(d, _)| middle < d) {
-                best = Some((middle, Seen { toward, darker: middle }));
+            search.attempt(turned(sun.toward, up, turn, height), &mut best)?;
+        }
+    }
+    // Nearer by.
+    if let Some(found) = best {
+        let height =
+            (0..3).map(|k| found.toward[k] * up[k]).sum::<f32>().clamp(-1.0, 1.0).asin().to_degrees();
+        for turn in [-10.0, 0.0, 10.0] {
+            for step in [-9.0, 0.0, 9.0] {
+                search.attempt(turned(found.toward, up, turn, height + step), &mut best)?;
             }
         }
     }
-    Ok(best.map(|(_, seen)| seen))
+    Ok(best)
+}
+
+/// How dark a picture is in the shadow that a light throws, for what lies right beside it: the median over frames of levels' ratios, about 1
+/// where there is no shadow. `None` where too little of it is seen.
+///
+/// # Errors
+/// When a renderer fails.
+pub fn darkness(frames: &[ShadowFrame<'_>], faces: &[[u32; 3]], toward: [f32; 3]) -> Result<Option<f32>> {
+    let mut search = Search {
+        frames,
+        bodies: frames.iter().map(|f| solid(f.body, faces)).collect(),
+        renderer: Renderer::new(RendererChoice::Cpu)?,
+        scratch: Splats::new(),
+    };
+    let mut ratios = search.ratios(toward)?;
+    ratios.sort_by(f32::total_cmp);
+    Ok((!ratios.is_empty()).then(|| ratios[ratios.len() / 2]))
+}
+
+struct Search<'a> {
+    frames: &'a [ShadowFrame<'a>],
+    bodies: Vec<Gaussians>,
+    renderer: Renderer,
+    scratch: Splats,
+}
+
+impl Search<'_> {
+    fn ratios(&mut self, toward: [f32; 3]) -> Result<Vec<f32>> {
+        let mut ratios = Vec::new();
+        for (frame, body) in self.frames.iter().zip(&self.bodies) {
+            let map = ShadowMap::render(&mut self.renderer, body, toward, &mut self.scratch)?;
+            ratios.extend(map.and_then(|map| ratio(frame, &map)));
+        }
+        Ok(ratios)
+    }
+
+    /// Takes a direction if it is surely dark there and darker than what was found.
+    fn attempt(&mut self, toward: [f32; 3], best: &mut Option<FoundShadow>) -> Result<()> {
+        let mut ratios = self.ratios(toward)?;
+        if ratios.len() < 3 {
+            return Ok(());
+        }
+        ratios.sort_by(f32::total_cmp);
+        let middle = ratios[ratios.len() / 2];
+        let sure = ratios[((ratios.len() - 1) as f32 * MOST) as usize];
+        if middle < DARKER && sure < 0.5 * (1.0 + DARKER) && best.is_none_or(|b| middle < b.darker) {
+            *best = Some(FoundShadow { toward, darker: middle });
+        }
+        Ok(())
+    }
 }
 
 /// The median level in the shadow's place, for that beside it; `None` where too little of either is seen.
-fn ratio(frame: &Frame<'_>, map: &ShadowMap) -> Option<f32> {
+fn ratio(frame: &ShadowFrame<'_>, map: &ShadowMap) -> Option<f32> {
     let (w, h) = (frame.picture.width() as usize, frame.picture.height() as usize);
     let ([fx, fy], [cx, cy]) = (frame.camera.focal_px, frame.camera.principal_px);
     let (mut inside, mut beside) = (Vec::new(), Vec::new());
@@ -150,7 +227,7 @@ fn solid(vertices: &[[f32; 3]], faces: &[[u32; 3]]) -> Gaussians {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scene_light::{CastOptions, Harmonics, Sun, View, cast};
+    use crate::{CastOptions, Harmonics, View, cast};
 
     /// A standing body before grey ground, with or without the shadow of a sun.
     fn scene(
@@ -203,14 +280,21 @@ mod tests {
         let toward = turned([-0.8, -0.6, 0.1], up, 0.0, 42.0);
         for shadow in [true, false] {
             let (picture, matte, body, camera, ground, faces) = scene(shadow, toward);
-            let frame = || Frame { picture: &picture, matte: &matte, body: &body, camera: &camera, ground };
+            let frame =
+                || ShadowFrame { picture: &picture, matte: &matte, body: &body, camera: &camera, ground };
             let frames = [frame(), frame(), frame()];
             // What was found on the person is 20 degrees off.
-            let found = look(&frames, &faces, &light(turned(toward, up, 20.0, 30.0)), up).unwrap();
+            let wrong = light(turned(toward, up, 20.0, 30.0));
+            let found = find_shadow(&frames, &faces, &wrong, up).unwrap();
             assert_eq!(found.is_some(), shadow, "{found:?}");
+            let dark = darkness(&frames, &faces, toward).unwrap().unwrap();
+            assert_eq!(dark < 0.85, shadow, "{dark}");
             if let Some(seen) = found {
                 let cosine: f32 = (0..3).map(|k| seen.toward[k] * toward[k]).sum();
                 assert!(cosine > 0.97 && seen.darker < 0.8, "{cosine} {seen:?}");
+                let right = seen.correct(&wrong, up);
+                let (a, b) = (right.sun_share(up)[1], light(toward).sun_share(up)[1]);
+                assert!((a - b).abs() < 0.12, "{a} {b}");
             }
         }
     }
