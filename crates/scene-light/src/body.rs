@@ -8,6 +8,9 @@ use smplx::{Affine, BodyModel, Frame, PosedJoints};
 /// Number of parts: what is worn on left and right is taken as the same.
 pub const N_PARTS: usize = 10;
 
+/// Rounds of averaging over neighbours.
+const SMOOTHINGS: usize = 6;
+
 /// Names of the parts.
 pub const PART_NAMES: [&str; N_PARTS] =
     ["face and neck", "hair", "chest", "hips", "upper arms", "forearms", "hands", "thighs", "shanks", "feet"];
@@ -66,6 +69,31 @@ impl BodyParts {
             f.iter().for_each(|v| sums[*v as usize] += n);
         }
         sums.into_iter().map(|n| n.to_array()).collect()
+    }
+
+    /// Unit normals without small detail: an avatar's face isn't the body's, and its features don't lie where the body's do.
+    #[must_use]
+    pub fn smooth_normals(&self, vertices: &[[f32; 3]]) -> Vec<[f32; 3]> {
+        let mut normals: Vec<Vec3> = self.normals(vertices).into_iter().map(vec3).collect();
+        let of_head = |v: usize| self.of(v) <= 1;
+        let head: Vec<Vec3> =
+            (0..vertices.len()).filter(|v| of_head(*v)).map(|v| vec3(vertices[v])).collect();
+        let middle = head.iter().sum::<Vec3>() / head.len().max(1) as f32;
+        for (v, n) in normals.iter_mut().enumerate().filter(|(v, _)| of_head(*v)) {
+            // A head is nearly a ball.
+            *n = (*n * 0.25 + (vec3(vertices[v]) - middle).normalize_or(*n)).normalize_or(*n);
+        }
+        for _ in 0..SMOOTHINGS {
+            let mut sums = normals.clone();
+            for f in &self.faces {
+                let mean: Vec3 = f.iter().map(|v| normals[*v as usize]).sum();
+                f.iter().for_each(|v| sums[*v as usize] += mean);
+            }
+            for (n, s) in normals.iter_mut().zip(sums) {
+                *n = s.normalize_or(*n);
+            }
+        }
+        normals.into_iter().map(|n| n.to_array()).collect()
     }
 
     /// Unit normals of posed vertices, outwards.

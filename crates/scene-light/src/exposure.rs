@@ -100,9 +100,9 @@ const MOST: f32 = 3.0;
 
 impl Exposure {
     /// For scenes in which somebody was.
-    pub const WITH_PERSON: Self = Self { luma: [0.125, -0.205, 0.154, 0.233], chroma: [0.153, 0.107, 0.097] };
+    pub const WITH_PERSON: Self = Self { luma: [0.125, -0.205, 0.154, 0.233], chroma: [0.0, 0.12, 0.0] };
     /// For scenes of which only the plate is known.
-    pub const WITHOUT: Self = Self { luma: [-0.22, -0.15, 0.275, 0.0], chroma: [0.16, 0.15, 0.0] };
+    pub const WITHOUT: Self = Self { luma: [-0.22, -0.15, 0.275, 0.0], chroma: [0.0, 0.15, 0.0] };
 
     /// The gains of linear light for the levels that are known.
     #[must_use]

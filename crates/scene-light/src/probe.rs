@@ -434,30 +434,40 @@ impl Probed {
     #[must_use]
     pub fn light(&self, up: [f32; 3]) -> SceneLight {
         let (up, gradient) = (vec3(up), vec3(self.toward) * self.strength * BELIEVED);
+        let rise = gradient.dot(up).max(0.0);
         let mut share = 0.0;
-        let mut toward = gradient;
+        let mut beyond = gradient;
         for _ in 0..8 {
-            toward = gradient - up * (SKY_GRADIENT * (1.0 - share));
-            share = (0.5 * toward.length()).clamp(0.0, 0.85);
+            beyond = gradient - up * (SKY_GRADIENT * (1.0 - share)).min(rise);
+            share = (0.5 * beyond.length()).clamp(0.0, 0.85);
         }
-        let toward = toward.normalize_or(up);
+        let tint = |k: usize| self.shape.0[k];
+        let mean = tint(0);
+        let even = |along: Vec3, share: f32| {
+            let steep = along.length().min(STEEPEST);
+            let (low, high) =
+                (mean.map(|m| m * (1.0 - steep) * share), mean.map(|m| m * (1.0 + steep) * share));
+            Harmonics::gradient(along.normalize_or(up).to_array(), low, high)
+        };
+        if share < LEAST_SUN {
+            // As soft as a cloudy sky: no sun.
+            return SceneLight { ambient: even(gradient, 1.0), sun: None }.of_mean_one();
+        }
+        let toward = beyond.normalize_or(up);
         // What lies below the horizon is a bright ground, not a sun.
         let above = toward.dot(up);
         let toward = if above < LOWEST { (toward + up * (LOWEST - above)).normalize_or(up) } else { toward };
-        let tint = |k: usize| self.shape.0[k];
-        let mean = tint(0);
-        let (low, high) = (1.0 - SKY_GRADIENT, 1.0 + SKY_GRADIENT);
-        let ambient = Harmonics::gradient(up.to_array(), mean.map(|m| m * low), mean.map(|m| m * high))
-            .scaled([1.0 - share; 3]);
+        let rest = (gradient - toward * (2.0 * share)) / (1.0 - share);
+        let ambient = even(rest, 1.0 - share);
         // The sun's colour: how the channels' gradients differ along its direction, held to the mean's.
         let along: [f32; 3] = std::array::from_fn(|c| {
             (1..4).map(|k| tint(k)[c] * toward[k - 1]).sum::<f32>() / self.strength.max(0.05)
         });
         let base = luma(along).max(0.05);
-        let color = std::array::from_fn(|c| mean[c] * (along[c] / base).clamp(0.7, 1.4) * 4.0 * share);
+        let color =
+            std::array::from_fn(|c| mean[c] * (along[c] / base).clamp(0.5, 2.0).powf(0.4) * 4.0 * share);
         let softness = 0.3 + (0.03 - 0.3) * (share / 0.5).clamp(0.0, 1.0);
-        let sun = (share > 0.02).then(|| Sun { toward: toward.to_array(), color, softness });
-        SceneLight { ambient, sun }.of_mean_one()
+        SceneLight { ambient, sun: Some(Sun { toward: toward.to_array(), color, softness }) }.of_mean_one()
     }
 }
 
@@ -469,7 +479,11 @@ const SKY_GRADIENT: f32 = 0.45;
 /// Robust fits and priors shrink gradients; by so much they are stretched again.
 const BELIEVED: f32 = 1.6;
 /// No sun stands lower than this sine.
-const LOWEST: f32 = 0.2;
+const LOWEST: f32 = 0.35;
+/// A light that is less of the whole is no sun.
+const LEAST_SUN: f32 = 0.1;
+/// No light from everywhere is steeper than this.
+const STEEPEST: f32 = 0.6;
 
 #[cfg(test)]
 mod tests {

@@ -44,7 +44,7 @@ impl Shading {
         faces: &[[u32; 3]],
     ) -> Result<Self> {
         let binding = PointBinding::nearest_surface(points, vertices, faces)?;
-        let all = parts.normals(vertices);
+        let all = parts.smooth_normals(vertices);
         let mix = |values: &[[f32; 3]], i: usize| -> Vec3 {
             let shares = binding.vertices[i].iter().zip(binding.shares[i]);
             shares.map(|(v, s)| vec3(values[*v as usize]) * s).sum()
