@@ -38,8 +38,9 @@ pub(crate) struct Args {
 const LIGHT: &str = "light.json";
 
 /// What the reader must know of the small weights.
-const SMALL: &str = "The diffusion weights are this project's own small ones, trained on rendered clips: they tint the \
-                     avatar towards the scene's light and draw no shadow. The real weights (--preset anicrafter) are larger by a thousand times.";
+const SMALL: &str = "Light, shadow and edges are the composite's: see the condition. The diffusion weights are this project's own small \
+                     ones, trained on rendered clips: they tint and soften a little, and leave a light rim at some edges. The real weights \
+                     (--preset anicrafter) are larger by a thousand times.";
 
 pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     let scene = match &args.scene {

@@ -5,7 +5,7 @@ use crate::composite::{describe, gray, open_body};
 use crate::job::Job;
 use crate::progress::{Context, Stage};
 use crate::report::StageRow;
-use crate::stages::run_stage;
+use crate::stages::{Unit, run_stage};
 use crate::work::{Fingerprint, WorkDir, read_json};
 use crate::{Replaced, Result};
 use avatar_render::{Camera, Mesh, MeshFrame, MeshOptions, Renderer, RendererChoice};
@@ -48,7 +48,7 @@ fn find(job: &Job, found: &Replaced, context: Context<'_>) -> Result<Option<(Pat
     ))?;
     let work = WorkDir::open(job.work_dir())?;
     let frames = VideoReader::open(&replace.video)?.info().frames.unwrap_or(0);
-    let (folder, row) = run_stage(&work, context, Stage::Light, 0, frames, &key, |part| {
+    let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Light, frames), &key, |part| {
         let model = open_body(job.input.body.as_deref())?;
         let seen = look(&replace.video, masks, motion, &model, frames, context)?;
         let mut shots = seen.into_iter().map(|shot| shot.light(&model, replace.shadow > 0.0));
@@ -83,8 +83,18 @@ struct Shot {
     probe: Probe,
     up: [f32; 3],
     grounds: Vec<Ground>,
-    /// Some of its frames, small: picture, matte, the body, the camera, and the frame's number within the shot.
-    pictures: Vec<(RgbImage, GrayImage, Vec<[f32; 3]>, smplx::Camera, usize)>,
+    /// Some of its frames, small.
+    pictures: Vec<Small>,
+}
+
+/// A frame in which a shadow is looked for.
+struct Small {
+    picture: RgbImage,
+    matte: GrayImage,
+    body: Vec<[f32; 3]>,
+    camera: smplx::Camera,
+    /// Its number within the shot.
+    within: usize,
 }
 
 fn look(
@@ -122,7 +132,7 @@ fn look(
         let length = starts.get(at + 1).copied().unwrap_or(motion.len()) - starts[at];
         let within = n - starts[at];
         context.advance(Stage::Light, (n + 1) as f64, total)?;
-        if within % length.div_ceil(LOOKED_AT).max(1) != 0 {
+        if !within.is_multiple_of(length.div_ceil(LOOKED_AT).max(1)) {
             continue;
         }
         let Some(camera) = frame.camera else { continue };
@@ -143,14 +153,15 @@ fn look(
         let shot = &mut shots[at];
         let half = usize::from(2 * within >= length);
         shot.probe.add(&picture, &matte, (&parts, &posed.vertices), mesh.depth(), &camera, half)?;
-        if within % length.div_ceil(SHADOWED).max(1) == 0 || length < SHADOWED {
+        if within.is_multiple_of(length.div_ceil(SHADOWED).max(1)) || length < SHADOWED {
             let scale = (f64::from(SIDE) / f64::from(w.max(h))).min(1.0);
             let small = [w, h].map(|n| ((f64::from(n) * scale) as u32).max(2));
             let filter = bg_mask::resample::Filter::Bilinear;
             let picture = bg_mask::resize(&picture, small[0], small[1], filter)?;
             let matte = crate::composite::gray_to_rgb(&matte);
             let matte = gray(&bg_mask::resize(&matte, small[0], small[1], filter)?);
-            shot.pictures.push((picture, matte, posed.vertices, camera.resized(small), within));
+            let camera = camera.resized(small);
+            shot.pictures.push(Small { picture, matte, body: posed.vertices, camera, within });
         }
     }
     Ok(shots)
@@ -209,12 +220,12 @@ impl Shot {
             let frames: Vec<ShadowFrame<'_>> = self
                 .pictures
                 .iter()
-                .map(|(picture, matte, body, camera, at)| ShadowFrame {
-                    picture,
-                    matte,
-                    body,
-                    camera,
-                    ground: self.grounds[*at],
+                .map(|small| ShadowFrame {
+                    picture: &small.picture,
+                    matte: &small.matte,
+                    body: &small.body,
+                    camera: &small.camera,
+                    ground: self.grounds[small.within],
                 })
                 .collect();
             let seen = scene_light::find_shadow(&frames, model.faces(), found, self.up)?;
