@@ -33,7 +33,8 @@ pub(super) struct Lighting {
     from: Source,
     /// `[actor][frame of the motion]`.
     grounds: Vec<Vec<Ground>>,
-    shadings: Vec<Shading>,
+    /// `None` for props, which have no surface that is known: they keep their light.
+    shadings: Vec<Option<Shading>>,
     levels: Option<[[f32; 3]; 2]>,
     /// Of this frame: who stands between each actor's ground and the sun, and above it.
     maps: Vec<[Option<ShadowMap>; 2]>,
@@ -127,10 +128,10 @@ impl Lighting {
             let mut map = |toward| ShadowMap::render(renderer, &actor.gaussians, toward, &mut self.scratch);
             let sun = light.sun.map(|s| map(s.toward)).transpose()?.flatten();
             let sky = if self.settings.casts() { map(ground.normal)? } else { None };
-            if self.settings.is_on() {
+            if let (true, Some(shading)) = (self.settings.is_on(), &mut self.shadings[i]) {
+                let (gaussians, turns) = actor.gaussians_and_turns();
                 if i == 0 {
-                    let normals = self.shadings[i].turned(actor.turns())?;
-                    let avatar = Levels::of_avatar(&actor.gaussians, normals);
+                    let avatar = Levels::of_avatar(gaussians, shading.turned(turns)?);
                     if let (Some(avatar), Some(plate)) = (avatar, Levels::around(plate, alpha)) {
                         let new = [avatar, plate].map(|level| level.map(f32::ln));
                         let old = self.levels.unwrap_or(new);
@@ -144,8 +145,7 @@ impl Lighting {
                     Exposure::gains(&Levels { avatar, plate, person })
                 });
                 let light = light.scaled(gains).softened(self.settings.strength);
-                let turns = actor.posed.rigid.as_slice();
-                self.shadings[i].apply(&mut actor.gaussians, turns, &light, sun.as_ref())?;
+                shading.apply(gaussians, turns, &light, sun.as_ref())?;
             }
             self.maps.push([sun, sky]);
         }
@@ -214,11 +214,12 @@ fn at(grounds: &[Ground], frame: usize) -> Ground {
 
 /// The ground under an actor in each frame of its motion.
 fn ground(body: &BodyModel, actor: &Actor) -> Result<Vec<Ground>> {
-    let soles = Soles::new(body, &actor.betas)?;
+    let betas = actor.betas().unwrap_or(&[]);
+    let soles = Soles::new(body, betas)?;
     let footing = |frame: &smplx::MotionFrame| -> Result<Footing> {
         let pose = frame.pose.full();
         let posed = body.joints(&smplx::Frame {
-            betas: &actor.betas,
+            betas,
             expression: &[],
             rotations: Rotations::AxisAngle(&pose),
             translation: frame.translation,
