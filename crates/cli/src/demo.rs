@@ -4,14 +4,14 @@ use crate::animate::run_job;
 use crate::progress::Style;
 use anyhow::{Context, Result, bail};
 use avatar_render::RendererChoice;
-use pipeline::{Actor, Job, Preset, Session};
+use pipeline::{Actor, Blend, Job, LightSource, Preset, Session};
 use std::path::{Path, PathBuf};
 
 /// Runs the whole job on the embedded default: video, panels and report.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Another scene's folder: avatar.safetensors, motion.json, background.mp4, character.png. The embedded scene where there
-    /// is none.
+    /// Another scene's folder: avatar.safetensors, motion.json, background.mp4, character.png, and light.json if its light is
+    /// known. The embedded scene where there is none.
     #[arg(long)]
     scene: Option<PathBuf>,
     /// Where the results go.
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Denoising steps.
     #[arg(long)]
     steps: Option<usize>,
+    /// Leaves the avatar in the light that it was made in, without a shadow.
+    #[arg(long)]
+    plain: bool,
     /// Seed of the noise.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -31,9 +34,13 @@ pub(crate) struct Args {
     renderer: RendererChoice,
 }
 
+/// The file of a scene that holds its light.
+const LIGHT: &str = "light.json";
+
 /// What the reader must know of the small weights.
-const SMALL: &str = "The diffusion weights are this project's own small ones, trained on rendered clips: they tint the \
-                     avatar towards the scene's light and draw no shadow. The real weights (--preset anicrafter) are larger by a thousand times.";
+const SMALL: &str = "Light, shadow and edges are the composite's: see the condition. The diffusion weights are this project's own small \
+                     ones, trained on rendered clips: they tint and soften a little, and leave a light rim at some edges. The real weights \
+                     (--preset anicrafter) are larger by a thousand times.";
 
 pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     let scene = match &args.scene {
@@ -44,7 +51,7 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
             folder
         }
     };
-    for (name, _) in anicrafter_demo::FILES {
+    for (name, _) in anicrafter_demo::FILES.iter().filter(|(name, _)| *name != LIGHT) {
         if !scene.join(name).is_file() {
             bail!("{} isn't a demo scene: {name} is missing there", scene.display());
         }
@@ -55,6 +62,16 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     job.input.background = scene.join("background.mp4");
     job.input.character = Some(scene.join("character.png"));
     job.input.end = Some(args.frames);
+    // The scene's light, shadow and edges are the composite's; the weights only tint what is there.
+    job.video.blend = Blend::Over;
+    let light = scene.join(LIGHT);
+    if args.plain {
+        job.light.source = LightSource::Off;
+    } else if light.is_file() {
+        job.light.file = Some(light);
+    } else {
+        job.light.source = LightSource::Auto;
+    }
     job.sampling.seed = args.seed;
     if let Some(steps) = args.steps {
         job.sampling.steps = steps;

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use pipeline::{
-    Actor, InputChanges, Job, JobChanges, ModelChanges, OutputChanges, PromptChanges, SamplingChanges, Scene,
-    VideoChanges,
+    Actor, InputChanges, Job, JobChanges, LightChanges, ModelChanges, OutputChanges, PromptChanges,
+    SamplingChanges, Scene, VideoChanges,
 };
 use std::path::{Path, PathBuf};
 
@@ -67,6 +67,8 @@ pub(crate) struct VideoArgs {
     size: Option<(u32, u32)>,
     #[command(flatten)]
     settings: VideoChanges,
+    #[command(flatten)]
+    pub(crate) light: LightChanges,
 }
 
 impl VideoArgs {
@@ -93,8 +95,9 @@ pub(crate) fn changes(
     sampling: SamplingArgs,
     output: OutputChanges,
 ) -> JobChanges {
+    let light = video.light.clone();
     let SamplingArgs { settings: sampling, prompt } = sampling;
-    JobChanges { video: video.changes(), models, sampling, prompt, output, ..JobChanges::default() }
+    JobChanges { video: video.changes(), light, models, sampling, prompt, output, ..JobChanges::default() }
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {

@@ -20,6 +20,9 @@ pub(crate) struct Meta {
     pub(crate) height: u32,
     pub(crate) fps: f64,
     pub(crate) renderer: String,
+    /// What is known of the light and the shadow, in words.
+    #[serde(default)]
+    pub(crate) light: Vec<(String, String)>,
 }
 
 impl ConditionFiles {
@@ -49,6 +52,12 @@ impl ConditionFiles {
     #[must_use]
     pub fn fps(&self) -> f64 {
         self.meta.fps
+    }
+
+    /// What is known of the light and the shadow, in words: name and value.
+    #[must_use]
+    pub fn light_notes(&self) -> &[(String, String)] {
+        &self.meta.light
     }
 
     fn frames(&self, name: &str) -> Result<FrameFile> {

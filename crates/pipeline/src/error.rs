@@ -126,6 +126,9 @@ pub enum Error {
     /// Tracking a person, or fitting a motion.
     #[error(transparent)]
     Person(#[from] mocap::Error),
+    /// The scene's light.
+    #[error(transparent)]
+    Light(#[from] scene_light::Error),
     /// Masks or compositing.
     #[error(transparent)]
     Mask(#[from] bg_mask::Error),

@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod explain;
 mod files;
 mod input;
+mod light;
 mod models;
 mod output;
 mod replace;
@@ -20,6 +21,7 @@ mod video;
 
 pub use changes::JobChanges;
 pub use input::{Actor, Input, InputChanges};
+pub use light::{Light, LightChanges, LightSource, SunPlace};
 pub use models::{Activations, Dtype, Lora, ModelChanges, Models, Prepare, Preset};
 pub use output::{Output, OutputChanges, Until};
 pub use replace::{Replace, ReplaceChanges, Who};
@@ -44,6 +46,8 @@ pub struct Job {
     pub input: Input,
     /// What the video is like.
     pub video: Video,
+    /// The scene's light on the avatar, its shadow and its edges.
+    pub light: Light,
     /// Which weights, where, and how they are held.
     pub models: Models,
     /// What the encoders are told.
@@ -63,12 +67,14 @@ impl Job {
     pub fn new(preset: Preset) -> Self {
         let models = Models { preset, ..Models::default() };
         let (input, prompt, output) = (Input::default(), Prompt::default(), Output::default());
+        let light = Light::default();
         let replace = None;
         match preset {
             Preset::AniCrafter => Self {
                 input,
                 // The reference writes every frame at 15 a second, whatever the background's rate: too slow or too fast.
                 video: Video::default(),
+                light,
                 models,
                 prompt,
                 sampling: Sampling::reference(),
@@ -85,6 +91,7 @@ impl Job {
                     first_frame: FirstFrame::Drop,
                     ..Video::default()
                 },
+                light,
                 models: Models { dtype: Dtype::F32, ..models },
                 prompt,
                 sampling: Sampling {

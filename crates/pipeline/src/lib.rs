@@ -29,6 +29,7 @@ mod estimate;
 mod finish;
 mod inspect;
 mod job;
+pub mod light;
 pub mod models;
 pub mod outputs;
 mod person;
@@ -53,9 +54,9 @@ pub use finish::{beside, frame_rate, sound, warn_of, write_video};
 pub use inspect::{Finding, Findings, inspect, inspect_weights};
 pub use job::{
     Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job,
-    JobChanges, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output, OutputChanges, PROMPT, Prepare, Preset,
-    Prompt, PromptChanges, Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, StepCacheName,
-    StepCacheSettings, Until, Video, VideoChanges, Who,
+    JobChanges, Light, LightChanges, LightSource, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output,
+    OutputChanges, PROMPT, Prepare, Preset, Prompt, PromptChanges, Replace, ReplaceChanges, Sampling,
+    SamplingChanges, SolverName, StepCacheName, StepCacheSettings, SunPlace, Until, Video, VideoChanges, Who,
 };
 pub use person::{Person, PersonOptions, find_person};
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};

@@ -16,6 +16,8 @@ pub enum Stage {
     Motion,
     /// The raw video without the person.
     Plate,
+    /// The light on the person in a raw video.
+    Light,
     /// Avatar, motion and background become the condition video, the mesh video and the reference frame.
     Composite,
     /// The prompt becomes the text context.
@@ -32,10 +34,11 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Masks,
         Self::Motion,
         Self::Plate,
+        Self::Light,
         Self::Composite,
         Self::Text,
         Self::Image,
@@ -51,6 +54,7 @@ impl Stage {
             Self::Masks => "masks",
             Self::Motion => "motion",
             Self::Plate => "plate",
+            Self::Light => "light",
             Self::Composite => "composite",
             Self::Text => "text",
             Self::Image => "image",

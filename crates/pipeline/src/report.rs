@@ -52,6 +52,7 @@ fn page(job: &Job, outcome: &Outcome, extras: &Extras<'_>) -> Result<Report> {
         raw: extras.raw.map(|made| made.section(job)).transpose()?,
         fps: outcome.fps,
         stages: outcome.stages.clone(),
+        light: outcome.condition.light_notes().to_vec(),
         metrics: vec![("Result against the condition".to_owned(), against_condition(job, outcome)?)],
         settings: toml::to_string_pretty(job).map_err(|e| Error::Settings(e.to_string()))?,
         environment: vec![

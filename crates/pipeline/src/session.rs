@@ -219,7 +219,13 @@ impl Session {
         self.at_work(|| {
             let cancel = CancelToken::new();
             let found = match &job.replace {
-                Some(_) => replace(&job, Stage::Plate, Context::new(&Quiet, &cancel))?.fill(&job),
+                Some(_) => {
+                    let context = Context::new(&Quiet, &cancel);
+                    let made = replace(&job, Stage::Plate, context)?;
+                    let mut job = made.fill(&job);
+                    crate::light::find::fill(&mut job, &made, context)?;
+                    job
+                }
                 None => job.clone(),
             };
             let mut compositor = Compositor::open(&found, self.settings.renderer)?;
@@ -228,7 +234,7 @@ impl Session {
                 let what = format!("frame {frame} was asked for, the video has {total}, counted from 0");
                 return Err(Error::Missing { stage: Stage::Composite, what });
             }
-            if job.video.match_light {
+            if job.video.match_light || job.light.is_on() || job.light.edges() {
                 // The light follows the frames before.
                 for _ in 0..frame {
                     compositor.next_blend()?;

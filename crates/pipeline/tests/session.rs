@@ -46,6 +46,12 @@ fn a_preview_is_the_frame_of_the_video() {
     session.run(&job, context).unwrap();
     let lit = VideoReader::open(dir.path().join("lit")).unwrap().nth(3).unwrap().unwrap();
     assert_eq!(session.preview(&job, 3).unwrap(), lit);
+    job.light.sun = Some([140.0, 40.0].into());
+    job.output.video = dir.path().join("sunny");
+    session.run(&job, context).unwrap();
+    let sunny = VideoReader::open(dir.path().join("sunny")).unwrap().nth(3).unwrap().unwrap();
+    assert_eq!(session.preview(&job, 3).unwrap(), sunny);
+    assert_ne!(sunny, lit);
     assert!(!dir.path().join("lit.work").exists(), "a condition video needs no work folder");
 }
 

@@ -1,6 +1,5 @@
-//! The clothed avatar: Gaussians spread evenly over the body's surface, flat along it.
+//! The clothed avatar: Gaussians spread evenly over the body's surface, flat along it, in the even light of a studio.
 
-use crate::stage::{self, HEADING};
 use crate::wardrobe::{Anatomy, Cloth, Parts, Place};
 use crate::{Result, scene, vec3, walk};
 use avatar_render::{Avatar, Colors, Gaussians, LhmBody};
@@ -10,7 +9,7 @@ use smplx::{BodyModel, Frame, Rotations};
 /// G: number of Gaussians.
 pub const POINTS: usize = 30_000;
 
-/// A body in the neutral pose, and how light falls on it when it stands.
+/// A body in the neutral pose, and its normals when it stands.
 struct Surface {
     vertices: Vec<Vec3>,
     normals: Vec<Vec3>,
@@ -135,20 +134,14 @@ impl Surface {
         Place { at: mix(&self.vertices, face, shares), normal, parts }
     }
 
-    /// The colour of a place with the scene's sun and sky baked in, for the direction in which the walker goes.
+    /// The colour of a place in an even light: the scene's own comes with the composite.
     fn lit(&self, face: &[usize; 3], shares: [f32; 3], place: &Place, cloth: &Cloth) -> [f32; 3] {
         let normal = mix(&self.standing, face, shares).normalize_or(Vec3::Z);
-        let sun = Quat::from_rotation_y(-HEADING) * stage::sun();
-        // Softer than bare: the light of the street comes from everywhere, and cloth is fuzzy.
-        let direct = ((normal.dot(sun) + 0.25) / 1.25).max(0.0);
-        let sky = Vec3::new(0.44, 0.52, 0.64) * (0.66 + 0.34 * normal.y);
-        let ground = Vec3::new(0.30, 0.26, 0.21) * (0.5 - 0.5 * normal.y);
         // Between the legs and under the arms it is darker.
         let inner = if place.parts.leg > 0.5 { (-normal.x * place.at.x.signum()).max(0.0) } else { 0.0 };
         let under = if place.parts.trunk > 0.5 { (normal.x.abs() - 0.75).max(0.0) } else { 0.0 };
         let open = 1.0 - 0.45 * inner - 0.9 * under;
-        let light = cloth.albedo * (Vec3::new(1.55, 1.40, 1.18) * direct + sky + ground) * open;
-        scene::display(light).to_array()
+        scene::display(cloth.albedo * open).to_array()
     }
 }
 

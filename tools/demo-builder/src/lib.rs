@@ -9,6 +9,7 @@
 //! ```
 
 pub mod avatar;
+pub mod light;
 pub mod noise;
 pub mod portrait;
 pub mod scene;
@@ -81,6 +82,10 @@ pub fn build(folder: &Path, mut written: impl FnMut(&Path)) -> Result<()> {
     let path = folder.join("motion.json");
     let motion = walk::Walker::new(&model)?.motion()?;
     std::fs::write(&path, motion.to_json()).map_err(|source| Error::Io { path: path.clone(), source })?;
+    written(&path);
+
+    let path = folder.join("light.json");
+    std::fs::write(&path, light::file()).map_err(|source| Error::Io { path: path.clone(), source })?;
     written(&path);
 
     let path = folder.join("character.png");

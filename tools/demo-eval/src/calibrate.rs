@@ -1,9 +1,9 @@
 //! Fits detail transfer's numbers on clips that the weights haven't seen, by least squares.
 
-use crate::clip::Clip;
 use crate::restore::{Restored, detail_frames};
-use crate::scores::Regions;
 use anyhow::{Context, Result};
+use composite_eval::clip::Clip;
+use composite_eval::scores::Regions;
 use nalgebra::{Matrix2, Vector2};
 use pipeline::{DetailTransfer, EdgeRing, Place};
 
@@ -13,11 +13,45 @@ const HEIGHT: u32 = 192;
 /// How much more a pixel counts in the shadow's region: a missing shadow is worse than an uneven wall.
 const SHADOW_WEIGHT: f64 = 4.0;
 
-/// Sums for the fits: in each ring of the avatar's edge and beside it. Inside, the whole difference is taken: a fitted share
-/// gains nothing.
+/// Sums for the fits: inside the avatar, in each ring of its edge, and beside it.
 pub(crate) struct Calibration {
+    inside: Places,
     edge: Vec<Sums>,
-    outside: Sums,
+    outside: Places,
+}
+
+/// Sums of one place over all clips, and each clip's own.
+#[derive(Default)]
+struct Places {
+    all: Sums,
+    clips: Vec<Sums>,
+}
+
+/// The part of the clips that a share must not make worse.
+const NEVER_WORSE: f64 = 1.0;
+
+impl Places {
+    fn join(&mut self, clip: &Sums, weight: f64) {
+        self.all.join(clip, weight);
+        self.clips.push(*clip);
+    }
+
+    /// The share of the difference that is best over all clips, held to what makes none of them worse: a clip's squared error is a
+    /// parabola of the share that passes through the condition's own at 0 and at twice its best.
+    fn share(&self) -> Option<f32> {
+        let [best, _] = self.all.solve()?;
+        let mut limits: Vec<f64> = self
+            .clips
+            .iter()
+            .filter(|c| c.matrix[(0, 0)] > 1e-6)
+            .map(|c| 2.0 * c.vector[0] / c.matrix[(0, 0)])
+            .collect();
+        limits.sort_by(|a, b| b.total_cmp(a));
+        let last = ((limits.len() as f64 * NEVER_WORSE).ceil() as usize).clamp(1, limits.len().max(1)) - 1;
+        let limit = limits.get(last).copied().unwrap_or(0.0) as f32;
+        // Cut, not rounded: a little more would be too much.
+        Some((best.min(limit).max(0.0) * 1e3).floor() / 1e3)
+    }
 }
 
 /// `y ≈ a · x₀ + b · x₁` by weighted least squares; x₁ is 0 where there is but one number to find.
@@ -50,13 +84,14 @@ impl Sums {
 impl Calibration {
     /// For so many rings.
     pub(crate) fn new(rings: usize) -> Self {
-        Self { edge: vec![Sums::default(); rings], outside: Sums::default() }
+        Self { inside: Places::default(), edge: vec![Sums::default(); rings], outside: Places::default() }
     }
 
     /// Takes in a clip.
     pub(crate) fn add(&mut self, clip: &Clip, restored: &Restored) -> Result<()> {
         let regions = Regions::of(clip);
-        let mut of_clip = Self::new(self.edge.len());
+        let mut edges = vec![Sums::default(); self.edge.len()];
+        let (mut inside, mut outside) = (Sums::default(), Sums::default());
         let mut error = 0.0;
         // Detail transfer is linear in its numbers: this is what those of the difference would multiply.
         let ring = EdgeRing { difference: 1.0, plate: 0.0 };
@@ -71,14 +106,14 @@ impl Calibration {
                     error += (y - f64::from(difference[i])).powi(2);
                 }
                 match places[i / 3] {
-                    Place::Inside => {}
+                    Place::Inside => inside.add([difference[i], 0.0], y, 1.0),
                     Place::Edge(ring) => {
                         let to_plate = f32::from(*plate) - f32::from(*condition);
-                        of_clip.edge[ring].add([difference[i], to_plate], y, 1.0);
+                        edges[ring].add([difference[i], to_plate], y, 1.0);
                     }
                     Place::Beside => {
                         let weight = if regions.in_shadow(f, i / 3) { SHADOW_WEIGHT } else { 1.0 };
-                        of_clip.outside.add([difference[i], 0.0], y, weight);
+                        outside.add([difference[i], 0.0], y, weight);
                     }
                 }
             }
@@ -86,10 +121,11 @@ impl Calibration {
         // Decibels are averaged over clips: on the avatar a clip counts the less, the farther off it is. Beside it many are right
         // to the last bit, and every pixel counts the same.
         let weight = 1.0 / f64::max(error, 1.0);
-        for (all, clip) in self.edge.iter_mut().zip(&of_clip.edge) {
+        for (all, clip) in self.edge.iter_mut().zip(&edges) {
             all.join(clip, weight);
         }
-        self.outside.join(&of_clip.outside, 1.0);
+        self.inside.join(&inside, weight);
+        self.outside.join(&outside, 1.0);
         Ok(())
     }
 
@@ -102,10 +138,10 @@ impl Calibration {
         };
         Ok(DetailTransfer {
             edge: self.edge.iter().map(ring).collect(),
-            outside: self.outside.solve().context("the clips show nothing but the avatar")?[0],
+            inside: self.inside.share().context("the clips show no avatar")?,
+            outside: self.outside.share().context("the clips show nothing but the avatar")?,
             sigma: SIGMA,
             height: HEIGHT,
-            ..DetailTransfer::default()
         })
     }
 }
@@ -114,6 +150,24 @@ impl Calibration {
 mod tests {
     use super::*;
     use image::{GrayImage, Rgb, RgbImage};
+
+    #[test]
+    fn a_share_is_the_best_that_makes_no_clip_worse() {
+        let clip = |x: f32, y: f64| {
+            let mut sums = Sums::default();
+            sums.add([x, 0.0], y, 1.0);
+            sums
+        };
+        let share = |clips: &[Sums]| {
+            let mut places = Places::default();
+            clips.iter().for_each(|c| places.join(c, 1.0));
+            places.share().unwrap()
+        };
+        assert!((share(&[clip(10.0, 6.0), clip(10.0, 8.0)]) - 0.7).abs() < 1e-2);
+        // One clip wants but a fifth of the difference: twice that leaves it as it was.
+        assert!((share(&[clip(10.0, 9.0), clip(10.0, 9.0), clip(10.0, 2.0)]) - 0.4).abs() < 1e-2);
+        assert_eq!(share(&[clip(10.0, 9.0), clip(10.0, -1.0)]), 0.0);
+    }
 
     /// Clips whose target is detail transfer by known numbers.
     #[test]

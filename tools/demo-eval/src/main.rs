@@ -1,20 +1,20 @@
 //! Measures the demo's weights on held-out clips: a table, a JSON file, and strips to look at.
 #![expect(clippy::print_stdout, reason = "a command-line program")]
 
-mod baselines;
 mod calibrate;
-mod clip;
+mod lit;
 mod restore;
-mod scores;
 
 use anyhow::{Context, Result, ensure};
 use bg_mask::{LockOptions, lock_background, person_mask};
 use clap::Parser;
-use clip::Clip;
+use composite_eval::baselines;
+use composite_eval::clip::{self, Clip};
+use composite_eval::scores::{Regions, Score, mean, pooled, score};
 use image::{GenericImage, RgbImage};
+use lit::Lit;
 use pipeline::{DetailTransfer, Job, Preset};
 use restore::Restorer;
-use scores::{Regions, Score, mean, pooled, score};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,6 +35,9 @@ struct Args {
     /// weights' folder before anything is measured.
     #[arg(long)]
     calibrate: Option<PathBuf>,
+    /// Takes composites with the scene's light and shadow as conditions, the sun's direction being given, as the demo's are.
+    #[arg(long)]
+    lit: bool,
     /// With --calibrate: so many rings of the avatar's edge are fitted too. These clips' avatars have a fringe there; others'
     /// lose hair and hems.
     #[arg(long, default_value_t = 0, requires = "calibrate")]
@@ -46,6 +49,10 @@ struct Args {
     #[arg(long, default_value = "out/eval-demo")]
     output: PathBuf,
 }
+
+/// What the clips were made from: `cargo xtask eval-demo` says the same.
+const HELD_OUT: (u64, synth::Split) = (1, synth::Split::Val);
+const CALIBRATION: (u64, synth::Split) = (4242, synth::Split::Train);
 
 /// The rows of the table, in order.
 const METHODS: [&str; 9] = [
@@ -104,11 +111,12 @@ fn main() -> Result<()> {
     let relight = fit.solve();
     let mut sampling = Job::new(Preset::Demo).sampling;
     sampling.steps = args.steps.unwrap_or(sampling.steps);
+    let mut lit = args.lit.then(Lit::new).transpose()?;
     let mut restorer = Restorer::open(&args.weights)?;
     if let Some(folder) = &args.calibrate {
         let mut calibration = calibrate::Calibration::new(args.edge);
         for (i, path) in clip::list(folder)?.iter().enumerate() {
-            let clip = clip::read(path)?;
+            let clip = lit::read(path, lit.as_mut(), CALIBRATION)?;
             sampling.seed = i as u64;
             calibration.add(&clip, &restorer.restore(&clip, &sampling, false)?)?;
         }
@@ -122,7 +130,7 @@ fn main() -> Result<()> {
     let mut all = Vec::new();
     let mut strips = Vec::new();
     for (i, path) in clip::list(&args.clips)?.iter().enumerate() {
-        let clip = clip::read(path)?;
+        let clip = lit::read(path, lit.as_mut(), HELD_OUT)?;
         sampling.seed = i as u64;
         let restored = restorer.restore(&clip, &sampling, true)?;
         let each = |f: fn(&baselines::Relight, &RgbImage, &RgbImage) -> RgbImage| -> Vec<RgbImage> {

@@ -1,8 +1,8 @@
 //! The pipeline's models on a clip.
 
-use crate::clip::Clip;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
+use composite_eval::clip::Clip;
 use conditioning::{ClipConditions, ConditionEmbedders, Conditioner, Prompts, Strides};
 use dit::{WanModel, pad_context};
 use image::RgbImage;

@@ -243,6 +243,14 @@ impl Baked {
     }
 }
 
+impl Baked {
+    /// The surface's normal at each Gaussian, as the avatar takes the surface to be.
+    pub fn normals(&self, posed: &PosedFigure, out: &mut Vec<[f32; 3]>) {
+        out.clear();
+        out.extend(self.points.iter().map(|p| posed.normals_at(p).to_array()));
+    }
+}
+
 impl PosedFigure {
     fn vertices_at(&self, p: &Point) -> Vec3 {
         mix(&self.vertices, p)

@@ -3,7 +3,7 @@
 use crate::avatar::Baked;
 use crate::figure::{Figure, PosedFigure};
 use crate::layout::{FRAMES, Part, SIZE};
-use crate::light::Film;
+use crate::light::{Film, Light};
 use crate::look::Look;
 use crate::motion::{Kind, Mover, Pose};
 use crate::plate::Plate;
@@ -11,6 +11,7 @@ use crate::random::Random;
 use crate::render::{Actor, Painter, Picture, Scene};
 use crate::template::Template;
 use crate::track::Track;
+use crate::view::View;
 use crate::{Error, Result, Split, portrait, scenes};
 use avatar_render::{
     Frame as Splats, Gaussians, Mesh, MeshFrame, MeshOptions, MeshRenderer, SplatOptions, SplatRenderer,
@@ -18,6 +19,7 @@ use avatar_render::{
 use bg_mask::{Layout, Render};
 use glam::Quat;
 use image::RgbImage;
+use smplx::BodyModel;
 
 /// Frames a second.
 pub const FPS: f32 = 15.0;
@@ -40,6 +42,29 @@ impl Clip {
     pub fn bytes(&self, parts: &[Part]) -> Vec<u8> {
         parts.iter().flat_map(|p| self.part(*p)).copied().collect()
     }
+}
+
+/// What a frame is made of, beside what its clip holds. Everything is in the world's axes.
+#[derive(Debug)]
+pub struct Watched<'a> {
+    /// The camera.
+    pub view: &'a View,
+    /// The scene's light.
+    pub light: &'a Light,
+    /// The avatar, posed by the estimated motion.
+    pub gaussians: &'a Gaussians,
+    /// The normal of the avatar's surface at each Gaussian.
+    pub normals: &'a [[f32; 3]],
+    /// The body by the estimated motion.
+    pub guessed: &'a PosedFigure,
+    /// The body's model.
+    pub model: &'a BodyModel,
+    /// The body's shape.
+    pub betas: &'a [f32],
+    /// `[H, W, 3]` the background as the pipeline gets it.
+    pub plate: &'a [u8],
+    /// The same scene with another person in it.
+    pub other: &'a Picture,
 }
 
 /// Makes clips. Keep it: its buffers are reused.
@@ -83,6 +108,33 @@ impl Maker {
     /// # Errors
     /// When a renderer fails, which it doesn't for what is drawn here.
     pub fn clip(&mut self, seed: u64, split: Split, n: u64, parts: &[Part]) -> Result<Clip> {
+        self.make(seed, split, n, parts, None)
+    }
+
+    /// The same clip, with what its frames were made of handed over one by one, and another person of the same build in the same
+    /// place and motion.
+    ///
+    /// # Errors
+    /// As [`Maker::clip`].
+    pub fn clip_watched(
+        &mut self,
+        seed: u64,
+        split: Split,
+        n: u64,
+        parts: &[Part],
+        watch: &mut dyn FnMut(Watched<'_>),
+    ) -> Result<Clip> {
+        self.make(seed, split, n, parts, Some(watch))
+    }
+
+    fn make(
+        &mut self,
+        seed: u64,
+        split: Split,
+        n: u64,
+        parts: &[Part],
+        mut watch: Option<&mut dyn FnMut(Watched<'_>)>,
+    ) -> Result<Clip> {
         let mut random = Random::new(seed, &[split as u64 + 1, n]);
         let t = &self.template;
         let look = Look::random(&mut random.fork(), split);
@@ -106,6 +158,17 @@ impl Maker {
         let mut wrong = Wrong::random(&mut random.fork());
         let mut plate_random = random.fork();
         let detour = random.chance(0.3);
+        // A stream of its own, so that nobody else changes.
+        let other = match watch {
+            Some(_) => {
+                let mut random = Random::new(seed, &[split as u64 + 1, n, 1]);
+                let look = Look::random(&mut random, split);
+                Some(Figure::new(&self.template, look, figure.betas.clone())?)
+            }
+            None => None,
+        };
+        let (mut other_posed, mut other_picture) = (PosedFigure::default(), Picture::default());
+        let mut surface = Vec::new();
 
         let mut clip = Clip::default();
         clip.parts[Part::Reference as usize] =
@@ -140,6 +203,24 @@ impl Maker {
             let background =
                 plate.frame(&self.picture.empty, &self.picture.shaded, &person, size, &mut plate_random);
             let blend = self.blend(&background, scale as usize)?;
+            if let (Some(watch), Some(other)) = (&mut watch, &other) {
+                let t = &self.template;
+                other.stand(t, &pose, &mut other_posed)?;
+                let actor = Actor { template: t, figure: other, posed: &other_posed };
+                self.painter.frame(&scene, &actor, &view, &mut other_picture);
+                baked.normals(&self.guessed, &mut surface);
+                watch(Watched {
+                    view: &view,
+                    light: &scene.light,
+                    gaussians: &self.gaussians,
+                    normals: &surface,
+                    guessed: &self.guessed,
+                    model: &t.model,
+                    betas: &figure.betas,
+                    plate: &background,
+                    other: &other_picture,
+                });
+            }
             let mut add = |part: Part, bytes: &[u8]| {
                 if parts.contains(&part) {
                     clip.parts[part as usize].extend_from_slice(bytes);

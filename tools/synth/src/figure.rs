@@ -6,7 +6,7 @@ use crate::motion::Pose;
 use crate::template::{Template, part_of_joint, touching, vertex_normals};
 use crate::{Result, vec3};
 use glam::Vec3;
-use smplx::{Frame, N_JOINTS, Posed as Body, Rotations};
+use smplx::{Frame, N_JOINTS, Posed as Body, PosedJoints, Rotations};
 
 /// A person.
 #[derive(Debug)]
@@ -57,6 +57,10 @@ pub struct PosedFigure {
     pub spheres: Vec<(Vec3, f32)>,
     /// Joints.
     pub joints: Vec<Vec3>,
+    /// The skeleton, without `shift`.
+    pub skeleton: PosedJoints,
+    /// Where the body was moved to in the end.
+    pub shift: [f32; 3],
     parts: Vec<u8>,
     body: Body,
     bare_normals: Vec<Vec3>,
@@ -116,6 +120,7 @@ impl Figure {
             *p += *n * *d;
         }
         let shift = vec3(frame.translation);
+        (out.skeleton, out.shift) = (out.body.joints, frame.translation);
         let move_by = |p: Vec3, joint: usize| {
             vec3(smplx::transform_point(&out.body.joints.transforms[joint], p.to_array()))
         };

@@ -45,7 +45,7 @@ pub mod track;
 pub mod view;
 pub mod world;
 
-pub use clip::{Clip, Maker};
+pub use clip::{Clip, Maker, Watched};
 pub use layout::Part;
 pub use shots::{Shot, Taker, TrueFrame, TruePerson};
 

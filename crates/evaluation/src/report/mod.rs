@@ -43,6 +43,8 @@ pub struct Report {
     pub result: PathBuf,
     /// What was found in a raw video, where there was one.
     pub raw: Option<RawSection>,
+    /// What is known of the avatar's light, shadow and edges: name and value.
+    pub light: Vec<(String, String)>,
     /// Frames a second, for the frame counter.
     pub fps: f64,
     /// The stages.
@@ -78,6 +80,7 @@ impl Report {
         page += &self.panels()?;
         page += &self.slider()?;
         page += &self.raw_section();
+        page += &self.light_table();
         page += &self.stage_table();
         page += &self.metric_tables();
         page += "<h2>Settings</h2>\n<pre id=\"settings\">";
@@ -143,6 +146,17 @@ impl Report {
         }
         out += "</section>\n<table id=\"found\">\n";
         for (name, value) in &raw.figures {
+            let _ = writeln!(out, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(value));
+        }
+        out + "</table>\n"
+    }
+
+    fn light_table(&self) -> String {
+        if self.light.is_empty() {
+            return String::new();
+        }
+        let mut out = String::from("<h2>Light, shadow and edges</h2>\n<table id=\"light\">\n");
+        for (name, value) in &self.light {
             let _ = writeln!(out, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(value));
         }
         out + "</table>\n"
@@ -246,6 +260,7 @@ mod tests {
                     cached: true,
                 }],
             }),
+            light: vec![("sun".to_owned(), "left & <low>".to_owned())],
             fps: 15.0,
             stages: vec![StageRow {
                 name: "decode".to_owned(),
@@ -260,6 +275,7 @@ mod tests {
         let html = report.to_html().unwrap();
         assert!(html.contains("a &lt;b&gt; &amp; c") && !html.contains("a <b> & c"));
         assert!(html.contains("who is &lt;taken&gt; out") && html.contains("<th>cuts</th><td>3</td>"));
+        assert!(html.contains("<th>sun</th><td>left &amp; &lt;low&gt;</td>"));
         assert!(html.contains("masks (from the work folder)") && html.contains("<td>3.50</td>"));
         for part in ["r.png", "m.mp4", "c.mp4", "o.mp4", "strip"] {
             assert!(html.contains(&STANDARD.encode(part)), "{part} isn't embedded");

@@ -5,6 +5,7 @@ use crate::job::check::no_actors;
 use crate::{Error, Result, Stage};
 use avatar_render::{Avatar, Frame, Gaussians};
 use media::{FrameRate, Shown, VideoInfo};
+use scene_light::{BodyParts, Shading};
 use smplx::{
     AFFINE_IDENTITY, BodyModel, Camera, CameraFile, Gaps, Motion, MotionFrame, OpenOptions, PointBinding,
     PointFrame, PointSkin, PosedPoints, Retarget, Rotations, View, affine, compose,
@@ -234,6 +235,30 @@ impl Actor {
         match &self.shape {
             Shape::Body(body) => Some(&body.betas),
             Shape::Prop => None,
+        }
+    }
+
+    /// The normals of the avatar's surface in its own pose; `None` for a prop.
+    pub(super) fn shading(&self, body: &BodyModel, parts: &BodyParts) -> Result<Option<Shading>> {
+        let Some(betas) = self.betas() else { return Ok(None) };
+        let pose = smplx::neutral_pose();
+        let frame = smplx::Frame { betas, rotations: Rotations::AxisAngle(&pose), ..smplx::Frame::REST };
+        let neutral = body.forward(&frame)?;
+        let points = self.avatar.points(&[])?;
+        let places: Vec<[f32; 3]> = points
+            .query
+            .iter()
+            .zip(points.offset)
+            .map(|(q, o)| std::array::from_fn(|k| q[k] + o[k]))
+            .collect();
+        Ok(Some(Shading::on_body(&places, parts, &neutral.vertices, body.faces())?))
+    }
+
+    /// The posed Gaussians, and how each one's surroundings are turned from the avatar's own pose to this one; no turns for a prop.
+    pub(super) fn gaussians_and_turns(&mut self) -> (&mut Gaussians, &[[f32; 4]]) {
+        match &self.shape {
+            Shape::Body(body) => (&mut self.gaussians, &body.posed.rigid),
+            Shape::Prop => (&mut self.gaussians, &[]),
         }
     }
 

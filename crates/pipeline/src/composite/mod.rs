@@ -7,8 +7,10 @@ mod actor;
 mod footage;
 mod geometry;
 mod layers;
+mod lighting;
 mod picture;
 
+pub(crate) use lighting::describe;
 pub use picture::{gray, gray_to_rgb};
 
 use crate::job::Job;
@@ -20,7 +22,8 @@ use bg_mask::resample::Filter;
 use footage::Footage;
 use geometry::{Geometry, Sizes};
 use image::{GrayImage, RgbImage};
-use layers::{Cover, Layers};
+use layers::{Cover, Layers, Shadows};
+use lighting::Lighting;
 use media::{Clock, FrameRate};
 use picture::{in_front, resized};
 use smplx::{BodyModel, Rotations};
@@ -49,6 +52,8 @@ pub struct Compositor {
     mesh_video: Option<Footage>,
     occluders: Vec<Footage>,
     layers: Layers,
+    lighting: Option<Lighting>,
+    hole: Option<(crate::light::Hole, Footage)>,
     geometry: Geometry,
     clock: Clock,
     next: usize,
@@ -110,6 +115,10 @@ impl Compositor {
                 format!("nothing is left: the inputs have {end} frames and the start is frame {start}");
             return Err(Error::Missing { stage: Stage::Composite, what });
         }
+        let lighting = Lighting::open(job, &body, &actors)?;
+        let hole = lighting.as_ref().and_then(Lighting::hole).cloned();
+        let hole =
+            hole.map(|hole| Ok::<_, Error>((hole.clone(), Footage::beside(&hole.masks, &video, true)?)));
         Ok(Self {
             body,
             actors,
@@ -118,7 +127,9 @@ impl Compositor {
             background,
             mesh_video,
             occluders,
-            layers: Layers::new(&job.video)?,
+            layers: Layers::new(&job.video, job.light.edges())?,
+            lighting,
+            hole: hole.transpose()?,
             geometry: Geometry::new(&job.video, video.size()),
             clock,
             next: 0,
@@ -264,9 +275,51 @@ impl Compositor {
         let view = view(&at.camera, at.sizes.render)?;
         for actor in self.actors.iter_mut() {
             actor.pose_at(&self.body, at.index)?;
-            self.renderer.splat(&actor.gaussians, &view, &SplatOptions::default(), &mut actor.splats)?;
         }
-        self.layers.over(&self.actors, &at.plate, at.sizes, cover)
+        if let Some(lighting) = &mut self.lighting {
+            // What they cover is taken from the frame before: nothing that counts changes from one to the next.
+            if self.actors.iter().any(|actor| actor.splats.width() == 0) {
+                splat(&mut self.renderer, &mut self.actors, &view)?;
+            }
+            let alpha = layers::alpha_at(&self.actors, at.sizes);
+            lighting.shade(&mut self.actors, &mut self.renderer, at.index, (&at.plate, &alpha))?;
+        }
+        splat(&mut self.renderer, &mut self.actors, &view)?;
+        let place = self.shadow_place(at)?;
+        let camera = at.camera.resized(at.sizes.canvas);
+        let shadows = self.lighting.as_ref().map(|lighting| Shadows {
+            lighting,
+            camera: &camera,
+            frame: at.index,
+            place: place.as_ref(),
+        });
+        self.layers.over(&self.actors, &at.plate, at.sizes, cover, shadows)
+    }
+
+    /// Where the sun's shadow counts: where the background was filled in, if it shows the shadow of who was there; `None` for
+    /// everywhere.
+    fn shadow_place(&mut self, at: &At) -> Result<Option<GrayImage>> {
+        let keeps = self.lighting.as_ref().is_some_and(|lighting| lighting.keeps_own_shadow(at.index));
+        let Some((hole, masks)) = self.hole.as_mut().filter(|_| keeps) else { return Ok(None) };
+        let [w, h] = at.sizes.canvas;
+        let matte = masks.matte(at.index, (w, h))?;
+        let white = bg_mask::mask_from_bytes(
+            w,
+            h,
+            matte.iter().map(|m| if *m >= hole.level { 255 } else { 0 }).collect(),
+        )?;
+        let soft = hole.grow_px / 3.0;
+        Ok(Some(bg_mask::grow(&white, hole.grow_px - soft, 2.0 * soft)?))
+    }
+
+    /// What is known of the light and the shadow, in words: name and value.
+    #[must_use]
+    pub fn light_notes(&self) -> Vec<(String, String)> {
+        let mut notes = self.lighting.as_ref().map(Lighting::notes).unwrap_or_default();
+        if self.layers.edges() {
+            notes.push(("edges".to_owned(), "the background's blur and grain".to_owned()));
+        }
+        notes
     }
 
     /// The body on black at the canvas's size: read where a video is given, else rendered, all actors together.
@@ -314,6 +367,14 @@ impl Compositor {
         }
         Ok(frame)
     }
+}
+
+/// Renders all actors as they are posed.
+fn splat(renderer: &mut Renderer, actors: &mut Actors, view: &Camera) -> Result<()> {
+    for actor in actors.iter_mut() {
+        renderer.splat(&actor.gaussians, view, &SplatOptions::default(), &mut actor.splats)?;
+    }
+    Ok(())
 }
 
 fn nothing_left(index: usize) -> Error {

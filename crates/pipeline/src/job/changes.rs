@@ -1,8 +1,8 @@
 //! Changes of a job: what a job file says of a preset's job, and the command line of either.
 
 use super::{
-    Dtype, InputChanges, Job, ModelChanges, OutputChanges, Preset, PromptChanges, Replace, ReplaceChanges,
-    SamplingChanges, VideoChanges,
+    Dtype, InputChanges, Job, LightChanges, LightSource, ModelChanges, OutputChanges, Preset, PromptChanges,
+    Replace, ReplaceChanges, SamplingChanges, VideoChanges,
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ pub struct JobChanges {
     pub input: InputChanges,
     /// What the video is like.
     pub video: VideoChanges,
+    /// The scene's light.
+    pub light: LightChanges,
     /// Which weights.
     pub models: ModelChanges,
     /// What the encoders are told.
@@ -44,12 +46,17 @@ impl From<JobChanges> for Job {
 }
 
 impl Job {
-    /// Makes changes. The loop's precision follows the weights' where one of them changes and nothing is said of the loop.
+    /// Makes changes. Where somebody is replaced in a raw video, the avatar's light is looked for there, unless something else is
+    /// said. The loop's precision follows the weights' where one of them changes and nothing is said of the loop.
     pub fn change(&mut self, changes: JobChanges) {
-        let JobChanges { input, video, models, prompt, sampling, output, replace } = changes;
+        let JobChanges { input, video, light, models, prompt, sampling, output, replace } = changes;
         let follow = models.preset.is_some() || models.dtype.is_some();
         input.apply(&mut self.input);
         video.apply(&mut self.video);
+        if replace.is_some() && self.replace.is_none() {
+            self.light.source = LightSource::Auto;
+        }
+        light.apply(&mut self.light);
         models.apply(&mut self.models);
         // A preset for few steps says itself what is rounded.
         if follow && self.sampling.few_step.is_none() {

@@ -1,6 +1,6 @@
 //! The settings in words: a job file in which every setting stands with its description and its default.
 
-use super::{Input, Job, Models, Output, Preset, Prompt, Replace, Sampling, Video};
+use super::{Input, Job, Light, Models, Output, Preset, Prompt, Replace, Sampling, Video};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::fmt::Write;
@@ -24,6 +24,7 @@ impl Job {
         let mut out = String::new();
         section::<Input>(&mut out, "input", &job.input)?;
         section::<Video>(&mut out, "video", &job.video)?;
+        section::<Light>(&mut out, "light", &job.light)?;
         section::<Models>(&mut out, "models", &job.models)?;
         section::<Prompt>(&mut out, "prompt", &job.prompt)?;
         section::<Sampling>(&mut out, "sampling", &job.sampling)?;

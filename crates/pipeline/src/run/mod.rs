@@ -58,10 +58,13 @@ pub(crate) fn run(
     if let (Some(found), None | Some(Until::Composite)) = (&replaced, job.output.until) {
         found.check_actors(job)?;
     }
-    let filled = replaced.as_ref().map_or_else(|| job.clone(), |found| found.fill(job));
+    let mut filled = replaced.as_ref().map_or_else(|| job.clone(), |found| found.fill(job));
     let mut finished = Finished::default();
     if let Some(found) = &replaced {
         finished.stages.clone_from(&found.stages);
+        if matches!(job.output.until, None | Some(Until::Composite)) {
+            finished.stages.extend(crate::light::find::fill(&mut filled, found, context)?);
+        }
     }
     match job.output.until {
         Some(Until::Masks) => export::masks(job, &replaced, context)?,

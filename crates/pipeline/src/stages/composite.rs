@@ -21,16 +21,24 @@ impl Run<'_> {
             files.push(Fingerprint::of_path(&actor.avatar)?);
             files.push(Fingerprint::of_path(&actor.motion)?);
         }
-        for path in [&input.character, &input.character_mask, &input.mesh_video, &input.body, &input.camera]
-            .into_iter()
-            .flatten()
-            .chain(&input.occluders)
+        for path in [
+            &input.character,
+            &input.character_mask,
+            &input.mesh_video,
+            &input.body,
+            &input.camera,
+            &self.job.light.environment,
+            &self.job.light.file,
+        ]
+        .into_iter()
+        .flatten()
+        .chain(&input.occluders)
         {
             files.push(Fingerprint::of_path(path)?);
         }
         // The windows change no condition frame.
         let video = Video { window: 0, overlap: 0, match_windows: false, ..self.job.video.clone() };
-        let key = Fingerprint::of(&(input, video, files, format!("{renderer:?}")))?;
+        let key = Fingerprint::of(&(input, video, &self.job.light, files, format!("{renderer:?}")))?;
         let job = self.job;
         let done = self.stage(Stage::Composite, (0, 1), 0, key, |run, part| {
             let compositor = Compositor::open(job, renderer)?;
@@ -75,8 +83,14 @@ fn write_condition(job: &Job, mut compositor: Compositor, part: &Path, context: 
         file.into_inner().map_err(|e| io(e.into_error()))?.sync_all().map_err(io)?;
     }
     media::write_picture(part.join("reference.png"), &reference, media::PictureFormat::Png)?;
-    let meta =
-        Meta { frames: done, width: w, height: h, fps: compositor.fps(), renderer: compositor.renderer() };
+    let meta = Meta {
+        frames: done,
+        width: w,
+        height: h,
+        fps: compositor.fps(),
+        renderer: compositor.renderer(),
+        light: compositor.light_notes(),
+    };
     let json = serde_json::to_vec_pretty(&meta).map_err(|e| Error::Settings(e.to_string()))?;
     write_atomically(&part.join("meta.json"), &json)
 }

@@ -17,9 +17,39 @@ struct Field {
     shape: Vec<usize>,
 }
 
+impl Clip {
+    /// A clip that was just made.
+    ///
+    /// # Errors
+    /// When it lacks a part.
+    pub fn of(name: String, made: &synth::Clip) -> Result<Self> {
+        use synth::Part;
+        let [h, w] = synth::layout::SIZE;
+        let color = |part: Part| -> Result<Vec<RgbImage>> {
+            let frames = made.part(part).chunks_exact(3 * w * h);
+            frames
+                .map(|f| RgbImage::from_raw(w as u32, h as u32, f.to_vec()).context("a frame's size"))
+                .collect()
+        };
+        let shadow = made.part(Part::Shadow).chunks_exact(w * h);
+        Ok(Self {
+            name,
+            reference: color(Part::Reference)?.pop().context("no reference picture")?,
+            blend: color(Part::Blend)?,
+            mesh: color(Part::Mesh)?,
+            target: color(Part::Target)?,
+            plate: color(Part::Plate)?,
+            normals: color(Part::Normals)?,
+            shadow: shadow
+                .map(|f| GrayImage::from_raw(w as u32, h as u32, f.to_vec()).context("a frame's size"))
+                .collect::<Result<_>>()?,
+        })
+    }
+}
+
 /// One clip.
-#[derive(Debug)]
-pub(crate) struct Clip {
+#[derive(Clone, Debug)]
+pub struct Clip {
     /// The file's name.
     pub name: String,
     /// The character on white.
@@ -39,7 +69,10 @@ pub(crate) struct Clip {
 }
 
 /// The clips of a folder in order.
-pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// When the folder can't be read or holds none.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut paths: Vec<PathBuf> = entries.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
     paths.retain(|p| p.extension().is_some_and(|e| e == "bin"));
@@ -49,7 +82,10 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Reads a clip.
-pub(crate) fn read(path: &Path) -> Result<Clip> {
+///
+/// # Errors
+/// When a file can't be read or isn't a clip.
+pub fn read(path: &Path) -> Result<Clip> {
     let layout_path = path.with_file_name("layout.json");
     let layout: Layout = serde_json::from_slice(
         &std::fs::read(&layout_path).with_context(|| layout_path.display().to_string())?,

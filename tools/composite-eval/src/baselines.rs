@@ -9,14 +9,14 @@ const TERMS: usize = 10;
 
 /// `target ≈ composite · (coefficients · terms(normal))` for each colour channel, fitted on training clips.
 #[derive(Clone, Debug)]
-pub(crate) struct Relight {
+pub struct Relight {
     gains: [f32; 3],
     coefficients: [[f32; TERMS]; 3],
 }
 
 /// Sums for the fits.
-#[derive(Default)]
-pub(crate) struct Fit {
+#[derive(Debug, Default)]
+pub struct Fit {
     gain: [(f64, f64); 3],
     matrix: [SMatrix<f64, TERMS, TERMS>; 3],
     vector: [SVector<f64, TERMS>; 3],
@@ -33,7 +33,7 @@ fn is_body(normal: [u8; 3]) -> bool {
 
 impl Fit {
     /// Takes in the pixels of the body of a clip.
-    pub(crate) fn add(&mut self, clip: &Clip) {
+    pub fn add(&mut self, clip: &Clip) {
         for ((blend, target), normals) in clip.blend.iter().zip(&clip.target).zip(&clip.normals) {
             for ((b, t), n) in blend.pixels().zip(target.pixels()).zip(normals.pixels()) {
                 if !is_body(n.0) {
@@ -53,7 +53,8 @@ impl Fit {
     }
 
     /// The fitted baselines; without any pixel nothing is changed.
-    pub(crate) fn solve(&self) -> Relight {
+    #[must_use]
+    pub fn solve(&self) -> Relight {
         let identity = {
             let mut c = [0.0; TERMS];
             c[0] = 1.0;
@@ -70,12 +71,14 @@ impl Fit {
 
 impl Relight {
     /// The composite with the fixed gain on the body.
-    pub(crate) fn gain(&self, blend: &RgbImage, normals: &RgbImage) -> RgbImage {
+    #[must_use]
+    pub fn gain(&self, blend: &RgbImage, normals: &RgbImage) -> RgbImage {
         self.map(blend, normals, |c, _| self.gains[c])
     }
 
     /// The composite relit by the body's normals.
-    pub(crate) fn relight(&self, blend: &RgbImage, normals: &RgbImage) -> RgbImage {
+    #[must_use]
+    pub fn relight(&self, blend: &RgbImage, normals: &RgbImage) -> RgbImage {
         self.map(blend, normals, |c, q| self.coefficients[c].iter().zip(q).map(|(k, q)| k * *q as f32).sum())
     }
 

@@ -11,13 +11,16 @@ const MARGIN: i64 = 6;
 const SHADOW: u8 = 12;
 
 /// Where a clip's regions are: for each frame and pixel.
-pub(crate) struct Regions {
+#[derive(Clone, Debug)]
+pub struct Regions {
     person: Vec<Vec<bool>>,
     shadow: Vec<Vec<bool>>,
 }
 
 impl Regions {
-    pub(crate) fn of(clip: &Clip) -> Self {
+    /// The regions of a clip.
+    #[must_use]
+    pub fn of(clip: &Clip) -> Self {
         let person: Vec<Vec<bool>> = clip.mesh.iter().map(dilated).collect();
         let shadow = clip
             .shadow
@@ -28,7 +31,8 @@ impl Regions {
     }
 
     /// Is this pixel of a frame in the shadow's region?
-    pub(crate) fn in_shadow(&self, frame: usize, pixel: usize) -> bool {
+    #[must_use]
+    pub fn in_shadow(&self, frame: usize, pixel: usize) -> bool {
         self.shadow[frame][pixel]
     }
 }
@@ -45,20 +49,26 @@ fn dilated(mesh: &RgbImage) -> Vec<bool> {
 
 /// One method on one clip.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Score {
-    /// PSNR in dB over the person, the shadow (none in some clips) and everything.
+pub struct Score {
+    /// PSNR in dB over the person.
     pub person: f64,
+    /// Over the shadow; some clips have none.
     pub shadow: Option<f64>,
+    /// Over everything.
     pub whole: f64,
-    /// SSIM of the luma over the person and everything.
+    /// SSIM of the luma over the person.
     pub ssim_person: f64,
+    /// Over the shadow.
+    pub ssim_shadow: Option<f64>,
+    /// Over everything.
     pub ssim_whole: f64,
     /// Mean absolute change from frame to frame in the person's region, over the target's.
     pub flicker: f64,
 }
 
 /// Scores a video against the clip's target.
-pub(crate) fn score(video: &[RgbImage], clip: &Clip, regions: &Regions) -> Score {
+#[must_use]
+pub fn score(video: &[RgbImage], clip: &Clip, regions: &Regions) -> Score {
     let (mut person, mut shadow, mut whole) = (Sum::default(), Sum::default(), Sum::default());
     for (f, (a, b)) in video.iter().zip(&clip.target).enumerate() {
         let ssim = ssim_map(a, b);
@@ -79,6 +89,7 @@ pub(crate) fn score(video: &[RgbImage], clip: &Clip, regions: &Regions) -> Score
         shadow: (shadow.n >= 200.0).then(|| shadow.psnr()),
         whole: whole.psnr(),
         ssim_person: person.ssim / person.n.max(1.0),
+        ssim_shadow: (shadow.n >= 200.0).then(|| shadow.ssim / shadow.n),
         ssim_whole: whole.ssim / whole.n.max(1.0),
         flicker: change(video, regions) / change(&clip.target, regions).max(1e-9),
     }
@@ -118,13 +129,15 @@ fn change(video: &[RgbImage], regions: &Regions) -> f64 {
 
 /// The PSNR of the mean squared error of several PSNRs: one that is nearly infinite counts as no error, not as a lot of
 /// quality. Not finite without any.
-pub(crate) fn pooled(values: &[f64]) -> f64 {
+#[must_use]
+pub fn pooled(values: &[f64]) -> f64 {
     let error = values.iter().map(|v| 10_f64.powf(-v / 10.0)).sum::<f64>() / values.len() as f64;
     -10.0 * error.log10()
 }
 
 /// Mean and its standard error.
-pub(crate) fn mean(values: &[f64]) -> (f64, f64) {
+#[must_use]
+pub fn mean(values: &[f64]) -> (f64, f64) {
     let n = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
