@@ -2,7 +2,8 @@
 
 use crate::progress::Style;
 use anyhow::{Context, Result};
-use avatar_render::{Avatar, Camera, Frame, Renderer, RendererChoice, SplatOptions};
+use avatar_render::turntable::bounds;
+use avatar_render::{Avatar, Frame, Renderer, RendererChoice, SplatOptions, Turntable};
 use clap::Subcommand;
 use image::RgbImage;
 use media::{FrameRate, VideoWriter, WriteOptions};
@@ -84,24 +85,13 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
         Command::Turntable { avatar, output, size, frames, renderer } => {
             refuse_overwriting(&[Input::file("the avatar", avatar)], &[("--output", output)])?;
             let a = Avatar::open(avatar)?;
-            let (low, high) = bounds(&a.gaussians.means);
-            let centre: [f32; 3] = std::array::from_fn(|k| (low[k] + high[k]) / 2.0);
-            let radius = (0..3).map(|k| (high[k] - low[k]).powi(2)).sum::<f32>().sqrt() / 2.0;
+            let table = Turntable::around(&a.gaussians)?;
             let mut renderer = Renderer::new(*renderer)?;
             let mut frame = Frame::new();
             let mut writer = VideoWriter::create(output, WriteOptions::new(FrameRate::whole(24)))?;
             let options = SplatOptions { background: [1.0; 3], ..SplatOptions::default() };
             for i in 0..*frames {
-                let angle = std::f32::consts::TAU * i as f32 / *frames as f32;
-                let distance = 3.0 * radius;
-                let (sin, cos) = angle.sin_cos();
-                // The avatar's y points up and the camera's down; the camera goes round the vertical axis.
-                let rows = [[cos, 0.0, -sin], [0.0, -1.0, 0.0], [-sin, 0.0, -cos]];
-                let view = rows
-                    .map(|r| [r[0], r[1], r[2], -(r[0] * centre[0] + r[1] * centre[1] + r[2] * centre[2])]);
-                let view = [view[0], view[1], [view[2][0], view[2][1], view[2][2], view[2][3] + distance]];
-                let half = *size as f32 / 2.0;
-                let camera = Camera::pinhole([*size, *size], [*size as f32 * 1.4; 2], [half; 2], &view)?;
+                let camera = table.camera(i as f32 / *frames as f32, *size)?;
                 renderer.splat(&a.gaussians, &camera, &options, &mut frame)?;
                 let side = u32::try_from(*size)?;
                 writer.push(
@@ -113,10 +103,4 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn bounds(points: &[[f32; 3]]) -> ([f32; 3], [f32; 3]) {
-    points.iter().fold(([f32::INFINITY; 3], [f32::NEG_INFINITY; 3]), |(low, high), p| {
-        (std::array::from_fn(|k| low[k].min(p[k])), std::array::from_fn(|k| high[k].max(p[k])))
-    })
 }

@@ -140,6 +140,21 @@ fn other_codecs_are_named_with_their_profile() {
 }
 
 #[test]
+fn a_playlist_opens_no_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret.mp4");
+    std::fs::write(&secret, FIXTURE).unwrap();
+    let playlist = folder.path().join("clip.m3u8");
+    let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\nfile://{}\n#", secret.display());
+    // A byte that isn't text gets it past the look at its first bytes, to ffmpeg where there is one.
+    for end in [&b"\n#EXT-X-ENDLIST\n"[..], b"\xff\n#EXT-X-ENDLIST\n"] {
+        std::fs::write(&playlist, [text.as_bytes(), end].concat()).unwrap();
+        let opened = VideoReader::open(&playlist);
+        assert!(opened.is_err(), "{opened:?}");
+    }
+}
+
+#[test]
 fn a_program_that_is_no_ffmpeg_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.mp4");

@@ -32,6 +32,7 @@ mod job;
 pub mod models;
 pub mod outputs;
 mod person;
+mod preview;
 mod progress;
 mod replace;
 pub mod report;
@@ -57,7 +58,8 @@ pub use job::{
     Prompt, PromptChanges, Replace, ReplaceChanges, Sampling, SamplingChanges, SolverName, StepCacheName,
     StepCacheSettings, Until, Video, VideoChanges,
 };
-pub use person::{Person, PersonOptions, find_person};
+pub use person::{Person, PersonOptions, find_people, find_person};
+pub use preview::Preview;
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};
 pub use replace::{Replaced, replace};
 pub use report::StageRow;

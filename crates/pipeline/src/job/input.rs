@@ -44,11 +44,14 @@ settings! {
 /// One avatar and its motion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Actor {
     /// `*_gaussian.pth`, `.ply` or `.safetensors`.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub avatar: PathBuf,
     /// A folder of AniCrafter's parameter files, an AMASS `.npz` or an own motion file. Empty where it is to be found in the
     /// raw video.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub motion: PathBuf,
 }
