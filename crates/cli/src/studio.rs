@@ -80,13 +80,19 @@ fn ready(server: &Server, no_open: bool) {
     let mut page = url;
     if let Some(token) = server.new_token() {
         println!("token   {token}");
-        println!("        It is shown this once and stored as a hash: keep it. --new-token makes another one.");
+        println!(
+            "        It is shown this once and stored as a hash: keep it. --new-token makes another one."
+        );
         page = format!("{page}#token={token}");
     } else if server.needs_token() {
-        println!("        Callers need the token that was shown when it was made; --new-token makes another one.");
+        println!(
+            "        Callers need the token that was shown when it was made; --new-token makes another one."
+        );
     }
     if server.needs_token() {
-        println!("note    Nothing is encrypted on the way: put a proxy with TLS in front where others share the network.");
+        println!(
+            "note    Nothing is encrypted on the way: put a proxy with TLS in front where others share the network."
+        );
     }
     println!("Ctrl-C ends it; jobs go on at the next start.");
     if !no_open && let Err(error) = open::that_detached(&page) {

@@ -92,8 +92,9 @@ fn jobs_survive_a_kill_and_end_with_the_command_lines_bytes() {
         })
     };
     let studio = Studio::start(&library);
-    let ids: Vec<String> =
-        (1..=2).map(|seed| studio.ask("POST", "/v1/videos", Some(request(seed)))["id"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<String> = (1..=2)
+        .map(|seed| studio.ask("POST", "/v1/videos", Some(request(seed)))["id"].as_str().unwrap().to_owned())
+        .collect();
     studio.wait(&ids[0], |video| video["details"]["stage"] == "denoise" || video["status"] == "completed");
     studio.kill();
     let studio = Studio::start(&library);
@@ -118,9 +119,15 @@ fn jobs_survive_a_kill_and_end_with_the_command_lines_bytes() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", support::text(&output.stderr));
-        assert!(std::fs::read(folder.join("video.mp4")).unwrap() == std::fs::read(&own).unwrap(), "{id}: other bytes");
+        assert!(
+            std::fs::read(folder.join("video.mp4")).unwrap() == std::fs::read(&own).unwrap(),
+            "{id}: other bytes"
+        );
         let panels = own.with_file_name(format!("{id}-panels.mp4"));
-        assert!(std::fs::read(folder.join("video-panels.mp4")).unwrap() == std::fs::read(panels).unwrap(), "{id}: other panels");
+        assert!(
+            std::fs::read(folder.join("video-panels.mp4")).unwrap() == std::fs::read(panels).unwrap(),
+            "{id}: other panels"
+        );
     }
 }
 

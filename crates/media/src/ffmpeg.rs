@@ -117,7 +117,9 @@ const CONTAINERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,
 
 /// Names an input. Whatever is in the file, ffmpeg opens no other one and no address.
 pub(crate) fn input_file(command: &mut Command, path: &Path) {
-    command.args(["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS, "-i"]).arg(file_argument(path));
+    command
+        .args(["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS, "-i"])
+        .arg(file_argument(path));
 }
 
 /// The path as ffmpeg must see it: a name such as `-x.mp4` or `a:b.mp4` isn't an option or a protocol.

@@ -34,12 +34,7 @@ pub fn write(job: &Job, outcome: &Outcome, extras: &Extras<'_>, path: &Path) -> 
 }
 
 /// What the page shows. Its videos of condition and body lie in the work folder.
-fn page(
-    job: &Job,
-    outcome: &Outcome,
-    extras: &Extras<'_>,
-    evaluation: Evaluation,
-) -> Result<Report> {
+fn page(job: &Job, outcome: &Outcome, extras: &Extras<'_>, evaluation: Evaluation) -> Result<Report> {
     let work = job.work_dir();
     let video = |name: &str, frames: FrameFile| -> Result<PathBuf> {
         let path = work.join(format!("{name}.mp4"));

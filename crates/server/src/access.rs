@@ -4,9 +4,9 @@
 //! browser: a request must name a host that is this server's (a name that was pointed here later isn't), and must not come from
 //! another site. A server that listens elsewhere asks for a token besides. Only its hash is stored.
 
+use crate::Result;
 use crate::error::{ApiError, ApiResult};
 use crate::names::{hex, random};
-use crate::Result;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -78,7 +78,11 @@ impl Access {
     pub(crate) fn log_in(&self, token: &str) -> ApiResult<Option<HeaderValue>> {
         let Some(wanted) = &self.token else { return Ok(None) };
         if sha256(token.trim().as_bytes()) != *wanted {
-            return Err(ApiError::new(StatusCode::UNAUTHORIZED, "wrong_token", "that isn't this server's token"));
+            return Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "wrong_token",
+                "that isn't this server's token",
+            ));
         }
         let value = hex(&random::<32>()?);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +122,8 @@ impl Access {
         if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
             // Following a link to the page is all that another site may do.
             let mode = headers.get("sec-fetch-mode").and_then(|mode| mode.to_str().ok());
-            let follows = request.method() == Method::GET && mode == Some("navigate") && is_page(request.uri().path());
+            let follows =
+                request.method() == Method::GET && mode == Some("navigate") && is_page(request.uri().path());
             if !follows {
                 return refuse("wrong_origin", "requests from pages of other sites aren't taken");
             }
@@ -204,7 +209,7 @@ fn read_hash(file: &Path) -> Option<[u8; 32]> {
 /// Lets a request through, or not, and tells the browser what to keep to.
 pub(crate) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let mut response = match access.check(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => in_own_words(next.run(request).await).await,
         Err(refused) => refused.into_response(),
     };
     let headers = response.headers_mut();
@@ -224,6 +229,17 @@ pub(crate) async fn guard(State(access): State<Arc<Access>>, request: Request, n
         }
     }
     response
+}
+
+/// What the framework refuses (a path or query that can't be read) is said as all else is.
+async fn in_own_words(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !response.status().is_client_error() || kind.is_none_or(|kind| !kind.starts_with("text/plain")) {
+        return response;
+    }
+    let status = response.status();
+    let text = axum::body::to_bytes(response.into_body(), 4096).await.unwrap_or_default();
+    ApiError::new(status, "invalid_request", String::from_utf8_lossy(&text)).into_response()
 }
 
 #[cfg(test)]
@@ -252,10 +268,25 @@ mod tests {
         let (access, made, _dir) = access("127.0.0.1:8585", &["studio.home"]);
         assert!(made.is_none() && !access.needs_token());
         let get = |host: &str| refused(&access, "GET", "/v1/videos", &[("host", host)]);
-        for good in ["127.0.0.1:8585", "localhost:8585", "LOCALHOST:8585", "[::1]:8585", "localhost:9000", "studio.home", "studio.home:443"] {
+        for good in [
+            "127.0.0.1:8585",
+            "localhost:8585",
+            "LOCALHOST:8585",
+            "[::1]:8585",
+            "localhost:9000",
+            "studio.home",
+            "studio.home:443",
+        ] {
             assert_eq!(get(good), None, "{good}");
         }
-        for bad in ["evil.example", "evil.example:8585", "localhost.evil.example:8585", "127.0.0.1.evil.example", "", "localhost:8585@evil.example"] {
+        for bad in [
+            "evil.example",
+            "evil.example:8585",
+            "localhost.evil.example:8585",
+            "127.0.0.1.evil.example",
+            "",
+            "localhost:8585@evil.example",
+        ] {
             assert_eq!(get(bad), Some("wrong_host"), "{bad}");
         }
     }
@@ -268,14 +299,31 @@ mod tests {
             refused(&access, method, path, &[&[host], more].concat())
         };
         assert_eq!(from("POST", "/v1/videos", &[("origin", "http://127.0.0.1:8585")]), None);
-        for origin in ["http://evil.example", "null", "http://127.0.0.1:9999", "http://127.0.0.1:8585.evil.example", "file://", "x"] {
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://127.0.0.1:9999",
+            "http://127.0.0.1:8585.evil.example",
+            "file://",
+            "x",
+        ] {
             for method in ["POST", "GET", "DELETE", "PATCH"] {
-                assert_eq!(from(method, "/v1/videos", &[("origin", origin)]), Some("wrong_origin"), "{origin}");
+                assert_eq!(
+                    from(method, "/v1/videos", &[("origin", origin)]),
+                    Some("wrong_origin"),
+                    "{origin}"
+                );
             }
         }
         let crossing = ("sec-fetch-site", "cross-site");
-        assert_eq!(from("GET", "/v1/files/x/thumbnail", &[crossing, ("sec-fetch-mode", "no-cors")]), Some("wrong_origin"));
-        assert_eq!(from("GET", "/v1/files", &[crossing, ("sec-fetch-mode", "navigate")]), Some("wrong_origin"));
+        assert_eq!(
+            from("GET", "/v1/files/x/thumbnail", &[crossing, ("sec-fetch-mode", "no-cors")]),
+            Some("wrong_origin")
+        );
+        assert_eq!(
+            from("GET", "/v1/files", &[crossing, ("sec-fetch-mode", "navigate")]),
+            Some("wrong_origin")
+        );
         assert_eq!(from("POST", "/", &[crossing, ("sec-fetch-mode", "navigate")]), Some("wrong_origin"));
         assert_eq!(from("GET", "/", &[crossing, ("sec-fetch-mode", "navigate")]), None);
         assert_eq!(from("GET", "/v1/files", &[("sec-fetch-site", "same-origin")]), None);
@@ -298,7 +346,9 @@ mod tests {
         assert!(access.log_in("wrong").is_err());
         let cookie = access.log_in(&token).unwrap().unwrap();
         let cookie = cookie.to_str().unwrap();
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(&token));
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(&token)
+        );
         assert_eq!(with(&[("cookie", cookie.split(';').next().unwrap())]), None);
         assert_eq!(refused(&access, "GET", "/", &[host]), None);
         assert_eq!(refused(&access, "GET", "/openapi.json", &[host]), Some("token_needed"));

@@ -75,7 +75,10 @@ pub(crate) fn bake(picture: &Path, wanted: &CreateAvatar, to: &Path) -> ApiResul
         notes.push("the pose fits the outline poorly: colours may land on the wrong places; a picture from the front, with arms off the body, does better".to_owned());
     }
     if !cut_out && found.people > 1 {
-        notes.push(format!("{} people are in the picture: this is number {person}, counted from the largest", found.people));
+        notes.push(format!(
+            "{} people are in the picture: this is number {person}, counted from the largest",
+            found.people
+        ));
     }
     Ok(BakeReport {
         gaussians: baked.avatar.gaussians.len(),

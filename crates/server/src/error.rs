@@ -90,10 +90,7 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Self {
-        Self {
-            param: Some(param.to_owned()),
-            ..Self::new(StatusCode::BAD_REQUEST, "invalid_value", message)
-        }
+        Self { param: Some(param.to_owned()), ..Self::new(StatusCode::BAD_REQUEST, "invalid_value", message) }
     }
 
     pub(crate) fn not_found(what: &str, id: &str) -> Self {
@@ -168,8 +165,7 @@ impl From<tokio::task::JoinError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
-        let error =
-            ErrorDetail { message: self.message, r#type: kind, param: self.param, code: self.code };
+        let error = ErrorDetail { message: self.message, r#type: kind, param: self.param, code: self.code };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -139,14 +139,12 @@ impl Studio {
         worker: Box<dyn Worker>,
     ) -> Result<(Self, queue::WorkerThread, Option<String>)> {
         let library = Arc::new(Library::open(&options.library)?);
-        let (access, token) =
-            Access::new(address, &options.hosts, &library.own("token"), options.new_token)?;
-        let uploads =
-            Uploads::open(&library, options.largest_upload, options.upload_idle, &options.clock);
+        let (access, token) = Access::new(address, &options.hosts, &library.own("token"), options.new_token)?;
+        let uploads = Uploads::open(&library, options.largest_upload, options.upload_idle, &options.clock);
         library::remove_older(&library.own("cache"), 30, &options.clock);
         let (queue, thread) = Queue::open(library.clone(), options.clock.clone(), worker)?;
-        let previews =
-            Previews::start(session.clone(), &library).map_err(Error::io(Path::new("the preview's thread")))?;
+        let previews = Previews::start(session.clone(), &library)
+            .map_err(Error::io(Path::new("the preview's thread")))?;
         let weights = options.weights.iter().map(|folder| folder.canonicalize().map_err(Error::io(folder)));
         let parts = Parts {
             library,

@@ -132,8 +132,18 @@ mod tests {
             assert_eq!(relative(good).as_deref(), Some(Path::new(good)));
         }
         for bad in [
-            "", "/etc/passwd", "../x", "a/../../x", "./x", ".anicrafter/token", "a/.b", "a\\b", "C:x", "a\0",
-            "file:///etc/passwd", "http://169.254.169.254/",
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../../x",
+            "./x",
+            ".anicrafter/token",
+            "a/.b",
+            "a\\b",
+            "C:x",
+            "a\0",
+            "file:///etc/passwd",
+            "http://169.254.169.254/",
         ] {
             assert!(relative(bad).is_none(), "{bad:?}");
         }

@@ -98,7 +98,9 @@ impl Previews {
             open: VecDeque::new(),
             frames: Frames::default(),
         };
-        std::thread::Builder::new().name("anicrafter-preview".to_owned()).spawn(move || room.serve(&asked))?;
+        std::thread::Builder::new()
+            .name("anicrafter-preview".to_owned())
+            .spawn(move || room.serve(&asked))?;
         Ok(Self { state, asks: Mutex::new(asks) })
     }
 
@@ -323,11 +325,9 @@ impl Room {
 fn refused(error: pipeline::Error) -> ApiError {
     match error {
         pipeline::Error::Cancelled => ApiError::conflict("preview_left", "another preview was opened"),
-        error => ApiError::new(
-            axum::http::StatusCode::UNPROCESSABLE_ENTITY,
-            "preview_failed",
-            error.to_string(),
-        ),
+        error => {
+            ApiError::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, "preview_failed", error.to_string())
+        }
     }
 }
 
@@ -345,7 +345,8 @@ fn quick_look(job: &Job, folder: &Path, id: &str, context: Context<'_>) -> pipel
     let start = job.input.start;
     let brought = |path: &PathBuf| !path.as_os_str().is_empty();
     // What comes with the job frame by frame isn't cut.
-    let brings = brought(&job.input.background) || job.input.actors.iter().any(|actor| brought(&actor.motion));
+    let brings =
+        brought(&job.input.background) || job.input.actors.iter().any(|actor| brought(&actor.motion));
     if all.saturating_sub(start) <= QUICK_FRAMES || (brings && start > 0) {
         return Ok((job, false));
     }

@@ -68,7 +68,8 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         let ip = self.address.ip();
-        let host = if ip.is_unspecified() { "localhost".to_owned() } else { SocketAddr::new(ip, 0).to_string() };
+        let host =
+            if ip.is_unspecified() { "localhost".to_owned() } else { SocketAddr::new(ip, 0).to_string() };
         let host = host.trim_end_matches(":0").to_owned();
         format!("http://{host}:{}/", self.address.port())
     }

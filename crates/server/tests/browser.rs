@@ -19,7 +19,8 @@ fn demo(name: &str) -> PathBuf {
 /// A clip to drop: the demo's composite, in which somebody walks.
 fn raw_clip(folder: &Path) -> PathBuf {
     let mut job = pipeline::Job::condition_video();
-    job.input.actors = vec![pipeline::Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
+    job.input.actors =
+        vec![pipeline::Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
     job.input.background = demo("background.mp4");
     job.input.end = Some(40);
     job.output.video = folder.join("walk raw.mp4");
@@ -44,7 +45,10 @@ fn from_an_empty_folder_to_a_result() {
     page.screenshot("1-empty");
     page.click("#demo");
     page.wait_for("document.querySelectorAll('#cards .card').length === 4", 20);
-    page.wait_for("[...document.querySelectorAll('#cards img')].filter((i) => i.naturalWidth > 0).length === 4", 30);
+    page.wait_for(
+        "[...document.querySelectorAll('#cards img')].filter((i) => i.naturalWidth > 0).length === 4",
+        30,
+    );
     page.screenshot("2-library");
     // An avatar turns.
     page.click("[data-kind=avatar] button:nth-of-type(2)");
@@ -89,7 +93,10 @@ fn from_an_empty_folder_to_a_result() {
     let cancel = pipeline::CancelToken::new();
     session.run(&job, pipeline::Context::new(&pipeline::Quiet, &cancel)).unwrap();
     let made = std::fs::read(library.join("results").join(&id).join("video.mp4")).unwrap();
-    assert!(made == std::fs::read(dir.path().join("own.mp4")).unwrap(), "the page's video and the library's differ");
+    assert!(
+        made == std::fs::read(dir.path().join("own.mp4")).unwrap(),
+        "the page's video and the library's differ"
+    );
     assert_eq!(page.complaints, Vec::<String>::new());
 }
 
@@ -162,9 +169,16 @@ fn the_queue_outlives_the_page_and_two_tabs_agree() {
 fn everybody_can_use_the_page() {
     let Some(program) = find() else { return };
     let named = std::env::var_os("ANICRAFTER_AXE").map(PathBuf::from);
-    let axe = named.into_iter().chain(["node_modules/axe-core/axe.min.js", "../../node_modules/axe-core/axe.min.js"].map(PathBuf::from)).find(|file| file.is_file());
+    let axe = named
+        .into_iter()
+        .chain(
+            ["node_modules/axe-core/axe.min.js", "../../node_modules/axe-core/axe.min.js"].map(PathBuf::from),
+        )
+        .find(|file| file.is_file());
     if axe.is_none() {
-        println!("SKIPPED in part: axe-core isn't there (npm install axe-core, ANICRAFTER_AXE names its file)");
+        println!(
+            "SKIPPED in part: axe-core isn't there (npm install axe-core, ANICRAFTER_AXE names its file)"
+        );
     }
     let axe = axe.map(|file| std::fs::read_to_string(file).unwrap());
     let dir = tempfile::tempdir().unwrap();
@@ -181,10 +195,15 @@ fn everybody_can_use_the_page() {
         page.size(width, height);
         page.dark(dark);
         for view in ["#library", "#make", "#videos", "/api"] {
-            let name = format!("{}-{width}{}", view.trim_start_matches(['#', '/']), if dark { "-dark" } else { "" });
+            let name =
+                format!("{}-{width}{}", view.trim_start_matches(['#', '/']), if dark { "-dark" } else { "" });
             // Another part of the same page wouldn't be loaded anew.
             page.call("Page.navigate", json!({ "url": "about:blank" }));
-            let address = if view == "/api" { format!("{}/api", studio.url()) } else { format!("{}/{view}", studio.url()) };
+            let address = if view == "/api" {
+                format!("{}/api", studio.url())
+            } else {
+                format!("{}/{view}", studio.url())
+            };
             page.go(&address);
             if view == "#make" {
                 page.wait_for("document.querySelector('#form select')", 10);
@@ -194,7 +213,10 @@ fn everybody_can_use_the_page() {
                 page.wait_for(PREVIEW_SHOWS, 30);
             }
             if view == "#library" {
-                page.wait_for("[...document.querySelectorAll('#cards img')].filter((i) => i.complete).length >= 4", 20);
+                page.wait_for(
+                    "[...document.querySelectorAll('#cards img')].filter((i) => i.complete).length >= 4",
+                    20,
+                );
             }
             let wider = page.eval("document.documentElement.scrollWidth - innerWidth");
             assert!(wider.as_f64().unwrap() <= 0.0, "{name} is wider than its window by {wider}");
@@ -202,7 +224,12 @@ fn everybody_can_use_the_page() {
             if let Some(axe) = &axe {
                 page.eval(&format!("{axe}; undefined"));
                 let found = page.eval("axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.map((v) => [v.impact, v.id, v.nodes.length, v.nodes[0].html, v.nodes[0].failureSummary]))");
-                let serious: Vec<_> = found.as_array().unwrap().iter().filter(|v| matches!(v[0].as_str(), Some("serious" | "critical"))).collect();
+                let serious: Vec<_> = found
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter(|v| matches!(v[0].as_str(), Some("serious" | "critical")))
+                    .collect();
                 assert!(serious.is_empty(), "{name}: {serious:#?}");
                 println!("axe {name}: no serious finding, {} others", found.as_array().unwrap().len());
             }
@@ -220,6 +247,10 @@ fn everybody_can_use_the_page() {
         reached.insert(name.to_string());
     }
     assert!(reached.iter().any(|name| name.contains("Open avatar in background")), "{reached:?}");
-    assert!(reached.iter().any(|name| name.contains("Delete")) && reached.iter().any(|name| name.contains("Try again")), "{reached:?}");
+    assert!(
+        reached.iter().any(|name| name.contains("Delete"))
+            && reached.iter().any(|name| name.contains("Try again")),
+        "{reached:?}"
+    );
     assert_eq!(page.complaints, Vec::<String>::new());
 }

@@ -22,7 +22,9 @@ fn the_examples_work_when_they_are_pasted() {
     let dir = tempfile::tempdir().unwrap();
     let studio = Running::start(&dir.path().join("library"));
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/page/examples");
-    for (needs, runs, file) in [("curl", "sh", "example.sh"), ("python3", "python3", "example.py"), ("node", "node", "example.mjs")] {
+    for (needs, runs, file) in
+        [("curl", "sh", "example.sh"), ("python3", "python3", "example.py"), ("node", "node", "example.mjs")]
+    {
         if !is_there(needs) {
             continue;
         }
@@ -54,7 +56,8 @@ fn the_comfyui_node_makes_a_video() {
         .current_dir(dir.path())
         .output()
         .unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
     assert_eq!(std::fs::read(dir.path().join("output.mp4")).unwrap(), video(), "{said}");
 }

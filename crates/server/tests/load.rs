@@ -16,7 +16,8 @@ const CLIENTS: usize = 200;
 
 fn memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:").map(str::to_owned)).unwrap_or_default();
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:").map(str::to_owned)).unwrap_or_default();
     line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(0)
 }
 
@@ -39,10 +40,12 @@ fn two_hundred_clients_while_a_job_runs() {
     job(&studio, 0);
     let alone = (job(&studio, 1) + job(&studio, 2)) / 2.0;
     let memory = memory_kib();
-    let (stop, slowest, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (stop, slowest, asked) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|n| {
-            let (studio, stop, slowest, asked) = (studio.clone(), stop.clone(), slowest.clone(), asked.clone());
+            let (studio, stop, slowest, asked) =
+                (studio.clone(), stop.clone(), slowest.clone(), asked.clone());
             std::thread::spawn(move || {
                 if n % 2 == 0 {
                     listen(&studio, &stop);

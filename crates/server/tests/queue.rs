@@ -64,7 +64,8 @@ fn jobs_pause_go_on_and_end() {
 fn one_bad_job_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let studio = Running::start(&dir.path().join("library"));
-    let ids: Vec<String> = ["fail", "panic", "missing", "full", "1"].iter().map(|prompt| studio.queue(prompt)).collect();
+    let ids: Vec<String> =
+        ["fail", "panic", "missing", "full", "1"].iter().map(|prompt| studio.queue(prompt)).collect();
     studio.wait_state(&ids[4], "completed");
     let code = |i: usize| studio.ask("GET", &format!("/v1/videos/{}", ids[i]), None)["error"]["code"].clone();
     assert_eq!((code(0), code(1), code(2)), (json!("failed"), json!("panicked"), json!("file_missing")));
@@ -107,7 +108,10 @@ fn what_was_taken_in_survives_the_end_of_the_program() {
     assert_eq!(record(&library, &running)["state"], "running");
     // Ended in order: the running job stops and waits for the next start.
     studio.stop();
-    assert_eq!((&record(&library, &running)["state"], &record(&library, &running)["crashes"]), (&json!("queued"), &json!(0)));
+    assert_eq!(
+        (&record(&library, &running)["state"], &record(&library, &running)["crashes"]),
+        (&json!("queued"), &json!(0))
+    );
     // Ended by force: on disk it still says that it runs. And somebody's hand was in the folder.
     let path = library.join(".anicrafter/queue").join(format!("{running}.json"));
     let mut text = record(&library, &running);
@@ -122,10 +126,14 @@ fn what_was_taken_in_survives_the_end_of_the_program() {
     studio.wait_state(&running, "completed");
     studio.wait_state(&waiting, "completed");
     let list = studio.ask("GET", "/v1/videos?order=asc", None);
-    let states: Vec<&str> = list["data"].as_array().unwrap().iter().map(|video| video["state"].as_str().unwrap()).collect();
+    let states: Vec<&str> =
+        list["data"].as_array().unwrap().iter().map(|video| video["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["completed", "completed", "completed", "paused"]);
     let of = |id: &str| studio.ask("GET", &format!("/v1/videos/{id}"), None);
-    assert!(of(&running)["started_at"].as_u64() <= of(&waiting)["started_at"].as_u64(), "the job that ran goes on first");
+    assert!(
+        of(&running)["started_at"].as_u64() <= of(&waiting)["started_at"].as_u64(),
+        "the job that ran goes on first"
+    );
     assert_eq!(of(&paused)["state"], "paused");
     assert!(library.join(".anicrafter/queue/video_broken.damaged").exists());
 }
@@ -152,7 +160,11 @@ fn a_job_that_ends_the_program_is_set_aside() {
     crash(2);
     let studio = Running::start(&library);
     let failed = studio.ask("GET", &format!("/v1/videos/{id}"), None);
-    assert_eq!((&failed["state"], &failed["error"]["code"]), (&json!("failed"), &json!("stopped_the_server")), "{failed}");
+    assert_eq!(
+        (&failed["state"], &failed["error"]["code"]),
+        (&json!("failed"), &json!("stopped_the_server")),
+        "{failed}"
+    );
     // Somebody who knows better may try it again.
     studio.ask("POST", &format!("/v1/videos/{id}/resume"), None);
     studio.wait_state(&id, "running");
@@ -183,7 +195,7 @@ fn the_folder_can_be_moved() {
     studio.wait_state(again["id"].as_str().unwrap(), "completed");
 }
 
-/// A day of the queue: jobs of three minutes by a clock that stands until they move it, among them ones that fail, panic, are
+/// A day of the queue: jobs of half an hour by a clock that stands until they move it, among them ones that fail, panic, are
 /// paused, cancelled and deleted.
 #[test]
 fn a_day_of_jobs() {
@@ -201,7 +213,12 @@ fn a_day_of_jobs() {
         let ids: Vec<String> = (0..8)
             .map(|i| {
                 let mut request = request.clone();
-                request["prompt"] = json!(match (n + i) % 13 { 3 => "fail", 7 => "panic", 11 => "full", _ => "day" });
+                request["prompt"] = json!(match (n + i) % 13 {
+                    3 => "fail",
+                    7 => "panic",
+                    11 => "full",
+                    _ => "day",
+                });
                 studio.ask("POST", "/v1/videos", Some(request))["id"].as_str().unwrap().to_owned()
             })
             .collect();
@@ -209,7 +226,8 @@ fn a_day_of_jobs() {
         studio.try_ask("POST", &format!("/v1/videos/{}/cancel", ids[5]), None);
         studio.try_ask("POST", &format!("/v1/videos/{}/pause", ids[6]), None);
         for id in &ids {
-            let video = studio.wait_for(id, |video| !matches!(video["state"].as_str(), Some("queued" | "running")));
+            let video =
+                studio.wait_for(id, |video| !matches!(video["state"].as_str(), Some("queued" | "running")));
             let prompt = video["prompt"].as_str().unwrap();
             let fits = match video["state"].as_str().unwrap() {
                 "completed" => prompt == "day",
@@ -226,10 +244,13 @@ fn a_day_of_jobs() {
             studio.ask("DELETE", &format!("/v1/videos/{id}"), None);
         }
     }
-    assert!(ended >= 400, "{ended} jobs in a day");
+    assert!(ended >= 48, "{ended} jobs in a day");
     assert_eq!(studio.worker.most_busy.load(Ordering::SeqCst), 1);
     let left = studio.ask("GET", "/v1/videos?limit=100", None)["data"].as_array().unwrap().len();
     assert_eq!(left, (n / 8).min(100));
     let on_disk = |folder: &str| std::fs::read_dir(studio.library.join(folder)).unwrap().count();
-    assert_eq!((on_disk("results"), on_disk(".anicrafter/queue"), on_disk(".anicrafter/work")), (n / 8, n / 8, 0));
+    assert_eq!(
+        (on_disk("results"), on_disk(".anicrafter/queue"), on_disk(".anicrafter/work")),
+        (n / 8, n / 8, 0)
+    );
 }

@@ -1,10 +1,10 @@
 //! From a request to a job.
 
+use super::LARGEST_REQUEST;
 use crate::Studio;
 use crate::error::{ApiError, ApiResult};
 use crate::library::{FileKind, LibraryFile};
 use crate::queue::Order;
-use super::LARGEST_REQUEST;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
@@ -150,7 +150,8 @@ fn broken(error: &MultipartError) -> ApiError {
 impl CreateVideo {
     /// Reads a request, JSON or a form; files of a form go into the library.
     pub(crate) async fn read(studio: &Studio, request: Request) -> ApiResult<Self> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind =
+            request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !kind.starts_with("multipart/form-data") {
             return json(request).await;
         }
@@ -190,7 +191,10 @@ impl CreateVideo {
             let frames = (seconds * fps).round().max(1.0) as usize * job.input.stride.max(1);
             job.input.end = Some(job.input.start.saturating_add(frames));
         } else if seconds.is_some() {
-            return Err(ApiError::invalid("seconds", "what goes in doesn't say how many frames it has a second"));
+            return Err(ApiError::invalid(
+                "seconds",
+                "what goes in doesn't say how many frames it has a second",
+            ));
         }
         let frames = source.frames_of(&job);
         let fps = source.fps.map(|fps| job.fps(fps));
@@ -230,11 +234,17 @@ impl CreateVideo {
             changes.models.preset = Some(match model.as_str() {
                 DEMO => Preset::Demo,
                 REAL => Preset::AniCrafter,
-                _ => return Err(ApiError::invalid("model", format!("{model:?} is neither {DEMO} nor {REAL}"))),
+                _ => {
+                    return Err(ApiError::invalid(
+                        "model",
+                        format!("{model:?} is neither {DEMO} nor {REAL}"),
+                    ));
+                }
             });
         }
         if let Some(size) = &self.size {
-            let sides = size.split_once(['x', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+            let sides =
+                size.split_once(['x', '×']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
             let Some((width, height)) = sides else {
                 return Err(ApiError::invalid("size", format!("{size:?} isn't a size such as 320x192")));
             };
@@ -260,19 +270,28 @@ impl CreateVideo {
         let path = |given: Option<String>| given.map(PathBuf::from).unwrap_or_default();
         let (mut video, mut character) = (self.video, self.character);
         if let Some(reference) = self.input_reference {
-            let (file, _) = studio.library.find(&reference).map_err(|e| ApiError::invalid("input_reference", e.text()))?;
+            let (file, _) = studio
+                .library
+                .find(&reference)
+                .map_err(|e| ApiError::invalid("input_reference", e.text()))?;
             match file.kind {
                 FileKind::Video if video.is_none() => video = Some(reference),
                 FileKind::Picture if character.is_none() => character = Some(reference),
                 FileKind::Video | FileKind::Picture => {
-                    return Err(ApiError::invalid("input_reference", "it is given twice, under another name too"));
+                    return Err(ApiError::invalid(
+                        "input_reference",
+                        "it is given twice, under another name too",
+                    ));
                 }
                 _ => return Err(ApiError::invalid("input_reference", "a video or a picture is needed")),
             }
         }
         if self.avatar.is_some() || self.motion.is_some() {
             if !job.input.actors.is_empty() {
-                return Err(ApiError::invalid("avatar", "avatars are given twice: here and in job.input.actors"));
+                return Err(ApiError::invalid(
+                    "avatar",
+                    "avatars are given twice: here and in job.input.actors",
+                ));
             }
             job.input.actors = vec![Actor { avatar: path(self.avatar), motion: path(self.motion) }];
         }
@@ -423,8 +442,10 @@ impl Source {
         let fps = timed.or_else(|| motion.as_ref().and_then(|file| file.facts.fps));
         // A motion of another rate is resampled to the background's.
         let moving = motion.as_ref().and_then(|file| Some((file.facts.seconds?, file.facts.frames?)));
-        let moving = moving.map(|(seconds, frames)| timed.map_or(frames, |fps| (seconds * fps).round() as usize));
-        let shown = main.as_ref().filter(|file| file.kind == FileKind::Video).and_then(|file| file.facts.frames);
+        let moving =
+            moving.map(|(seconds, frames)| timed.map_or(frames, |fps| (seconds * fps).round() as usize));
+        let shown =
+            main.as_ref().filter(|file| file.kind == FileKind::Video).and_then(|file| file.facts.frames);
         let frames = [moving, shown].into_iter().flatten().min();
         let size = main.as_ref().and_then(|file| file.facts.width.zip(file.facts.height));
         Self { frames, fps, size }
@@ -462,7 +483,8 @@ pub(crate) fn check(studio: &Studio, job: &Job) -> ApiResult<()> {
     if findings.is_clean() {
         return Ok(());
     }
-    let what = format!("the job can't run:\n{findings}").replace(&format!("{}/", studio.library.root().display()), "");
+    let what = format!("the job can't run:\n{findings}")
+        .replace(&format!("{}/", studio.library.root().display()), "");
     let about = findings.problems.first().map_or("job", |finding| finding.about.as_str());
     Err(ApiError::invalid(about, what))
 }

@@ -49,7 +49,8 @@ impl Listener {
         let (records, deleted, version) = self.studio.queue.changed_since(self.version);
         let since_start = self.version == 0;
         self.version = version;
-        for record in records.iter().filter(|record| self.only.as_ref().is_none_or(|only| *only == record.id)) {
+        for record in records.iter().filter(|record| self.only.as_ref().is_none_or(|only| *only == record.id))
+        {
             self.ready.extend(event("video", &Video::of(&self.studio, record)));
             self.ended |= self.only.is_some() && record.state.is_over();
         }

@@ -35,7 +35,10 @@ pub(crate) struct Kind {
 /// Lists the library.
 #[utoipa::path(get, path = "/v1/files", tag = "files", params(Kind),
     responses((status = 200, body = FileList), (status = "default", body = ErrorBody)))]
-pub(crate) async fn list(Shared(studio): Shared<Studio>, Query(kind): Query<Kind>) -> ApiResult<Json<FileList>> {
+pub(crate) async fn list(
+    Shared(studio): Shared<Studio>,
+    Query(kind): Query<Kind>,
+) -> ApiResult<Json<FileList>> {
     let library = studio.library.clone();
     let mut data = blocking(move || library.list()).await?;
     let checking = data.iter().filter(|file| file.checking).count();
@@ -64,7 +67,9 @@ pub(crate) struct CreateFile {
 pub(crate) async fn create(Shared(studio): Shared<Studio>, request: Request) -> ApiResult<Json<LibraryFile>> {
     let form = Multipart::from_request(request, &()).await;
     let mut form = form.map_err(|e| ApiError::new(e.status(), "invalid_form", e.body_text()))?;
-    let broken = |e: axum::extract::multipart::MultipartError| ApiError::new(e.status(), "invalid_form", e.body_text());
+    let broken = |e: axum::extract::multipart::MultipartError| {
+        ApiError::new(e.status(), "invalid_form", e.body_text())
+    };
     while let Some(field) = form.next_field().await.map_err(broken)? {
         match field.name() {
             Some("file") => {
@@ -74,7 +79,12 @@ pub(crate) async fn create(Shared(studio): Shared<Studio>, request: Request) -> 
                 return adopted.await.map(Json);
             }
             Some("purpose") => {}
-            name => return Err(ApiError::invalid(name.unwrap_or_default(), "there is no such field: file is needed")),
+            name => {
+                return Err(ApiError::invalid(
+                    name.unwrap_or_default(),
+                    "there is no such field: file is needed",
+                ));
+            }
         }
     }
     Err(ApiError::invalid("file", "a file is needed"))
@@ -83,14 +93,20 @@ pub(crate) async fn create(Shared(studio): Shared<Studio>, request: Request) -> 
 /// A file of the library.
 #[utoipa::path(get, path = "/v1/files/{id}", tag = "files", params(("id" = String, Path, description = "The file")),
     responses((status = 200, body = LibraryFile), (status = "default", body = ErrorBody)))]
-pub(crate) async fn get(Shared(studio): Shared<Studio>, Path(id): Path<String>) -> ApiResult<Json<LibraryFile>> {
+pub(crate) async fn get(
+    Shared(studio): Shared<Studio>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<LibraryFile>> {
     blocking(move || studio.library.get(&id)).await.map(Json)
 }
 
 /// Removes a file from the library's folder.
 #[utoipa::path(delete, path = "/v1/files/{id}", tag = "files", params(("id" = String, Path, description = "The file")),
     responses((status = 200, body = Deleted), (status = "default", body = ErrorBody)))]
-pub(crate) async fn delete(Shared(studio): Shared<Studio>, Path(id): Path<String>) -> ApiResult<Json<Deleted>> {
+pub(crate) async fn delete(
+    Shared(studio): Shared<Studio>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Deleted>> {
     let gone = id.clone();
     blocking(move || studio.library.remove(&gone)).await?;
     Ok(Json(Deleted { id, object: "file.deleted", deleted: true }))
@@ -201,6 +217,19 @@ pub(crate) async fn turntable(
     picture(&studio, path, file.kind, Look::Turntable { count, size }, &headers).await
 }
 
+/// A frame of a video, counted from 0: a JPEG.
+#[utoipa::path(get, path = "/v1/files/{id}/frames/{frame}", tag = "files",
+    params(("id" = String, Path, description = "The video"), ("frame" = usize, Path, description = "The frame, from 0")),
+    responses((status = 200, description = "A JPEG", content_type = "image/jpeg"), (status = "default", body = ErrorBody)))]
+pub(crate) async fn frame(
+    Shared(studio): Shared<Studio>,
+    Path((id, index)): Path<(String, usize)>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let (file, path) = find(&studio, &id).await?;
+    picture(&studio, path, file.kind, Look::Frame { index }, &headers).await
+}
+
 /// Somebody in a frame.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SeenPerson {
@@ -235,16 +264,22 @@ const SEARCHED: usize = 150;
 /// Everybody in a picture, or in the first frame of a video that shows anybody: where a job's `person` is counted.
 #[utoipa::path(get, path = "/v1/files/{id}/people", tag = "files", params(("id" = String, Path, description = "The picture or video")),
     responses((status = 200, body = People), (status = "default", body = ErrorBody)))]
-pub(crate) async fn people(Shared(studio): Shared<Studio>, Path(id): Path<String>) -> ApiResult<Json<People>> {
+pub(crate) async fn people(
+    Shared(studio): Shared<Studio>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<People>> {
     let (file, path) = find(&studio, &id).await?;
     if !file.usable || !matches!(file.kind, FileKind::Video | FileKind::Picture) {
         return Err(ApiError::invalid("id", "a picture or video is needed"));
     }
     let permit = studio.looks.acquire().await.map_err(|e| ApiError::internal(e.to_string()))?;
     let found = blocking(move || {
-        let refused = |e: &dyn std::fmt::Display| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", e.to_string());
+        let refused = |e: &dyn std::fmt::Display| {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", e.to_string())
+        };
         let mut all = People { object: "people", frame: 0, width: 0, height: 0, data: Vec::new() };
-        for (frame, picture) in VideoReader::open(&path).map_err(|e| refused(&e))?.take(SEARCHED).enumerate() {
+        for (frame, picture) in VideoReader::open(&path).map_err(|e| refused(&e))?.take(SEARCHED).enumerate()
+        {
             let picture = picture.map_err(|e| refused(&e))?;
             (all.width, all.height) = picture.dimensions();
             let found = pipeline::find_people(&picture).map_err(|e| refused(&e))?;
@@ -253,7 +288,12 @@ pub(crate) async fn people(Shared(studio): Shared<Studio>, Path(id): Path<String
                 all.data = found
                     .iter()
                     .enumerate()
-                    .map(|(i, one)| SeenPerson { person: i + 1, centre: one.region.centre, size: one.region.size, score: one.score })
+                    .map(|(i, one)| SeenPerson {
+                        person: i + 1,
+                        centre: one.region.centre,
+                        size: one.region.size,
+                        score: one.score,
+                    })
                     .collect();
                 break;
             }
@@ -279,7 +319,10 @@ pub(crate) struct BeginUpload {
 #[utoipa::path(post, path = "/v1/uploads", tag = "files",
     request_body(content((BeginUpload = "application/json"))),
     responses((status = 200, body = Upload), (status = "default", body = ErrorBody)))]
-pub(crate) async fn begin_upload(Shared(studio): Shared<Studio>, request: Request) -> ApiResult<Json<Upload>> {
+pub(crate) async fn begin_upload(
+    Shared(studio): Shared<Studio>,
+    request: Request,
+) -> ApiResult<Json<Upload>> {
     let BeginUpload { filename, bytes } = json(request).await?;
     blocking(move || studio.uploads.begin(&studio.library, &filename, bytes, &studio.clock)).await.map(Json)
 }
@@ -287,7 +330,10 @@ pub(crate) async fn begin_upload(Shared(studio): Shared<Studio>, request: Reques
 /// How far an upload is: where its next piece begins.
 #[utoipa::path(get, path = "/v1/uploads/{id}", tag = "files", params(("id" = String, Path, description = "The upload")),
     responses((status = 200, body = Upload), (status = "default", body = ErrorBody)))]
-pub(crate) async fn get_upload(Shared(studio): Shared<Studio>, Path(id): Path<String>) -> ApiResult<Json<Upload>> {
+pub(crate) async fn get_upload(
+    Shared(studio): Shared<Studio>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Upload>> {
     blocking(move || studio.uploads.get(&id)).await.map(Json)
 }
 
@@ -304,7 +350,8 @@ pub(crate) async fn append_upload(
     request: Request,
 ) -> ApiResult<Json<Upload>> {
     let offset = headers.get("upload-offset").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let offset = offset.ok_or_else(|| ApiError::invalid("Upload-Offset", "this header must say where the piece begins"))?;
+    let offset = offset
+        .ok_or_else(|| ApiError::invalid("Upload-Offset", "this header must say where the piece begins"))?;
     let piece = request.into_body().into_data_stream();
     studio.uploads.append(&studio.library, &id, offset, piece).await.map(Json)
 }
@@ -312,7 +359,10 @@ pub(crate) async fn append_upload(
 /// Gives an upload up.
 #[utoipa::path(delete, path = "/v1/uploads/{id}", tag = "files", params(("id" = String, Path, description = "The upload")),
     responses((status = 200, body = Deleted), (status = "default", body = ErrorBody)))]
-pub(crate) async fn delete_upload(Shared(studio): Shared<Studio>, Path(id): Path<String>) -> ApiResult<Json<Deleted>> {
+pub(crate) async fn delete_upload(
+    Shared(studio): Shared<Studio>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Deleted>> {
     let gone = id.clone();
     blocking(move || studio.uploads.remove(&gone)).await?;
     Ok(Json(Deleted { id, object: "upload.deleted", deleted: true }))

@@ -60,6 +60,7 @@ fn documented() -> OpenApiRouter<Studio> {
         .routes(routes!(files::get, files::delete))
         .routes(routes!(files::content))
         .routes(routes!(files::thumbnail))
+        .routes(routes!(files::frame))
         .routes(routes!(files::strip))
         .routes(routes!(files::turntable))
         .routes(routes!(files::people))
@@ -94,9 +95,15 @@ pub(crate) fn router(studio: &Studio) -> Router {
         .route("/", get(page::index))
         .route("/api", get(page::examples))
         .route("/page/{name}", get(page::file))
-        .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address") })
+        .fallback(|| async {
+            ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
+        })
         .method_not_allowed_fallback(|| async {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this address doesn't take that method")
+            ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "wrong_method",
+                "this address doesn't take that method",
+            )
         })
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
         .layer(middleware::from_fn_with_state(studio.access.clone(), guard))
@@ -117,7 +124,11 @@ mod tests {
             let name = named.split('"').next().unwrap();
             assert!(components.contains_key(name), "{name} is named and isn't there");
         }
-        assert!(components["JobChanges"]["properties"]["sampling"].is_object(), "{}", components["JobChanges"]);
+        assert!(
+            components["JobChanges"]["properties"]["sampling"].is_object(),
+            "{}",
+            components["JobChanges"]
+        );
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 assert!(operation["summary"].is_string(), "{method} {path} says nothing of itself");

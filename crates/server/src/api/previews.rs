@@ -21,7 +21,10 @@ pub(crate) async fn create(Shared(studio): Shared<Studio>, request: Request) -> 
     blocking(move || {
         let (mut job, _) = wanted.into_job(&studio)?;
         if !matches!(job.output.until, None | Some(Until::Composite)) {
-            return Err(ApiError::invalid("job.output.until", "such a job composes nothing that could be looked at"));
+            return Err(ApiError::invalid(
+                "job.output.until",
+                "such a job composes nothing that could be looked at",
+            ));
         }
         let versions: Vec<String> = {
             let mut versions = Vec::new();
@@ -41,7 +44,10 @@ pub(crate) async fn create(Shared(studio): Shared<Studio>, request: Request) -> 
 /// A preview and whether it can be looked at.
 #[utoipa::path(get, path = "/v1/previews/{id}", tag = "previews", params(("id" = String, Path, description = "The preview")),
     responses((status = 200, body = PreviewInfo), (status = "default", body = ErrorBody)))]
-pub(crate) async fn get(Shared(studio): Shared<Studio>, Path(id): Path<String>) -> ApiResult<Json<PreviewInfo>> {
+pub(crate) async fn get(
+    Shared(studio): Shared<Studio>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<PreviewInfo>> {
     studio.previews.get(&id).map(Json)
 }
 

@@ -69,12 +69,8 @@ pub(crate) struct Video {
 }
 
 /// What a result consists of: the ending of a file's name in the result's folder, and what it is called in requests.
-const VARIANTS: [(&str, &str); 4] = [
-    ("-panels.mp4", "panels"),
-    ("-condition.mp4", "condition"),
-    (".html", "report"),
-    ("", "video"),
-];
+const VARIANTS: [(&str, &str); 4] =
+    [("-panels.mp4", "panels"), ("-condition.mp4", "condition"), (".html", "report"), ("", "video")];
 
 fn variant_of(file: &str) -> &'static str {
     VARIANTS.iter().find(|(ending, _)| file.ends_with(ending)).map_or("video", |(_, name)| name)
@@ -91,7 +87,8 @@ impl Video {
             State::Cancelled => ("failed", "cancelled"),
         };
         let cancelled = record.state == State::Cancelled;
-        let given_up = || Failure { code: "cancelled".to_owned(), message: "the job was cancelled".to_owned() };
+        let given_up =
+            || Failure { code: "cancelled".to_owned(), message: "the job was cancelled".to_owned() };
         let mut variants: Vec<&'static str> = record.files.iter().map(|file| variant_of(file)).collect();
         if record.files.first().is_some_and(|file| file.ends_with(".mp4")) {
             variants.push("thumbnail");
@@ -114,7 +111,11 @@ impl Video {
             remixed_from_video_id: record.remixed_from.clone(),
             error: record.error.clone().or_else(|| cancelled.then(given_up)),
             title: record.title.clone(),
-            queue_position: if record.state == State::Queued { studio.queue.place_of(&record.id) } else { None },
+            queue_position: if record.state == State::Queued {
+                studio.queue.place_of(&record.id)
+            } else {
+                None
+            },
             details: record.progress.clone(),
             preview_step: record.preview.as_ref().map(|(step, _)| *step),
             warnings: record.warnings.clone(),
@@ -165,7 +166,10 @@ pub(crate) struct Page {
 /// Lists the videos, the newest first.
 #[utoipa::path(get, path = "/v1/videos", tag = "videos", params(Page),
     responses((status = 200, body = VideoList), (status = "default", body = ErrorBody)))]
-pub(crate) async fn list(Shared(studio): Shared<Studio>, Query(page): Query<Page>) -> ApiResult<Json<VideoList>> {
+pub(crate) async fn list(
+    Shared(studio): Shared<Studio>,
+    Query(page): Query<Page>,
+) -> ApiResult<Json<VideoList>> {
     let mut records = studio.queue.all();
     match page.order.as_deref() {
         None | Some("desc") => records.reverse(),
@@ -219,7 +223,10 @@ pub(crate) async fn get(Shared(studio): Shared<Studio>, Path(id): Path<String>) 
 /// Removes a video with its job and all that it made; one that runs is stopped first.
 #[utoipa::path(delete, path = "/v1/videos/{id}", tag = "videos", params(("id" = String, Path, description = "The video")),
     responses((status = 200, body = Deleted), (status = "default", body = ErrorBody)))]
-pub(crate) async fn delete(Shared(studio): Shared<Studio>, Path(id): Path<String>) -> ApiResult<Json<Deleted>> {
+pub(crate) async fn delete(
+    Shared(studio): Shared<Studio>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Deleted>> {
     let gone = id.clone();
     blocking(move || studio.queue.delete(&gone)).await?;
     Ok(Json(Deleted { id, object: "video.deleted", deleted: true }))
@@ -246,7 +253,10 @@ pub(crate) async fn content(
 ) -> ApiResult<Response> {
     let record = studio.queue.get(&id)?;
     if record.state != State::Completed {
-        return Err(ApiError::conflict("not_ready", format!("the video isn't there: the job is {}", record.state.in_words())));
+        return Err(ApiError::conflict(
+            "not_ready",
+            format!("the video isn't there: the job is {}", record.state.in_words()),
+        ));
     }
     let variant = query.variant.unwrap_or_else(|| "video".to_owned());
     let wanted = if variant == "thumbnail" { "video" } else { variant.as_str() };
@@ -293,7 +303,16 @@ pub(crate) async fn serve_file(
     // A page or script that somebody put into the library isn't opened as one of this server.
     let shown = kind.starts_with("video/") || kind.starts_with("image/") || kind.starts_with("text/html");
     let how = if shown { "inline" } else { "attachment" };
-    let encoded: String = name.bytes().map(|b| if b.is_ascii_alphanumeric() || b".-_".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
+    let encoded: String = name
+        .bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b".-_".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect();
     if let Ok(value) = HeaderValue::from_str(&format!("{how}; filename*=UTF-8''{encoded}")) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }
@@ -310,7 +329,8 @@ pub(crate) async fn picture(
     headers: &HeaderMap,
 ) -> ApiResult<Response> {
     let version = studio.library.version(&path);
-    let version = version.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "file_missing", "the file is no longer there"))?;
+    let version = version
+        .ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "file_missing", "the file is no longer there"))?;
     let tag = crate::names::digest(&[version.as_bytes(), format!("{look:?}").as_bytes()]);
     let quoted = format!("\"{tag}\"");
     let answer = [(header::ETAG, quoted.clone()), (header::CACHE_CONTROL, "private, no-cache".to_owned())];

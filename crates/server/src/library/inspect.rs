@@ -100,7 +100,9 @@ pub(super) fn is_one_thing(folder: &Path) -> bool {
             || name.ends_with(".safetensors.index.json")
     });
     let all_but_few = |count: usize| count >= 3 && count * 10 >= names.len() * 9;
-    weights || all_but_few(numbered(&["png", "jpg", "jpeg", "webp", "bmp"])) || all_but_few(numbered(&["json"]))
+    weights
+        || all_but_few(numbered(&["png", "jpg", "jpeg", "webp", "bmp"]))
+        || all_but_few(numbered(&["json"]))
 }
 
 /// Looks into a file or folder. Whatever is in it, this comes back.

@@ -186,7 +186,9 @@ impl Library {
         }
         let wrong = || {
             let shown: String = reference.chars().take(100).collect();
-            let what = format!("{shown:?} is neither a file's id nor a path in the library: addresses and paths elsewhere aren't taken; upload the file, or put it into the library's folder");
+            let what = format!(
+                "{shown:?} is neither a file's id nor a path in the library: addresses and paths elsewhere aren't taken; upload the file, or put it into the library's folder"
+            );
             ApiError::invalid(param, what)
         };
         let path = self.root.join(relative(reference).ok_or_else(wrong)?);
@@ -252,11 +254,8 @@ impl Library {
     }
 
     fn entry(&self, id: &str) -> ApiResult<Entry> {
-        let found = if is_file_id(id) {
-            self.entries()?.into_iter().find(|entry| entry.id() == id)
-        } else {
-            None
-        };
+        let found =
+            if is_file_id(id) { self.entries()?.into_iter().find(|entry| entry.id() == id) } else { None };
         found.ok_or_else(|| ApiError::not_found("file", id))
     }
 
@@ -335,13 +334,8 @@ impl Library {
             let since = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
             u64::try_from(since.as_millis()).ok()
         };
-        let mut entry = Entry {
-            name,
-            bytes: meta.len(),
-            changed_ms: changed(&meta).unwrap_or(0),
-            folder: false,
-            strays,
-        };
+        let mut entry =
+            Entry { name, bytes: meta.len(), changed_ms: changed(&meta).unwrap_or(0), folder: false, strays };
         if meta.is_dir() && !strays {
             entry.folder = inspect::is_one_thing(path);
             let files = fs::read_dir(path).ok()?.filter_map(|e| e.ok()?.metadata().ok());

@@ -16,7 +16,7 @@ use std::path::Path;
 const THUMB: u32 = 320;
 /// What lies behind what is transparent.
 const BEHIND: [u8; 3] = [226, 228, 232];
-/// Frames that a film strip reads at most: the end of a longer video isn't shown.
+/// Frames that are read at most to show one: the end of a longer video isn't shown.
 const STRIP_READS: usize = 5000;
 /// Pictures that are kept.
 const KEPT: usize = 3000;
@@ -26,6 +26,8 @@ const KEPT: usize = 3000;
 pub(crate) enum Look {
     /// Small.
     Thumbnail,
+    /// One frame of a video, counted from 0, as large as it is.
+    Frame { index: usize },
     /// So many frames of a video side by side, each so many pixels high.
     Strip { count: u32, height: u32 },
     /// An avatar from so many sides, side by side, each so many pixels wide and high.
@@ -40,6 +42,10 @@ impl Look {
                 small(over(&media::read_picture_rgba(path).map_err(refused)?))
             }
             (Self::Thumbnail, FileKind::Video) => small(early_frame(path)?),
+            (Self::Frame { index }, FileKind::Video) => frame(path, index)?,
+            (Self::Frame { index: 0 }, FileKind::Picture) => {
+                over(&media::read_picture_rgba(path).map_err(refused)?)
+            }
             (Self::Thumbnail, FileKind::Avatar) => turned(path, 1, THUMB)?,
             (Self::Thumbnail, FileKind::Motion) => posed(path)?,
             (Self::Strip { count, height }, FileKind::Video) => strip(path, count, height)?,
@@ -88,19 +94,25 @@ fn small(picture: RgbImage) -> RgbImage {
 /// A frame near the start, where a fade-in is over.
 fn early_frame(path: &Path) -> ApiResult<RgbImage> {
     let reader = VideoReader::open(path).map_err(refused)?;
-    let at = reader.info().frames.map_or(0, |frames| (frames / 4).min(12));
-    let mut last = None;
-    for frame in reader.take(at + 1) {
-        last = Some(frame.map_err(refused)?);
+    frame(path, reader.info().frames.map_or(0, |frames| (frames / 4).min(12)))
+}
+
+fn frame(path: &Path, index: usize) -> ApiResult<RgbImage> {
+    for (i, frame) in VideoReader::open(path).map_err(refused)?.take(STRIP_READS).enumerate() {
+        let frame = frame.map_err(refused)?;
+        if i == index {
+            return Ok(frame);
+        }
     }
-    last.ok_or_else(|| refused("the video has no frames"))
+    Err(ApiError::not_found("frame", &index.to_string()))
 }
 
 fn strip(path: &Path, count: u32, height: u32) -> ApiResult<RgbImage> {
     let reader = VideoReader::open(path).map_err(refused)?;
     let frames = reader.info().frames.unwrap_or(STRIP_READS).clamp(1, STRIP_READS);
     let (w, h) = reader.info().size();
-    let width = (u64::from(w) * u64::from(height) / u64::from(h.max(1))).clamp(1, 4 * u64::from(height)) as u32;
+    let width =
+        (u64::from(w) * u64::from(height) / u64::from(h.max(1))).clamp(1, 4 * u64::from(height)) as u32;
     let mut out = RgbImage::from_pixel(width * count, height, Rgb(BEHIND));
     let wanted = |n: u32| (n as usize * frames + frames / 2) / count as usize;
     let mut next = 0;

@@ -193,7 +193,7 @@ function drawPeople() {
   if (!place || state.mode !== "replace" || !state.video) return place?.replaceChildren();
   if (!people) return place.replaceChildren(el("p", { class: "quiet" }, "Looking for people…"));
   if (people.data.length === 0) return place.replaceChildren(el("p", { class: "bad" }, "Nobody was found in the first seconds of this video."));
-  const screen = el("div", { class: "screen" }, el("img", { src: `/v1/files/${state.video}/thumbnail`, alt: "" }));
+  const screen = el("div", { class: "screen" }, el("img", { src: `/v1/files/${state.video}/frames/${people.frame}`, alt: "" }));
   const buttons = people.data.map((one) => {
     const button = el("button", { type: "button", class: "person", aria: { pressed: String(state.person === one.person), label: `Person ${one.person}` }, on: { click: () => { set({ person: one.person }); drawPeople(); say(`Person ${one.person} is replaced`); by("people").querySelector('[aria-pressed="true"]').focus(); } } }, String(one.person));
     button.style.left = `${(100 * one.centre[0]) / people.width}%`;

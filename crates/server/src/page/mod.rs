@@ -63,16 +63,22 @@ mod tests {
 
     #[test]
     fn the_page_loads_nothing_from_elsewhere_and_names_only_what_is_there() {
-        let pages = [("index.html", HTML, include_str!("index.html")), ("examples.html", HTML, include_str!("examples.html"))];
+        let pages = [
+            ("index.html", HTML, include_str!("index.html")),
+            ("examples.html", HTML, include_str!("examples.html")),
+        ];
         for (name, kind, text) in pages.iter().chain(FILES) {
             if *kind == TEXT {
                 continue;
             }
-            for wrong in ["https://", "//cdn", "innerHTML", "eval(", "document.write", "onclick=", "style=\""] {
+            for wrong in ["https://", "//cdn", "innerHTML", "eval(", "document.write", "onclick=", "style=\""]
+            {
                 assert!(!text.contains(wrong), "{name} has {wrong}");
             }
             for link in text.split("/page/").skip(1) {
-                let end = link.find(|c: char| !(c.is_ascii_alphanumeric() || ".-_".contains(c))).unwrap_or(link.len());
+                let end = link
+                    .find(|c: char| !(c.is_ascii_alphanumeric() || ".-_".contains(c)))
+                    .unwrap_or(link.len());
                 let named = &link[..end];
                 assert!(FILES.iter().any(|(known, ..)| known == &named), "{name} names /page/{named}");
             }

@@ -25,8 +25,11 @@ impl Figures {
         let shifts = made.drift.iter().flat_map(|drift| drift.colour).map(f64::abs);
         let mut figures = Self { colour_shift: shifts.reduce(f64::max), ..Self::default() };
         if let Some(found) = &made.evaluation {
-            figures.background_psnr =
-                found.regions.get(&Region::Background).map(|score| score.psnr).filter(|psnr| psnr.is_finite());
+            figures.background_psnr = found
+                .regions
+                .get(&Region::Background)
+                .map(|score| score.psnr)
+                .filter(|psnr| psnr.is_finite());
             figures.flicker_ratio =
                 (found.reference_flicker > 1e-6).then(|| found.flicker / found.reference_flicker);
             figures.seam_energy = found.seam_energy;
@@ -39,7 +42,9 @@ impl Figures {
         let mut words = Vec::new();
         if let Some(shift) = self.colour_shift {
             words.push(match shift {
-                s if s < 1.0 => format!("Windows meet without a visible change of colour (at most {s:.1} of 255)."),
+                s if s < 1.0 => {
+                    format!("Windows meet without a visible change of colour (at most {s:.1} of 255).")
+                }
                 s if s < 3.0 => format!("Colours change a little where windows meet (up to {s:.1} of 255)."),
                 s => format!(
                     "Colours drift where windows meet (up to {s:.1} of 255): match windows takes that out."

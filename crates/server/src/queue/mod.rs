@@ -133,12 +133,18 @@ impl Queue {
         let queue = Self { shared: Arc::new(shared) };
         let own = queue.clone();
         let thread = std::thread::Builder::new().name("anicrafter-queue".to_owned());
-        let thread = thread.spawn(move || own.work(worker)).map_err(Error::io(Path::new("the queue's thread")))?;
+        let thread =
+            thread.spawn(move || own.work(worker)).map_err(Error::io(Path::new("the queue's thread")))?;
         Ok((queue, WorkerThread(Some(thread))))
     }
 
     /// Takes a job in. It is on disk when this returns. The job's outputs are set by `place`, given the result's folder.
-    pub(crate) fn add(&self, order: Order, mut job: Job, place: impl FnOnce(&mut Job, &Path)) -> ApiResult<Record> {
+    pub(crate) fn add(
+        &self,
+        order: Order,
+        mut job: Job,
+        place: impl FnOnce(&mut Job, &Path),
+    ) -> ApiResult<Record> {
         let id = new_id("video", &self.shared.clock)?;
         {
             let jobs = self.jobs();
@@ -213,7 +219,10 @@ impl Queue {
             }
             State::Queued => Ok(()),
             State::Running if jobs.running.as_ref().is_some_and(|r| r.stop == Some(Stop::Pause)) => {
-                Err(ApiError::conflict("still_pausing", "the job is still coming to a stop: try again in a moment"))
+                Err(ApiError::conflict(
+                    "still_pausing",
+                    "the job is still coming to a stop: try again in a moment",
+                ))
             }
             State::Running => Ok(()),
             State::Completed => Err(is_over(State::Completed)),
@@ -288,11 +297,7 @@ impl Queue {
         self.shared.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(
-        &self,
-        id: &str,
-        change: impl FnOnce(&mut Jobs, &Self) -> ApiResult<()>,
-    ) -> ApiResult<Record> {
+    fn change(&self, id: &str, change: impl FnOnce(&mut Jobs, &Self) -> ApiResult<()>) -> ApiResult<Record> {
         let mut jobs = self.jobs();
         change(&mut jobs, self)?;
         let record = self.touch(&mut jobs, id).cloned();

@@ -144,18 +144,23 @@ impl Progress {
         let (mut all, mut done, mut left) = (0.0, 0.0, 0.0);
         let mut sayable = true;
         for stage in &self.stages {
-            let share =
-                if known { stage.expected_seconds.unwrap_or(0.0).max(1e-3) } else { usual_share(&stage.name) };
+            let share = if known {
+                stage.expected_seconds.unwrap_or(0.0).max(1e-3)
+            } else {
+                usual_share(&stage.name)
+            };
             all += share;
             done += share * stage.done;
             if stage.done >= 1.0 {
                 continue;
             }
             // Once a stage is well under way, its own pace tells more than what was expected of it.
-            let pace = self.since.filter(|_| self.stage.as_deref() == Some(&*stage.name)).and_then(|(at, before)| {
-                let (seconds, part) = (now_ms.saturating_sub(at) as f64 / 1000.0, stage.done - before);
-                (part > 0.05 && seconds > 0.5).then(|| (1.0 - stage.done) * seconds / part)
-            });
+            let pace = self.since.filter(|_| self.stage.as_deref() == Some(&*stage.name)).and_then(
+                |(at, before)| {
+                    let (seconds, part) = (now_ms.saturating_sub(at) as f64 / 1000.0, stage.done - before);
+                    (part > 0.05 && seconds > 0.5).then(|| (1.0 - stage.done) * seconds / part)
+                },
+            );
             match pace.or_else(|| Some(stage.expected_seconds? * (1.0 - stage.done))) {
                 Some(seconds) => left += seconds,
                 None => sayable = false,

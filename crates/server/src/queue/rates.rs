@@ -62,7 +62,8 @@ impl Rates {
 
 /// Windows of a video of so many frames.
 pub(crate) fn windows(job: &Job, frames: usize) -> usize {
-    let (window, overlap) = (job.video.window.max(1), job.video.overlap.min(job.video.window.saturating_sub(1)));
+    let (window, overlap) =
+        (job.video.window.max(1), job.video.overlap.min(job.video.window.saturating_sub(1)));
     if frames <= window { 1 } else { (frames - overlap).div_ceil((window - overlap).max(1)) }
 }
 
@@ -110,7 +111,8 @@ pub(crate) fn work_of(job: &Job, frames: Option<usize>) -> Vec<Work> {
         }
         all.push(one(Stage::Image, &models, 1.0));
         all.push(each(Stage::Condition, in_windows));
-        let flops = ModelSet::new(&job.models).ok().and_then(|set| set.plan(job).ok()).map(|plan| plan.total_flops);
+        let flops =
+            ModelSet::new(&job.models).ok().and_then(|set| set.plan(job).ok()).map(|plan| plan.total_flops);
         all.push(each(Stage::Denoise, windows as f64 * flops.unwrap_or(1e12) / 1e12));
         all.push(each(Stage::Decode, in_windows));
     }

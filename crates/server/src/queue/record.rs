@@ -1,10 +1,10 @@
 //! A job of the queue: what is kept of it on disk, and what is known of it while it runs.
 
+use super::Order;
 use super::figures::Figures;
 use super::progress::Progress;
 use super::rates::Learned;
 use super::worker::Made;
-use super::Order;
 use crate::error::{ApiError, ApiResult};
 use crate::library::Library;
 use pipeline::{Event, Job};
@@ -94,7 +94,10 @@ impl Failure {
     }
 
     pub(crate) fn no_room(why: &str) -> Self {
-        Self::new("no_room", format!("{why}. The job is paused and keeps what it has: make room and resume it"))
+        Self::new(
+            "no_room",
+            format!("{why}. The job is paused and keeps what it has: make room and resume it"),
+        )
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

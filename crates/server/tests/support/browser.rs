@@ -54,12 +54,32 @@ impl Browser {
             assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
         }
         let arguments = [
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio", "--no-first-run", "--disable-dev-shm-usage",
-            "--disable-background-networking", "--remote-debugging-pipe", "--hide-scrollbars", "--force-color-profile=srgb",
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--mute-audio",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--remote-debugging-pipe",
+            "--hide-scrollbars",
+            "--force-color-profile=srgb",
         ];
         // The protocol's pipes are file descriptors 3 and 4.
-        let line = format!("exec '{}' {} --user-data-dir='{}' about:blank 3<'{}' 4>'{}'", program.display(), arguments.join(" "), profile.path().join("p").display(), to.display(), from.display());
-        let child = Command::new("sh").args(["-c", &line]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let line = format!(
+            "exec '{}' {} --user-data-dir='{}' about:blank 3<'{}' 4>'{}'",
+            program.display(),
+            arguments.join(" "),
+            profile.path().join("p").display(),
+            to.display(),
+            from.display()
+        );
+        let child = Command::new("sh")
+            .args(["-c", &line])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let to = OpenOptions::new().write(true).open(to).unwrap();
         let from = OpenOptions::new().read(true).open(from).unwrap();
         let (sender, receiver) = channel();
@@ -72,10 +92,25 @@ impl Browser {
                 }
             }
         });
-        let mut browser = Self { child, to, from: receiver, next: 0, session: String::new(), complaints: Vec::new(), _profile: profile };
+        let mut browser = Self {
+            child,
+            to,
+            from: receiver,
+            next: 0,
+            session: String::new(),
+            complaints: Vec::new(),
+            _profile: profile,
+        };
         let targets = browser.call("Target.getTargets", json!({}));
-        let page = targets["targetInfos"].as_array().unwrap().iter().find(|target| target["type"] == "page").unwrap().clone();
-        let attached = browser.call("Target.attachToTarget", json!({ "targetId": page["targetId"], "flatten": true }));
+        let page = targets["targetInfos"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|target| target["type"] == "page")
+            .unwrap()
+            .clone();
+        let attached =
+            browser.call("Target.attachToTarget", json!({ "targetId": page["targetId"], "flatten": true }));
         browser.session = attached["sessionId"].as_str().unwrap().to_owned();
         for domain in ["Page", "Runtime", "DOM", "Network", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({}));
@@ -96,7 +131,10 @@ impl Browser {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let answer = self.from.recv_timeout(left).unwrap_or_else(|_| panic!("the browser doesn't answer {method}"));
+            let answer = self
+                .from
+                .recv_timeout(left)
+                .unwrap_or_else(|_| panic!("the browser doesn't answer {method}"));
             if answer["id"] == id {
                 assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
                 return answer["result"].clone();
@@ -107,9 +145,15 @@ impl Browser {
 
     fn note(&mut self, event: &Value) {
         match event["method"].as_str() {
-            Some("Runtime.exceptionThrown") => self.complaints.push(event["params"]["exceptionDetails"].to_string()),
-            Some("Runtime.consoleAPICalled") if event["params"]["type"] == "error" => self.complaints.push(event["params"]["args"].to_string()),
-            Some("Log.entryAdded") if event["params"]["entry"]["level"] == "error" => self.complaints.push(event["params"]["entry"].to_string()),
+            Some("Runtime.exceptionThrown") => {
+                self.complaints.push(event["params"]["exceptionDetails"].to_string())
+            }
+            Some("Runtime.consoleAPICalled") if event["params"]["type"] == "error" => {
+                self.complaints.push(event["params"]["args"].to_string())
+            }
+            Some("Log.entryAdded") if event["params"]["entry"]["level"] == "error" => {
+                self.complaints.push(event["params"]["entry"].to_string())
+            }
             _ => {}
         }
     }
@@ -127,18 +171,25 @@ impl Browser {
     }
 
     pub fn size(&mut self, width: u32, height: u32) {
-        self.call("Emulation.setDeviceMetricsOverride", json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }));
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
+        );
     }
 
     pub fn dark(&mut self, dark: bool) {
         let value = if dark { "dark" } else { "light" };
-        self.call("Emulation.setEmulatedMedia", json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] }));
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] }),
+        );
     }
 
     /// Waits until an expression holds; how long that took.
     pub fn wait_for(&mut self, expression: &str, seconds: u64) -> Duration {
         let began = Instant::now();
-        let truth = format!("(() => {{ try {{ return Boolean({expression}); }} catch {{ return false; }} }})()");
+        let truth =
+            format!("(() => {{ try {{ return Boolean({expression}); }} catch {{ return false; }} }})()");
         while self.eval(&truth) != json!(true) {
             assert!(began.elapsed() < Duration::from_secs(seconds), "it never came: {expression}\n{}\n{:?}", self.eval("document.querySelector('main').innerText + '\\n' + (document.getElementById('trouble')?.innerText ?? '')"), self.complaints);
             std::thread::sleep(Duration::from_millis(40));
@@ -165,7 +216,8 @@ impl Browser {
         self.mouse("mousePressed", x, y);
         for step in 1..=8 {
             let t = f64::from(step) / 8.0;
-            let [x, y] = self.place(selector, from[0] + t * (to[0] - from[0]), from[1] + t * (to[1] - from[1]));
+            let [x, y] =
+                self.place(selector, from[0] + t * (to[0] - from[0]), from[1] + t * (to[1] - from[1]));
             self.mouse("mouseMoved", x, y);
         }
         let [x, y] = self.place(selector, to[0], to[1]);
@@ -173,7 +225,10 @@ impl Browser {
     }
 
     fn mouse(&mut self, kind: &str, x: f64, y: f64) {
-        self.call("Input.dispatchMouseEvent", json!({ "type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 }));
+        self.call(
+            "Input.dispatchMouseEvent",
+            json!({ "type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 }),
+        );
     }
 
     fn place(&mut self, selector: &str, x: f64, y: f64) -> [f64; 2] {
@@ -195,14 +250,18 @@ impl Browser {
     /// Puts files into a file field.
     pub fn give_files(&mut self, selector: &str, files: &[PathBuf]) {
         let root = self.call("DOM.getDocument", json!({}))["root"]["nodeId"].clone();
-        let node = self.call("DOM.querySelector", json!({ "nodeId": root, "selector": selector }))["nodeId"].clone();
+        let node =
+            self.call("DOM.querySelector", json!({ "nodeId": root, "selector": selector }))["nodeId"].clone();
         let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         self.call("DOM.setFileInputFiles", json!({ "nodeId": node, "files": files }));
     }
 
     pub fn key(&mut self, key: &str, code: u32) {
         for kind in ["rawKeyDown", "keyUp"] {
-            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code }));
+            self.call(
+                "Input.dispatchKeyEvent",
+                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code }),
+            );
         }
     }
 
@@ -234,7 +293,8 @@ fn base64(text: &str) -> Vec<u8> {
     };
     let mut out = Vec::new();
     for four in text.trim_end_matches('=').as_bytes().chunks(4) {
-        let bits = four.iter().fold(0u32, |bits, c| bits << 6 | u32::from(value(*c))) << (6 * (4 - four.len()));
+        let bits =
+            four.iter().fold(0u32, |bits, c| bits << 6 | u32::from(value(*c))) << (6 * (4 - four.len()));
         out.extend(&bits.to_be_bytes()[1..four.len()]);
     }
     out

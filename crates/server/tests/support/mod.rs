@@ -32,7 +32,7 @@ impl FakeWorker {
             for step in 0..STEPS {
                 context.advance(stage, step as f64, STEPS)?;
                 match &self.clock {
-                    Some(clock) => clock.advance_ms(6_000),
+                    Some(clock) => clock.advance_ms(60_000),
                     None => std::thread::sleep(Duration::from_millis(said.parse().unwrap_or(1))),
                 }
             }
@@ -94,7 +94,8 @@ impl Running {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (options, own) = (change(options), worker.clone());
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
                 let session = Arc::new(Session::builder().renderer("cpu".parse().unwrap()).build().unwrap());
                 let server = Server::open_with(options, session, Box::new(own)).await.unwrap();
@@ -121,7 +122,8 @@ impl Running {
         let (found, opened) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = Server::open(options).await.unwrap();
                 found.send(server.address()).unwrap();
@@ -165,7 +167,9 @@ impl Running {
 
     pub fn try_ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         match body {
-            Some(body) => self.send(method, path, &[("Content-Type", "application/json")], body.to_string().as_bytes()),
+            Some(body) => {
+                self.send(method, path, &[("Content-Type", "application/json")], body.to_string().as_bytes())
+            }
             None => self.send(method, path, &[], b""),
         }
     }
@@ -202,8 +206,13 @@ impl Running {
         let edge = "----edge7f3a";
         let mut body = Vec::new();
         for (name, file, content) in parts {
-            let file = file.map(|file| format!("; filename=\"{file}\"\r\nContent-Type: application/octet-stream")).unwrap_or_default();
-            body.extend(format!("--{edge}\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes());
+            let file = file
+                .map(|file| format!("; filename=\"{file}\"\r\nContent-Type: application/octet-stream"))
+                .unwrap_or_default();
+            body.extend(
+                format!("--{edge}\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n")
+                    .into_bytes(),
+            );
             body.extend(*content);
             body.extend(b"\r\n");
         }
