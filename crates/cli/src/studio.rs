@@ -34,6 +34,10 @@ pub(crate) struct Args {
     /// Memory for a transformer's weights in GiB, for jobs that don't say.
     #[arg(long)]
     memory: Option<f64>,
+    /// Memory in GiB for models that stay loaded from job to job; they go where memory is short, and two minutes after the last
+    /// job. 0 for none.
+    #[arg(long, default_value_t = 4.0)]
+    keep: f64,
     /// What renders avatars.
     #[arg(long, default_value = "auto")]
     renderer: RendererChoice,
@@ -51,7 +55,7 @@ Examples:
 The queue is in the library: close the page or stop the program, and jobs go on when it is started again.";
 
 pub(crate) fn run(args: Args, threads: Option<usize>) -> Result<()> {
-    let mut session = crate::animate::session(args.renderer);
+    let mut session = crate::animate::session(args.renderer).keep_gib(args.keep);
     if let Some(device) = args.device {
         session = session.device(device);
     }

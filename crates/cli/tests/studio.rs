@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[allow(dead_code, reason = "the tests share more than this one takes")]
 mod support;
 
 use serde_json::{Value, json};

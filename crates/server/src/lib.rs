@@ -88,13 +88,15 @@ impl Options {
     /// For a library, on this machine alone, at the usual port.
     #[must_use]
     pub fn new(library: impl Into<PathBuf>) -> Self {
+        let library = library.into();
+        let measured = library.join(library::OWN).join("machine.json");
         Self {
-            library: library.into(),
+            library,
             listen: (Ipv4Addr::LOCALHOST, PORT).into(),
             hosts: Vec::new(),
             weights: Vec::new(),
             new_token: false,
-            session: Session::builder(),
+            session: Session::builder().rates_file(measured),
             largest_upload: 16 << 30,
             upload_idle: Duration::from_secs(60),
             clock: Clock::system(),

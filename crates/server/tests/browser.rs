@@ -97,6 +97,12 @@ fn from_an_empty_folder_to_a_result() {
         made == std::fs::read(dir.path().join("own.mp4")).unwrap(),
         "the page's video and the library's differ"
     );
+    // The report runs apart from the studio, and plays.
+    let report = format!("{}/v1/videos/{id}/content?variant=report", studio.url());
+    page.call("Page.navigate", json!({ "url": report }));
+    page.wait_for("document.querySelector('video')?.readyState >= 2", 30);
+    assert_eq!(page.eval("self.origin"), json!("null"));
+    page.screenshot("8-report");
     assert_eq!(page.complaints, Vec::<String>::new());
 }
 

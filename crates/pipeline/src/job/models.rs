@@ -119,6 +119,7 @@ pub enum Activations {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Prepare {
     /// Where they don't fit into models.memory_gib, so that every step reads them.
     #[default]

@@ -1,8 +1,8 @@
 //! The settings as a JSON schema: what the macro `settings!` knows of each, for the server's interface.
 
 use super::{
-    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, Lora, Preset, SolverName,
-    StepCacheSettings, Until,
+    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, Lora, Prepare, Preset,
+    SolverName, StepCacheSettings, Until,
 };
 use std::path::PathBuf;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type};
@@ -61,7 +61,7 @@ macro_rules! named {
 }
 
 named! {
-    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, Lora, Preset, SolverName, StepCacheSettings, Until,
+    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, Lora, Prepare, Preset, SolverName, StepCacheSettings, Until,
 }
 
 /// A section of settings: their names, descriptions (line by line) and what they hold. Nothing else may be in it.

@@ -77,7 +77,8 @@ impl Listener {
         }
         self.ended = self.only.is_some() && records.first().is_none_or(|record| record.state.is_over());
         if self.only.is_none() {
-            self.ready.extend(event("ready", &serde_json::json!({ "videos": records.len() })));
+            let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).collect();
+            self.ready.extend(event("ready", &serde_json::json!({ "ids": ids })));
         }
     }
 
@@ -106,7 +107,8 @@ impl Listener {
     }
 }
 
-/// Tells of every change in the queue: server-sent events `video` (with a video), `deleted` (with its id), and once `ready`.
+/// Tells of every change in the queue: server-sent events `video` (with a video), `deleted` (with its id), and once, when all are told, `ready`
+/// (with the ids of all).
 #[utoipa::path(get, path = "/v1/events", tag = "videos",
     responses((status = 200, description = "Server-sent events", content_type = "text/event-stream"), (status = "default", body = ErrorBody)))]
 pub(crate) async fn all(

@@ -2,7 +2,7 @@
 
 use super::create::{self, CreateVideo, json};
 use crate::error::{ApiResult, ErrorBody};
-use crate::queue::{Progress, StageProgress};
+use crate::queue::{Progress, StageProgress, expected};
 use crate::{Studio, blocking};
 use axum::Json;
 use axum::extract::{Request, State as Shared};
@@ -73,7 +73,8 @@ pub(crate) async fn plan(Shared(studio): Shared<Studio>, request: Request) -> Ap
         }
         let whole = job.output.until.is_none();
         let models = if whole { studio.session.plan(&job).ok() } else { None };
-        let progress = Progress::new(&job, order.frames, &studio.queue.rates());
+        let reckoned = if problems.is_empty() { expected(&studio.session, &job) } else { Vec::new() };
+        let progress = Progress::new(&job, order.frames, &studio.queue.rates(), &reckoned);
         let known: Option<Vec<f64>> = progress.stages.iter().map(|stage| stage.expected_seconds).collect();
         let frames = order.frames;
         Ok(Plan {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use utoipa::ToSchema;
 
 /// The folder for what is the program's own: queue, uploads, caches.
-const OWN: &str = ".anicrafter";
+pub(crate) const OWN: &str = ".anicrafter";
 /// The folder for results.
 pub(crate) const RESULTS: &str = "results";
 /// Folders within folders that are looked into.

@@ -83,12 +83,27 @@ export async function upload(file, told, signal) {
   }
 }
 
-/** Hears of every change in the queue; the browser takes the line up again where it breaks. */
-export function listen({ video, deleted, state }) {
-  const source = new EventSource("/v1/events");
-  source.addEventListener("video", (event) => video(JSON.parse(event.data)));
-  source.addEventListener("deleted", (event) => deleted(JSON.parse(event.data).id));
-  source.addEventListener("open", () => state(true));
-  source.addEventListener("error", () => state(false));
-  return source;
+/**
+ * Hears of every change in the queue; the line is taken up again where it breaks. A page that nobody looks at doesn't hold one: browsers
+ * have few for each server.
+ */
+export function listen({ video, deleted, all, state }) {
+  let source = null;
+  const open = () => {
+    source?.close();
+    source = new EventSource("/v1/events");
+    source.addEventListener("video", (event) => video(JSON.parse(event.data)));
+    source.addEventListener("deleted", (event) => deleted(JSON.parse(event.data).id));
+    source.addEventListener("ready", (event) => all(JSON.parse(event.data).ids));
+    source.addEventListener("open", () => state(true));
+    source.addEventListener("error", () => {
+      state(false);
+      // A browser gives up where the answer isn't a stream.
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) open(); }, 3000);
+    });
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { source?.close(); source = null; } else if (!source) open();
+  });
+  open();
 }

@@ -62,6 +62,7 @@ try {
   listen({
     video: videos.heard,
     deleted: videos.gone,
+    all: videos.only,
     state: (fine) => {
       if (!fine && !lost) trouble("The studio doesn't answer. Jobs go on when it is started again; this page takes the line up by itself.");
       if (fine && lost) { trouble(null); library.refresh().catch(trouble); }

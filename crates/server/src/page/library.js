@@ -148,6 +148,7 @@ async function bake(file) {
       ...parts,
       el("p", {}, `${report.gaussians.toLocaleString("en")} Gaussians, ${Math.round(report.seen * 100)} % of them seen; its outline agrees with the picture's to ${Math.round(report.outline * 100)} %.`),
       ...report.notes.map((note) => el("p", { class: "note" }, note)),
+      el("p", { class: "quiet" }, "It has what the picture shows. With LHM's weights, the command anicrafter avatar create makes one that is whole from all sides; its file is used like this one."),
       el("p", { class: "row" }, el("button", { type: "button", class: "main", on: { click: () => { box.close(); use(made.file); } } }, "Use it")),
     ], stop);
     say("The avatar is made");

@@ -12,7 +12,7 @@ export class Player {
     this.paint = el("canvas", { hidden: true, aria: { label: "Paint over what stays in front of the person" } });
     this.screen = el("div", { class: "screen" }, this.image, this.text, this.paint);
     this.button = el("button", { type: "button", disabled: true, on: { click: () => this.toggle() } }, "Play");
-    this.slider = el("input", { type: "range", min: 0, max: 0, value: 0, disabled: true, aria: { label: "Frame" }, on: { input: () => { this.stop(); this.seek(Number(this.slider.value)); } } });
+    this.slider = el("input", { type: "range", min: 0, max: 0, value: 0, disabled: true, aria: { label: "Frame" }, on: { input: () => { this.wish = false; this.stop(); this.seek(Number(this.slider.value)); } } });
     this.at = el("output", { class: "quiet" }, "");
     this.note = el("p", { class: "note", hidden: true });
     this.brush = el("button", { type: "button", disabled: true, aria: { pressed: "false" }, on: { click: () => this.startBrush() } }, "Paint what stays in front");
@@ -26,6 +26,7 @@ export class Player {
     this.info = null;
     this.wanted = null;
     this.painting = false;
+    this.wish = true;
     this.paint.addEventListener("pointerdown", (event) => this.stroke(event, true));
     this.paint.addEventListener("pointermove", (event) => { if (event.buttons) this.stroke(event, false); });
   }
@@ -34,7 +35,6 @@ export class Player {
   async open(request) {
     this.request?.abort();
     const abort = (this.request = new AbortController());
-    const playing = this.playing;
     try {
       let info = await post("/v1/previews", request, { signal: abort.signal });
       for (let round = 0; info.status === "opening"; round += 1) {
@@ -56,7 +56,7 @@ export class Player {
       if (info.quick) notes.unshift("A quick look at the first frames of the video: the whole one is looked through when the job runs.");
       this.note.textContent = notes.join(" ");
       await this.seek(Math.min(Number(this.slider.value), info.frames - 1));
-      if (playing === undefined || playing) this.play();
+      if (this.wish) this.play();
       return info;
     } catch (error) {
       if (error.name === "AbortError" || abort.signal.aborted) return;
@@ -120,7 +120,11 @@ export class Player {
     }
   }
 
-  toggle() { if (this.playing) this.stop(); else this.play(); }
+  /** What the user wants stays so when another composite comes. */
+  toggle() {
+    this.wish = !this.playing;
+    if (this.playing) this.stop(); else this.play();
+  }
 
   stop() {
     this.playing = false;

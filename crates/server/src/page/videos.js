@@ -21,6 +21,13 @@ export function gone(id) {
   drawSoon();
 }
 
+/** Those that there are: others went while nobody listened. */
+export function only(ids) {
+  const there = new Set(ids);
+  for (const id of [...jobs.keys()]) if (!there.has(id)) jobs.delete(id);
+  drawSoon();
+}
+
 let due = 0;
 function drawSoon() {
   if (due) return;

@@ -14,6 +14,7 @@ pub use figures::Figures;
 pub use progress::{Progress, StageProgress};
 pub(crate) use rates::{Rates, disk_bytes, windows};
 pub use record::{Failure, Record, State};
+pub(crate) use worker::expected;
 pub use worker::{Made, SessionWorker, Worker};
 
 use crate::clock::Clock;
@@ -405,7 +406,7 @@ impl Queue {
 
     fn run(&self, id: &str, worker: &mut dyn Worker) {
         let cancel = CancelToken::new();
-        let job = match self.begin(id, &cancel) {
+        let job = match self.begin(id, &cancel, worker) {
             Ok(Some(job)) => job,
             Ok(None) => return,
             Err(failure) => return self.settle(id, Err(failure)),
@@ -422,11 +423,16 @@ impl Queue {
     }
 
     /// Declares a job running. `None` where it isn't to be run any more.
-    fn begin(&self, id: &str, cancel: &CancelToken) -> Result<Option<Job>, Failure> {
+    fn begin(&self, id: &str, cancel: &CancelToken, worker: &mut dyn Worker) -> Result<Option<Job>, Failure> {
         let library = &self.shared.library;
         let now = self.shared.clock.now_s();
         let rates = self.rates();
         let job = Job::read(&job_path(&library.result(id)));
+        let reckoned = match &job {
+            // Whatever is in the job, reckoning ends nobody.
+            Ok(job) => catch_unwind(AssertUnwindSafe(|| worker.expect(job))).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
         let mut jobs = self.jobs();
         let Some(record) = jobs.records.get_mut(id).filter(|record| record.state == State::Queued) else {
             return Ok(None);
@@ -449,7 +455,7 @@ impl Queue {
                 needed >> 20
             )));
         }
-        record.progress = Progress::new(&job, record.frames, &rates);
+        record.progress = Progress::new(&job, record.frames, &rates, &reckoned);
         jobs.running = Some(Running { id: id.to_owned(), cancel: cancel.clone(), stop: None });
         self.touch(&mut jobs, id);
         Ok(Some(job))

@@ -64,12 +64,16 @@ fn usual_share(name: &str) -> f64 {
 
 impl Progress {
     /// Of a job that begins.
-    pub(crate) fn new(job: &Job, frames: Option<usize>, rates: &Rates) -> Self {
+    ///
+    /// What earlier jobs took counts; for stages that none has run yet, what is `reckoned`.
+    pub(crate) fn new(job: &Job, frames: Option<usize>, rates: &Rates, reckoned: &[(Stage, f64)]) -> Self {
         let works = work_of(job, frames);
         let windows = works.iter().map(|work| work.windows).max().unwrap_or(1);
         let stages = works.iter().map(|work| StageProgress {
             name: work.stage.name().to_owned(),
-            expected_seconds: rates.seconds(work),
+            expected_seconds: rates.seconds(work).or_else(|| {
+                reckoned.iter().find(|(stage, _)| *stage == work.stage).map(|(_, seconds)| *seconds)
+            }),
             ..StageProgress::default()
         });
         Self { stages: stages.collect(), windows, works, ..Self::default() }
@@ -77,7 +81,14 @@ impl Progress {
 
     pub(crate) fn hear(&mut self, event: &Event, now_ms: u64) {
         match event {
-            Event::Started { stage, window, total } => self.start(*stage, *window, *total, now_ms),
+            Event::Started { stage, window, windows, total } => {
+                self.start(*stage, *window, *total, now_ms);
+                self.windows = self.windows.max(*windows);
+                // How many there are is known now.
+                if let Some(work) = self.works.iter_mut().find(|work| work.stage == *stage) {
+                    work.windows = *windows;
+                }
+            }
             Event::Advanced { stage, done, total } => {
                 (self.step, self.steps) = (*done, *total);
                 self.advance(*stage, *done / (*total).max(1) as f64, now_ms);

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use anicrafter_server::{Clock, Made, Options, Server, Worker};
-use pipeline::{Context, Error, Event, Job, Session, Stage};
+use pipeline::{Context, Error, Event, Job, Stage};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,7 +28,7 @@ impl FakeWorker {
     fn work(&mut self, job: &Job, context: Context<'_>) -> Result<Made, Error> {
         let said = job.prompt.positive.as_str();
         for stage in [Stage::Composite, Stage::Denoise, Stage::Decode] {
-            context.tell(&Event::Started { stage, window: 0, total: STEPS });
+            context.tell(&Event::Started { stage, window: 0, windows: 1, total: STEPS });
             for step in 0..STEPS {
                 context.advance(stage, step as f64, STEPS)?;
                 match &self.clock {
@@ -97,7 +97,8 @@ impl Running {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
-                let session = Arc::new(Session::builder().renderer("cpu".parse().unwrap()).build().unwrap());
+                let session =
+                    Arc::new(options.session.clone().renderer("cpu".parse().unwrap()).build().unwrap());
                 let server = Server::open_with(options, session, Box::new(own)).await.unwrap();
                 found.send((server.address(), server.new_token().map(str::to_owned))).unwrap();
                 let stop = async {
@@ -114,11 +115,9 @@ impl Running {
 
     /// With the session's own worker.
     pub fn start_real(library: &Path) -> Self {
-        let options = Options {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            session: Session::builder().renderer("cpu".parse().unwrap()),
-            ..Options::new(library)
-        };
+        let options = Options { listen: "127.0.0.1:0".parse().unwrap(), ..Options::new(library) };
+        let options =
+            Options { session: options.session.clone().renderer("cpu".parse().unwrap()), ..options };
         let (found, opened) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
