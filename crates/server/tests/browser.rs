@@ -148,8 +148,8 @@ fn the_queue_outlives_the_page_and_two_tabs_agree() {
     let Some(program) = find() else { return };
     let dir = tempfile::tempdir().unwrap();
     let studio = Running::start(&dir.path().join("library"));
-    let first = studio.queue("60");
-    let second = studio.queue("60");
+    let first = studio.queue("hold");
+    let second = studio.queue("1");
     {
         let mut page = Browser::open(&program);
         page.go(&format!("{}/#videos", studio.url()));
@@ -164,6 +164,7 @@ fn the_queue_outlives_the_page_and_two_tabs_agree() {
     page.wait_for("document.querySelector('.job[data-state=paused]')", 10);
     studio.ask("POST", &format!("/v1/videos/{second}/resume"), None);
     page.wait_for("!document.querySelector('.job[data-state=paused]')", 10);
+    studio.let_go(&first);
     page.wait_for("document.querySelectorAll('.job[data-state=completed]').length === 2", 60);
     studio.ask("DELETE", &format!("/v1/videos/{first}"), None);
     page.wait_for("document.querySelectorAll('.job').length === 1", 10);

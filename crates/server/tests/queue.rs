@@ -19,7 +19,7 @@ fn jobs_pause_go_on_and_end() {
     let dir = tempfile::tempdir().unwrap();
     let studio = Running::start(&dir.path().join("library"));
     let act = |id: &str, what: &str| studio.try_ask("POST", &format!("/v1/videos/{id}/{what}"), None);
-    let first = studio.queue("30");
+    let first = studio.queue("hold");
     let second = studio.queue("1");
     let third = studio.queue("1");
     studio.wait_state(&first, "running");
@@ -34,13 +34,14 @@ fn jobs_pause_go_on_and_end() {
     studio.wait_state(&third, "completed");
     assert_eq!(studio.worker.runs.load(Ordering::SeqCst), 3);
     assert_eq!(act(&first, "resume").status, 200);
+    studio.let_go(&first);
     studio.wait_state(&first, "completed");
     for what in ["pause", "cancel", "resume", "first"] {
         let refused = act(&first, what);
         assert_eq!(refused.status, 409, "{what}: {}", refused.text());
     }
     // Cancelled while it runs, and while it waits.
-    let running = studio.queue("30");
+    let running = studio.queue("hold");
     let waiting = studio.queue("1");
     studio.wait_state(&running, "running");
     act(&waiting, "cancel");
@@ -99,7 +100,7 @@ fn what_was_taken_in_survives_the_end_of_the_program() {
     let studio = Running::start(&library);
     let done = studio.queue("1");
     studio.wait_state(&done, "completed");
-    let running = studio.queue("40");
+    let running = studio.queue("hold");
     let waiting = studio.queue("1");
     let mut request = studio.demo("1");
     request["paused"] = json!(true);
@@ -116,12 +117,9 @@ fn what_was_taken_in_survives_the_end_of_the_program() {
     let path = library.join(".anicrafter/queue").join(format!("{running}.json"));
     let mut text = record(&library, &running);
     text["state"] = json!("running");
-    text["prompt"] = json!("1");
     std::fs::write(&path, text.to_string()).unwrap();
     std::fs::write(library.join(".anicrafter/queue/video_broken.json"), b"{ half a rec").unwrap();
-    let job = library.join("results").join(&running).join("job.toml");
-    let quick = std::fs::read_to_string(&job).unwrap().replace("positive = \"40\"", "positive = \"1\"");
-    std::fs::write(&job, quick).unwrap();
+    std::fs::write(library.join("results").join(&running).join("go"), b"").unwrap();
     let studio = Running::start(&library);
     studio.wait_state(&running, "completed");
     studio.wait_state(&waiting, "completed");
@@ -143,7 +141,7 @@ fn a_job_that_ends_the_program_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let library = dir.path().join("library");
     let studio = Running::start(&library);
-    let mut request = studio.demo("40");
+    let mut request = studio.demo("hold");
     request["paused"] = json!(true);
     let id = studio.ask("POST", "/v1/videos", Some(request))["id"].as_str().unwrap().to_owned();
     studio.stop();

@@ -7,7 +7,8 @@ use crate::picture::over_black;
 use crate::timing::{Pace, Stamps};
 use image::codecs::gif::GifDecoder;
 use image::codecs::webp::WebPDecoder;
-use image::{AnimationDecoder, Frames, RgbImage};
+use image::error::{LimitError, LimitErrorKind};
+use image::{AnimationDecoder, Frames, ImageDecoder, ImageError, RgbImage};
 use sniff::Kind;
 use std::fs::File;
 use std::io::BufReader;
@@ -93,6 +94,18 @@ fn picture_error(path: &Path, source: image::ImageError) -> Error {
     Error::Picture { path: path.to_owned(), action: "decoding the animation", source }
 }
 
+/// Pixels that an animation's frame has at most: each is held whole, whatever few bytes it comes in.
+const MOST_PIXELS: u64 = 64 << 20;
+
+fn check_size(decoder: &impl ImageDecoder, path: &Path) -> Result<()> {
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) <= MOST_PIXELS {
+        return Ok(());
+    }
+    let too_large = LimitError::from_kind(LimitErrorKind::DimensionError);
+    Err(picture_error(path, ImageError::Limits(too_large)))
+}
+
 fn frames_of(path: &Path, kind: Kind) -> Result<Option<Frames<'static>>> {
     let open = || -> Result<BufReader<File>> {
         let file = File::open(path);
@@ -103,9 +116,14 @@ fn frames_of(path: &Path, kind: Kind) -> Result<Option<Frames<'static>>> {
         })
     };
     Ok(match kind {
-        Kind::Gif => Some(GifDecoder::new(open()?).map_err(|e| picture_error(path, e))?.into_frames()),
+        Kind::Gif => {
+            let decoder = GifDecoder::new(open()?).map_err(|e| picture_error(path, e))?;
+            check_size(&decoder, path)?;
+            Some(decoder.into_frames())
+        }
         Kind::Webp => {
             let decoder = WebPDecoder::new(open()?).map_err(|e| picture_error(path, e))?;
+            check_size(&decoder, path)?;
             if decoder.has_animation() { Some(decoder.into_frames()) } else { None }
         }
         _ => None,

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A worker that does what the job's prompt says: `fail`, `panic`, `full`, `missing`, or a number of milliseconds a step.
+/// A worker that does what the job's prompt says: `fail`, `panic`, `full`, `missing`, `hold`, or a number of milliseconds
+/// a step.
 #[derive(Clone, Debug, Default)]
 pub struct FakeWorker {
     pub clock: Option<Clock>,
@@ -37,6 +38,13 @@ impl FakeWorker {
                 }
             }
             match said {
+                // It runs until somebody lets it go on: see `Running::let_go`.
+                "hold" => {
+                    while !job.output.video.with_file_name("go").exists() {
+                        context.check()?;
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                }
                 "fail" => return Err(Error::Internal("it was told to fail")),
                 "panic" => panic!("it was told to panic"),
                 "full" => {
@@ -232,6 +240,11 @@ impl Running {
     pub fn queue(&self, prompt: &str) -> String {
         let request = self.demo(prompt);
         self.ask("POST", "/v1/videos", Some(request))["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Lets a job of the prompt `hold` go on to its end.
+    pub fn let_go(&self, id: &str) {
+        std::fs::write(self.library.join("results").join(id).join("go"), b"").unwrap();
     }
 
     /// Waits until a video is as wanted.
