@@ -140,6 +140,21 @@ fn other_codecs_are_named_with_their_profile() {
 }
 
 #[test]
+fn a_small_animation_of_huge_frames_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.gif");
+    // The whole picture is huge, or a frame is that is larger than the picture.
+    for size in [[0xff, 0xff, 0xff, 0xff], [8, 0, 8, 0]] {
+        let mut bytes = b"GIF89a".to_vec();
+        bytes.extend(size);
+        bytes.extend(b"\x80\0\0\0\0\0\0\0\0\x2c\0\0\0\0\xff\xff\xff\xff\0\x02\x02\x44\x01\0\x3b");
+        std::fs::write(&path, bytes).unwrap();
+        let opened = VideoReader::open(&path);
+        assert!(matches!(opened, Err(Error::Picture { .. })), "{opened:?}");
+    }
+}
+
+#[test]
 fn a_playlist_opens_no_other_file() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret.mp4");

@@ -8,7 +8,7 @@ use crate::timing::{Pace, Stamps};
 use image::codecs::gif::GifDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::error::{LimitError, LimitErrorKind};
-use image::{AnimationDecoder, Frames, ImageDecoder, ImageError, RgbImage};
+use image::{AnimationDecoder, Frames, ImageDecoder, ImageError, Limits, RgbImage};
 use sniff::Kind;
 use std::fs::File;
 use std::io::BufReader;
@@ -97,13 +97,17 @@ fn picture_error(path: &Path, source: image::ImageError) -> Error {
 /// Pixels that an animation's frame has at most: each is held whole, whatever few bytes it comes in.
 const MOST_PIXELS: u64 = 64 << 20;
 
-fn check_size(decoder: &impl ImageDecoder, path: &Path) -> Result<()> {
+/// The decoder, which holds a few frames of that size at most: a frame of the file may be larger than its picture.
+fn bounded<D: ImageDecoder>(mut decoder: D, path: &Path) -> Result<D> {
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) <= MOST_PIXELS {
-        return Ok(());
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        let too_large = LimitError::from_kind(LimitErrorKind::DimensionError);
+        return Err(picture_error(path, ImageError::Limits(too_large)));
     }
-    let too_large = LimitError::from_kind(LimitErrorKind::DimensionError);
-    Err(picture_error(path, ImageError::Limits(too_large)))
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(4 * 4 * MOST_PIXELS);
+    decoder.set_limits(limits).map_err(|e| picture_error(path, e))?;
+    Ok(decoder)
 }
 
 fn frames_of(path: &Path, kind: Kind) -> Result<Option<Frames<'static>>> {
@@ -118,12 +122,11 @@ fn frames_of(path: &Path, kind: Kind) -> Result<Option<Frames<'static>>> {
     Ok(match kind {
         Kind::Gif => {
             let decoder = GifDecoder::new(open()?).map_err(|e| picture_error(path, e))?;
-            check_size(&decoder, path)?;
-            Some(decoder.into_frames())
+            Some(bounded(decoder, path)?.into_frames())
         }
         Kind::Webp => {
             let decoder = WebPDecoder::new(open()?).map_err(|e| picture_error(path, e))?;
-            check_size(&decoder, path)?;
+            let decoder = bounded(decoder, path)?;
             if decoder.has_animation() { Some(decoder.into_frames()) } else { None }
         }
         _ => None,
