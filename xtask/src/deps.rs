@@ -73,7 +73,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lhm",
             "media",
             "pipeline",
+            "server",
             "smplx",
+        ],
+    ),
+    (
+        "server",
+        &[
+            "avatar-bake",
+            "avatar-render",
+            "bg-mask",
+            "demo",
+            "evaluation",
+            "media",
+            "pipeline",
+            "smplx",
+            "sniff",
         ],
     ),
 ];

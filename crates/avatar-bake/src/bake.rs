@@ -55,6 +55,31 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// For a mask that a network found in a picture of that many rows: its edge is less sure than one that was drawn. An
+    /// [`Options::erode_px`] that was chosen stays.
+    #[must_use]
+    pub fn with_found_mask(self, rows: u32) -> Self {
+        Self { erode_px: self.erode_px.or(Some(margin(rows, FOUND_MASK))), ..self }
+    }
+
+    /// For a pose that was found from landmarks in a picture of that many rows. An [`Options::occluder_px`] that was chosen
+    /// stays.
+    #[must_use]
+    pub fn with_found_pose(self, rows: u32) -> Self {
+        Self { occluder_px: self.occluder_px.or(Some(margin(rows, FOUND_POSE))), ..self }
+    }
+}
+
+/// How far a found pose may be off, in parts of the picture's height.
+const FOUND_POSE: u32 = 60;
+/// How far a found mask's edge may be off, likewise.
+const FOUND_MASK: u32 = 120;
+
+fn margin(rows: u32, parts: u32) -> usize {
+    (rows / parts).clamp(1, 64) as usize
+}
+
 /// An avatar and how it came out.
 #[derive(Clone, Debug)]
 pub struct Baked {

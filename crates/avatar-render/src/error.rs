@@ -136,6 +136,9 @@ pub enum Error {
         "this avatar has no body data (query points and neutral transforms): it can be drawn but not posed"
     )]
     NoBody,
+    /// Nothing is there to be looked at.
+    #[error("this avatar has no Gaussians, or none that is anywhere")]
+    Empty,
     /// A triangle that names a vertex that doesn't exist.
     #[error("triangle {face} names vertex {vertex} of {vertices}")]
     Face {

@@ -44,6 +44,7 @@ pub mod mesh;
 pub mod sh;
 pub mod splat;
 pub mod synthetic;
+pub mod turntable;
 
 pub use avatar::{Avatar, LhmBody};
 pub use backend::{Renderer, RendererChoice};
@@ -54,3 +55,4 @@ pub use gaussians::{Colors, Gaussians};
 pub use mesh::{Mesh, MeshFrame, MeshOptions, MeshRenderer};
 pub use simd::Level;
 pub use splat::{SplatOptions, SplatRenderer};
+pub use turntable::Turntable;

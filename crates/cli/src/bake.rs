@@ -94,17 +94,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check_outputs(args)?;
     let model = pipeline::open_body(args.body.as_deref())?;
     let subject = Subject::read(args, &model)?;
-    let height = subject.picture.height() as usize;
-    let slack = subject.found_pose.then(|| (height / FOUND_POSE).clamp(1, 64));
-    let rim = subject.found_mask.then(|| (height / FOUND_MASK).clamp(1, 64));
-    let options = Options {
+    let rows = subject.picture.height();
+    let mut options = Options {
         points: args.points,
         symmetry: !args.no_symmetry,
         max_offset_m: args.max_offset,
-        erode_px: args.erode.or(rim),
-        occluder_px: slack,
+        erode_px: args.erode,
+        occluder_px: None,
         refine: args.refine,
     };
+    if subject.found_mask {
+        options = options.with_found_mask(rows);
+    }
+    if subject.found_pose {
+        options = options.with_found_pose(rows);
+    }
     let photo = Photo { picture: &subject.picture, mask: &subject.mask, frame: &subject.frame };
     let baked = Baker::new(&model)?.bake(&photo, &options)?;
     baked.avatar.save(&args.output)?;
@@ -128,11 +132,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     Ok(())
 }
-
-/// How far a found pose may be off, in parts of the picture's height.
-const FOUND_POSE: usize = 60;
-/// How far a found mask's edge may be off, likewise.
-const FOUND_MASK: usize = 120;
 
 /// The person of the picture.
 struct Subject {

@@ -2,10 +2,10 @@
 
 use crate::animate::run_job;
 use crate::progress::Style;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use avatar_render::RendererChoice;
 use pipeline::{Actor, Blend, Job, LightSource, Preset, Session};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Runs the whole job on the embedded default: video, panels and report.
 #[derive(clap::Args)]
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
         Some(folder) => folder.clone(),
         None => {
             let folder = args.output.join("scene");
-            unpack(anicrafter_demo::FILES, &folder)?;
+            pipeline::work::unpack(anicrafter_demo::FILES, &folder)?;
             folder
         }
     };
@@ -107,18 +107,5 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
         pipeline::beside(video, "panels").display(),
         video.with_extension("html").display()
     );
-    Ok(())
-}
-
-/// Embedded files as files in `folder`: what is there with the right contents is left alone, so that results made from it
-/// are still up to date.
-fn unpack(files: &[anicrafter_demo::File], folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    for (name, bytes) in files {
-        let path = folder.join(name);
-        if std::fs::read(&path).ok().as_deref() != Some(*bytes) {
-            pipeline::work::write_atomically(&path, bytes)?;
-        }
-    }
     Ok(())
 }

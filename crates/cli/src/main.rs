@@ -15,6 +15,7 @@ mod models;
 mod progress;
 mod replace;
 mod settings;
+mod studio;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   anicrafter demo
+  anicrafter studio --library my-videos
   anicrafter composite --avatar a_gaussian.pth --scene scene_000000 -o condition.mp4
   anicrafter animate --avatar a_gaussian.pth --character a.png --scene scene_000000 \\
       --preset anicrafter --wan Wan2.1-I2V-14B-720P --anicrafter AniCrafter -o out.mp4
@@ -65,6 +67,8 @@ enum Command {
     Body(body::Args),
     /// Looks at weights: is an installation complete, and what would a job need?
     Models(models::Args),
+    /// Opens the studio: a page in the browser that does the whole job, and an HTTP API behind it.
+    Studio(studio::Args),
     /// Prints a completion script for a shell.
     Completions {
         /// The shell.
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Command::Job(args) => job::run(&args),
         Command::Body(args) => body::run(&args),
         Command::Models(args) => models::run(args, cli.progress),
+        Command::Studio(args) => studio::run(args, cli.threads),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "anicrafter", &mut std::io::stdout());
             Ok(())

@@ -1,7 +1,7 @@
 //! The sound of a source, carried over without being decoded.
 
 use crate::error::{Error, IoContext, Result};
-use crate::ffmpeg::{Ffmpeg, file_argument};
+use crate::ffmpeg::{Ffmpeg, file_argument, input_file};
 use crate::mp4::demux::{Movie, read_at};
 use crate::mp4::mux::{Muxer, TrackHeader, TrackKind};
 use crate::mp4::samples::Samples;
@@ -111,9 +111,8 @@ impl AudioTrack {
             let out = out.at(path, "creating a temporary file")?.into_temp_path();
             let mut running = ffmpeg.start(path, Stdio::null(), Stdio::null(), |command| {
                 // Times are the file's own, as those of its pictures.
-                command
-                    .args(["-loglevel", "info", "-nostats", "-y", "-copyts", "-i"])
-                    .arg(file_argument(path));
+                command.args(["-loglevel", "info", "-nostats", "-y", "-copyts"]);
+                input_file(command, path);
                 command.args(["-map", "0:a:0", "-vn", "-c:a"]).args(codec).args(["-f", "mp4"]);
                 command.arg(file_argument(&out));
             })?;

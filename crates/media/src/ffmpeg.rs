@@ -110,6 +110,18 @@ impl Drop for Running {
     }
 }
 
+/// The containers that ffmpeg may take a file for. Playlists and scripts aren't among them: they name other files and addresses.
+const CONTAINERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,ogg,asf,gif,apng,webp_pipe,\
+                          h264,hevc,av1,obu,ivf,m4v,mjpeg,mxf,nut,rm,dv,wtv,yuv4mpegpipe,swf,vc1,amv,wav,mp3,aac,flac,aiff,caf,png_pipe,\
+                          jpeg_pipe,tiff_pipe,exr_pipe,avif";
+
+/// Names an input. Whatever is in the file, ffmpeg opens no other one and no address.
+pub(crate) fn input_file(command: &mut Command, path: &Path) {
+    command
+        .args(["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS, "-i"])
+        .arg(file_argument(path));
+}
+
 /// The path as ffmpeg must see it: a name such as `-x.mp4` or `a:b.mp4` isn't an option or a protocol.
 pub(crate) fn file_argument(path: &Path) -> std::ffi::OsString {
     let mut argument = std::ffi::OsString::from("file:");

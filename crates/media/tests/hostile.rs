@@ -140,6 +140,36 @@ fn other_codecs_are_named_with_their_profile() {
 }
 
 #[test]
+fn a_small_animation_of_huge_frames_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.gif");
+    // The whole picture is huge, or a frame is that is larger than the picture.
+    for size in [[0xff, 0xff, 0xff, 0xff], [8, 0, 8, 0]] {
+        let mut bytes = b"GIF89a".to_vec();
+        bytes.extend(size);
+        bytes.extend(b"\x80\0\0\0\0\0\0\0\0\x2c\0\0\0\0\xff\xff\xff\xff\0\x02\x02\x44\x01\0\x3b");
+        std::fs::write(&path, bytes).unwrap();
+        let opened = VideoReader::open(&path);
+        assert!(matches!(opened, Err(Error::Picture { .. })), "{opened:?}");
+    }
+}
+
+#[test]
+fn a_playlist_opens_no_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret.mp4");
+    std::fs::write(&secret, FIXTURE).unwrap();
+    let playlist = folder.path().join("clip.m3u8");
+    let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\nfile://{}\n#", secret.display());
+    // A byte that isn't text gets it past the look at its first bytes, to ffmpeg where there is one.
+    for end in [&b"\n#EXT-X-ENDLIST\n"[..], b"\xff\n#EXT-X-ENDLIST\n"] {
+        std::fs::write(&playlist, [text.as_bytes(), end].concat()).unwrap();
+        let opened = VideoReader::open(&playlist);
+        assert!(opened.is_err(), "{opened:?}");
+    }
+}
+
+#[test]
 fn a_program_that_is_no_ffmpeg_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.mp4");

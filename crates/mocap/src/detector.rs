@@ -37,6 +37,14 @@ pub struct Detector {
 }
 
 impl Detector {
+    /// The embedded model.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn new() -> Result<Self> {
+        Self::from_bytes(anicrafter_person_models::POSE_DETECTION)
+    }
+
     /// Reads the model.
     ///
     /// # Errors

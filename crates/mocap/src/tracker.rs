@@ -127,9 +127,9 @@ impl Tracker {
     /// # Errors
     /// When they can't be read.
     pub fn new(options: TrackOptions) -> Result<Self> {
-        use anicrafter_person_models::{HAND_LANDMARK, POSE_DETECTION, POSE_LANDMARK, SELFIE_SEGMENTATION};
+        use anicrafter_person_models::{HAND_LANDMARK, POSE_LANDMARK, SELFIE_SEGMENTATION};
         Ok(Self::with_models(
-            Detector::from_bytes(POSE_DETECTION)?,
+            Detector::new()?,
             Landmarker::from_bytes(POSE_LANDMARK)?,
             Segmenter::from_bytes(SELFIE_SEGMENTATION)?,
             HandReader::from_bytes(HAND_LANDMARK)?,

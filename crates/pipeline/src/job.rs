@@ -15,6 +15,8 @@ mod replace;
 mod sampling;
 #[cfg(test)]
 mod sampling_tests;
+#[cfg(feature = "schema")]
+mod schema;
 mod settings;
 mod step_cache;
 mod video;

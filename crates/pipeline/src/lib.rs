@@ -33,6 +33,7 @@ pub mod light;
 pub mod models;
 pub mod outputs;
 mod person;
+mod preview;
 mod progress;
 mod replace;
 pub mod report;
@@ -58,7 +59,8 @@ pub use job::{
     OutputChanges, PROMPT, Prepare, Preset, Prompt, PromptChanges, Replace, ReplaceChanges, Sampling,
     SamplingChanges, SolverName, StepCacheName, StepCacheSettings, SunPlace, Until, Video, VideoChanges, Who,
 };
-pub use person::{Person, PersonOptions, find_person};
+pub use person::{Person, PersonOptions, find_people, find_person};
+pub use preview::Preview;
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};
 pub use replace::{Replaced, replace};
 pub use report::StageRow;

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use image::{GrayImage, RgbImage};
-use mocap::{FitOptions, Landmark, TrackOptions, Tracker};
+use mocap::{Detection, Detector, FitOptions, Landmark, TrackOptions, Tracker};
 use smplx::{BodyModel, MotionFrame};
 
 /// Which person, and how the picture was taken.
@@ -107,6 +107,14 @@ fn body_ratio(body: &BodyModel, frame: &MotionFrame, [_, h]: [u32; 2]) -> Result
     }
     let inside = |y: f32| y.clamp(0.0, h as f32);
     Ok(((inside(high) - inside(low)) / (high - low)).clamp(0.0, 1.0))
+}
+
+/// Everybody in a picture, the largest first: as [`PersonOptions::person`] and a job's `replace.person` count them.
+///
+/// # Errors
+/// When the picture is empty or the model can't run.
+pub fn find_people(picture: &RgbImage) -> Result<Vec<Detection>> {
+    Ok(Detector::new()?.detect(picture)?)
 }
 
 /// The networks' mattes are right to about this share of the picture's longer side.

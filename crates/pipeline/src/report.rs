@@ -6,6 +6,7 @@ use crate::job::{FirstFrame, Job};
 use crate::run::write_frames;
 use crate::work::{FrameFile, write_atomically};
 use crate::{Error, Replaced, Result, frame_rate};
+use evaluation::Evaluation;
 use evaluation::report::Report;
 use media::{VideoReader, VideoWriter, WriteOptions};
 use std::path::{Path, PathBuf};
@@ -21,17 +22,19 @@ pub struct Extras<'a> {
     pub raw: Option<&'a Replaced>,
 }
 
-/// Writes the page of a run whose video is written.
+/// Writes the page of a run whose video is written, and gives back how the result compares with its condition.
 ///
 /// # Errors
 /// When a file of the run can't be read, or the page can't be written.
-pub fn write(job: &Job, outcome: &Outcome, extras: &Extras<'_>, path: &Path) -> Result<()> {
-    let page = page(job, outcome, extras)?;
-    write_atomically(path, page.to_html()?.as_bytes())
+pub fn write(job: &Job, outcome: &Outcome, extras: &Extras<'_>, path: &Path) -> Result<Evaluation> {
+    let evaluation = against_condition(job, outcome)?;
+    let page = page(job, outcome, extras, evaluation.clone())?;
+    write_atomically(path, page.to_html()?.as_bytes())?;
+    Ok(evaluation)
 }
 
 /// What the page shows. Its videos of condition and body lie in the work folder.
-fn page(job: &Job, outcome: &Outcome, extras: &Extras<'_>) -> Result<Report> {
+fn page(job: &Job, outcome: &Outcome, extras: &Extras<'_>, evaluation: Evaluation) -> Result<Report> {
     let work = job.work_dir();
     let video = |name: &str, frames: FrameFile| -> Result<PathBuf> {
         let path = work.join(format!("{name}.mp4"));
@@ -53,7 +56,7 @@ fn page(job: &Job, outcome: &Outcome, extras: &Extras<'_>) -> Result<Report> {
         fps: outcome.fps,
         stages: outcome.stages.clone(),
         light: outcome.condition.light_notes().to_vec(),
-        metrics: vec![("Result against the condition".to_owned(), against_condition(job, outcome)?)],
+        metrics: vec![("Result against the condition".to_owned(), evaluation)],
         settings: toml::to_string_pretty(job).map_err(|e| Error::Settings(e.to_string()))?,
         environment: vec![
             ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -79,7 +82,7 @@ fn shown(result: &Path, fps: f64, copy: PathBuf) -> Result<PathBuf> {
 }
 
 /// The result measured against the frames that it was conditioned on.
-fn against_condition(job: &Job, outcome: &Outcome) -> Result<evaluation::Evaluation> {
+fn against_condition(job: &Job, outcome: &Outcome) -> Result<Evaluation> {
     let result = VideoReader::open(&job.output.video)?.map(|frame| Ok::<_, Error>(frame?));
     let mut blend = outcome.condition.blend()?;
     let mut mask = outcome.condition.mask()?;

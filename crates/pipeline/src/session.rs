@@ -1,12 +1,11 @@
 //! What a program holds for as long as it works with AniCrafter.
 
-use crate::composite::Compositor;
 use crate::estimate::{Estimate, estimate};
 use crate::inspect::{Findings, inspect};
 use crate::job::Job;
 use crate::models::{GIB, ModelCache, ModelSet, PreparedPlace};
+use crate::preview::Preview;
 use crate::progress::{CancelToken, Context, Quiet, Stage};
-use crate::replace::replace;
 use crate::run::{Finished, run};
 use crate::stages::prepare_weights;
 use crate::work::{Fingerprint, WorkDir};
@@ -215,35 +214,19 @@ impl Session {
     /// # Errors
     /// When a file can't be read, there is no such frame, or rendering fails.
     pub fn preview(&self, job: &Job, frame: usize) -> Result<RgbImage> {
+        let cancel = CancelToken::new();
+        let mut preview = self.open_preview(job, Context::new(&Quiet, &cancel))?;
+        self.at_work(|| preview.frame(frame))
+    }
+
+    /// The condition video of a job, to look at its frames one by one, in any order. Where the job has a raw video, masks, motion
+    /// and background are found in it first, or taken from the work folder.
+    ///
+    /// # Errors
+    /// When a file can't be read, or [`Error::Cancelled`].
+    pub fn open_preview(&self, job: &Job, context: Context<'_>) -> Result<Preview> {
         let job = self.prepare(job)?;
-        self.at_work(|| {
-            let cancel = CancelToken::new();
-            let found = match &job.replace {
-                Some(_) => {
-                    let context = Context::new(&Quiet, &cancel);
-                    let made = replace(&job, Stage::Plate, context)?;
-                    let mut job = made.fill(&job);
-                    crate::light::find::fill(&mut job, &made, context)?;
-                    job
-                }
-                None => job.clone(),
-            };
-            let mut compositor = Compositor::open(&found, self.settings.renderer)?;
-            let total = compositor.len();
-            if frame >= total {
-                let what = format!("frame {frame} was asked for, the video has {total}, counted from 0");
-                return Err(Error::Missing { stage: Stage::Composite, what });
-            }
-            if job.video.match_light || job.light.is_on() || job.light.edges() {
-                // The light follows the frames before.
-                for _ in 0..frame {
-                    compositor.next_blend()?;
-                }
-            } else {
-                compositor.skip(frame);
-            }
-            compositor.next_blend()?.ok_or(Error::Internal("a frame that isn't there"))
-        })
+        self.at_work(|| Preview::open(&job, self.settings.renderer, context))
     }
 
     /// Throws away what a job's work folder has of a stage and the later ones.

@@ -183,6 +183,22 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Writes files (names and contents) into a folder: what is there with the right contents is left alone, so that results made
+/// from it are still up to date.
+///
+/// # Errors
+/// When the folder can't be made or a file can't be written.
+pub fn unpack(files: &[(&str, &[u8])], folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        if std::fs::read(&path).ok().as_deref() != Some(*bytes) {
+            write_atomically(&path, bytes)?;
+        }
+    }
+    Ok(())
+}
+
 /// Copies a file under a temporary name and renames it when it is whole and on disk.
 ///
 /// # Errors

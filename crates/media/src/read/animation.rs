@@ -7,7 +7,8 @@ use crate::picture::over_black;
 use crate::timing::{Pace, Stamps};
 use image::codecs::gif::GifDecoder;
 use image::codecs::webp::WebPDecoder;
-use image::{AnimationDecoder, Frames, RgbImage};
+use image::error::{LimitError, LimitErrorKind};
+use image::{AnimationDecoder, Frames, ImageDecoder, ImageError, Limits, RgbImage};
 use sniff::Kind;
 use std::fs::File;
 use std::io::BufReader;
@@ -94,6 +95,22 @@ fn picture_error(path: &Path, source: image::ImageError) -> Error {
     Error::Picture { path: path.to_owned(), action: "decoding the animation", source }
 }
 
+/// Pixels that an animation's frame has at most: each is held whole, whatever few bytes it comes in.
+const MOST_PIXELS: u64 = 64 << 20;
+
+/// The decoder, which holds a few frames of that size at most: a frame of the file may be larger than its picture.
+fn bounded<D: ImageDecoder>(mut decoder: D, path: &Path) -> Result<D> {
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        let too_large = LimitError::from_kind(LimitErrorKind::DimensionError);
+        return Err(picture_error(path, ImageError::Limits(too_large)));
+    }
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(4 * 4 * MOST_PIXELS);
+    decoder.set_limits(limits).map_err(|e| picture_error(path, e))?;
+    Ok(decoder)
+}
+
 fn frames_of(path: &Path, kind: Kind) -> Result<Option<Frames<'static>>> {
     let open = || -> Result<BufReader<File>> {
         let file = File::open(path);
@@ -104,9 +121,13 @@ fn frames_of(path: &Path, kind: Kind) -> Result<Option<Frames<'static>>> {
         })
     };
     Ok(match kind {
-        Kind::Gif => Some(GifDecoder::new(open()?).map_err(|e| picture_error(path, e))?.into_frames()),
+        Kind::Gif => {
+            let decoder = GifDecoder::new(open()?).map_err(|e| picture_error(path, e))?;
+            Some(bounded(decoder, path)?.into_frames())
+        }
         Kind::Webp => {
             let decoder = WebPDecoder::new(open()?).map_err(|e| picture_error(path, e))?;
+            let decoder = bounded(decoder, path)?;
             if decoder.has_animation() { Some(decoder.into_frames()) } else { None }
         }
         _ => None,

@@ -5,7 +5,7 @@
 
 use super::{ReadOptions, Timing, VideoInfo};
 use crate::error::{Error, IoContext, Result};
-use crate::ffmpeg::{Ffmpeg, Running, file_argument};
+use crate::ffmpeg::{Ffmpeg, Running, input_file};
 use crate::orientation::Orientation;
 use crate::rate::FrameRate;
 use crate::square::square_size;
@@ -211,7 +211,8 @@ fn input(command: &mut Command, path: &Path, upright: bool) {
         command.arg("-noautorotate");
     }
     // Times are the file's own, for pictures and sound alike.
-    command.args(["-copyts", "-i"]).arg(file_argument(path));
+    command.arg("-copyts");
+    input_file(command, path);
 }
 
 /// What the first frame says.

@@ -3,7 +3,7 @@
 use super::WriteOptions;
 use crate::audio::IN_TIME;
 use crate::error::{Error, IoContext, Result};
-use crate::ffmpeg::{Ffmpeg, Running, file_argument};
+use crate::ffmpeg::{Ffmpeg, Running, file_argument, input_file};
 use crate::warning::{Warning, Warnings};
 use image::RgbImage;
 use std::io::Write;
@@ -72,8 +72,9 @@ impl FfmpegSink {
             if let Some(audio) = &options.audio {
                 let (source, start) = audio.source();
                 // The start is a time on the file's own clock.
-                command.args(["-seek_timestamp", "1", "-ss", &format!("{start:.6}"), "-i"]);
-                command.arg(file_argument(source)).args(["-map", "0:v:0", "-map", "1:a:0"]);
+                command.args(["-seek_timestamp", "1", "-ss", &format!("{start:.6}")]);
+                input_file(command, source);
+                command.args(["-map", "0:v:0", "-map", "1:a:0"]);
                 // Sound ends with the pictures, and pictures don't end with the sound.
                 command.args(["-af", &format!("{IN_TIME}:first_pts=0,apad"), "-shortest"]);
             }

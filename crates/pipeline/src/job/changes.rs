@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Changes of a job; what isn't given stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobChanges {
     /// What goes in.
     pub input: InputChanges,

@@ -272,6 +272,16 @@ impl From<Interval> for [f64; 2] {
     }
 }
 
+#[cfg(feature = "schema")]
+impl utoipa::PartialSchema for Interval {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        Vec::<f64>::schema()
+    }
+}
+
+#[cfg(feature = "schema")]
+impl utoipa::ToSchema for Interval {}
+
 impl FromStr for Interval {
     type Err = String;
 
@@ -287,6 +297,7 @@ impl FromStr for Interval {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum), value(rename_all = "lower"))]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum FewStepName {
     /// LightX2V's four Euler steps.
     LightX2V,
@@ -321,6 +332,7 @@ fn shortest(value: f32) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum), value(rename_all = "lower"))]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum SolverName {
     /// First-order steps: the reference.
     Euler,

@@ -9,6 +9,7 @@
 /// - the section, as the stages read it, with its defaults;
 /// - its changes, in which everything is optional: a job file is read as changes of a preset's job, and with the feature
 ///   `clap` the command line is parsed as the same changes;
+/// - with the feature `schema`, the changes' JSON schema, which the server's interface has;
 /// - the descriptions, which [`super::Job::explain`] prints and `--help` shows.
 macro_rules! settings {
     (
@@ -59,6 +60,25 @@ macro_rules! settings {
                         to.$field = value.into();
                     }
                 )+
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::PartialSchema for $changes {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let fields = [$((
+                    stringify!($field),
+                    [$($doc),+].as_slice(),
+                    <$given as $crate::job::schema::InSchema>::schema(),
+                )),+];
+                $crate::job::schema::section(&[$($about),+], fields)
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::ToSchema for $changes {
+            fn schemas(all: &mut $crate::job::schema::Schemas) {
+                $(<$given as $crate::job::schema::InSchema>::collect(all);)+
             }
         }
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 /// The rules of step caches, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum StepCacheName {
     /// TeaCache, which the reference has.
     #[default]
@@ -21,6 +22,7 @@ pub enum StepCacheName {
 /// The step cache's settings. Each rule takes some of them; one that it doesn't take is refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct StepCacheSettings {
     /// Which rule.
     #[serde(default)]

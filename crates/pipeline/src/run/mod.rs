@@ -31,6 +31,8 @@ pub struct Finished {
     pub condition: Option<ConditionVideo>,
     /// The whole run, where nothing ended it before.
     pub outcome: Option<Outcome>,
+    /// The result against its condition, where a report was written.
+    pub evaluation: Option<evaluation::Evaluation>,
 }
 
 /// Runs a job. `note` is what a report's reader must know.
@@ -80,7 +82,8 @@ pub(crate) fn run(
             finished.stages.extend(outcome.stages.iter().cloned());
             if job.output.report {
                 let path = job.output.video.with_extension("html");
-                report::write(&filled, &outcome, &Extras { note, raw: replaced.as_ref() }, &path)?;
+                let extras = Extras { note, raw: replaced.as_ref() };
+                finished.evaluation = Some(report::write(&filled, &outcome, &extras, &path)?);
             }
             finished.outcome = Some(outcome);
         }

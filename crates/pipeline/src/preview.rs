@@ -1,0 +1,106 @@
+//! The condition video's frames one by one, before anything is written.
+
+use crate::composite::Compositor;
+use crate::job::Job;
+use crate::progress::{Context, Stage};
+use crate::replace::replace;
+use crate::{Error, Result};
+use avatar_render::RendererChoice;
+use image::RgbImage;
+
+/// A job's condition video, open at any of its frames: made by [`crate::Session::open_preview`].
+///
+/// Frames are rendered as they are asked for; in order they cost least.
+#[derive(Debug)]
+pub struct Preview {
+    /// What the frames are made of: the job with what was found in its raw video.
+    job: Job,
+    renderer: RendererChoice,
+    compositor: Compositor,
+    /// The frame that the compositor makes next.
+    next: usize,
+    size: (u32, u32),
+    frames: usize,
+    fps: f64,
+}
+
+impl Preview {
+    /// Opens everything that the job names. In a raw video, masks, motion and background are found first, or taken from the
+    /// work folder.
+    pub(crate) fn open(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Result<Self> {
+        let job = match &job.replace {
+            Some(_) => {
+                let made = replace(job, Stage::Plate, context)?;
+                let mut job = made.fill(job);
+                crate::light::find::fill(&mut job, &made, context)?;
+                job
+            }
+            None => job.clone(),
+        };
+        let mut compositor = Compositor::open(&job, renderer)?;
+        compositor.tell_warnings(context);
+        let (size, frames, fps) = (compositor.size(), compositor.len(), compositor.fps());
+        Ok(Self { job, renderer, compositor, next: 0, size, frames, fps })
+    }
+
+    /// Number of frames.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frames
+    }
+
+    /// Is there no frame?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
+    /// Frames a second.
+    #[must_use]
+    pub fn fps(&self) -> f64 {
+        self.fps
+    }
+
+    /// Width and height in pixels.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// Frame `frame`, counted from 0: the same pixels as in the condition video.
+    ///
+    /// # Errors
+    /// When there is no such frame, an input can't be decoded, or rendering fails.
+    pub fn frame(&mut self, frame: usize) -> Result<RgbImage> {
+        if frame >= self.frames {
+            let what = format!("frame {frame} was asked for, the video has {}, counted from 0", self.frames);
+            return Err(Error::Missing { stage: Stage::Composite, what });
+        }
+        if frame < self.next {
+            self.compositor = Compositor::open(&self.job, self.renderer)?;
+            self.next = 0;
+        }
+        if self.job.video.match_light || self.job.light.is_on() || self.job.light.edges() {
+            // The light follows the frames before.
+            while self.next < frame {
+                self.made()?;
+            }
+        } else {
+            self.compositor.skip(frame - self.next);
+            self.next = frame;
+        }
+        self.made()
+    }
+
+    fn made(&mut self) -> Result<RgbImage> {
+        let made = self.compositor.next_blend()?;
+        let Some(made) = made else {
+            // A file that promised more frames than it has.
+            let what = format!("the video ends before frame {}", self.next);
+            self.frames = self.next;
+            return Err(Error::Missing { stage: Stage::Composite, what });
+        };
+        self.next += 1;
+        Ok(made)
+    }
+}
