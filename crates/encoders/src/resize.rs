@@ -35,7 +35,7 @@ impl Axis {
         for i in 0..to {
             let source = source(i);
             let floor = source.floor();
-            let clamp = |offset: i64| (floor as i64 + offset).clamp(0, from as i64 - 1) as u32;
+            let clamp = |offset: i64| (floor as i64 + offset).min(from as i64 - 1).max(0) as u32;
             let weights = cubic_weights((source - floor).clamp(0.0, 1.0));
             axis.taps.extend([-1, 0, 1, 2].map(clamp).into_iter().zip(weights));
             axis.starts.push(axis.taps.len());
