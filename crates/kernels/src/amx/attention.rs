@@ -25,7 +25,7 @@ use rayon::prelude::*;
 use simd::{Kernel, Level, dispatch};
 
 use super::gemm::TileProduct;
-use super::{Factors, SIDE, STRIP, Square, TILE, TileUnit};
+use super::{Factors, Left, SIDE, STRIP, Square, TILE, TileUnit};
 use crate::attention::{Attention, Heads};
 use crate::gemm::product::Bf16Pairs;
 use crate::scratch::Scratch;
@@ -277,6 +277,7 @@ impl<S: Tiles, U: TileUnit> Kernel<S> for On<'_, U> {
                     for strip in 0..strips {
                         let square = Square {
                             a: &block.q[strip * strip_words..],
+                            left: Left::Near,
                             b: [&keys[panel..], &keys[panel + shape.key_panel()..]],
                             steps: shape.key_steps,
                             c: &mut scores[strip * STRIP * KEYS + pair * STEP..],
@@ -295,6 +296,7 @@ impl<S: Tiles, U: TileUnit> Kernel<S> for On<'_, U> {
                     for strip in 0..strips {
                         let square = Square {
                             a: &weights[strip * STRIP * KEYS / 2..],
+                            left: Left::Near,
                             b: [&values[panel..], &values[panel + shape.value_panel()..]],
                             steps,
                             c: &mut block.out[strip * STRIP * width + pair * 2 * SIDE..],

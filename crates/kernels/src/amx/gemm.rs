@@ -18,7 +18,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use simd::{Kernel, Level, dispatch};
 
-use super::{Ahead, Factors, SIDE, STRIP, Square, TILE, TileUnit};
+use super::{Ahead, Factors, Left, SIDE, STRIP, Square, TILE, TileUnit};
 use crate::gemm::Mat;
 use crate::gemm::epilogue::Epilogue;
 use crate::gemm::packed::fill_panel;
@@ -265,6 +265,7 @@ impl<S: Tiles, U: TileUnit, P: TileProduct> Kernel<S> for On<'_, U, P> {
                         let next_b = block * TILE / strips.len() * y + block * TILE;
                         let square = Square {
                             a: left,
+                            left: Left::Stream,
                             b: right,
                             steps: block,
                             c: &mut sums[(x * strips.len() + y) * 4 * TILE..][..4 * TILE],

@@ -29,10 +29,39 @@ pub(crate) enum Factors {
     Int8,
 }
 
+/// How the left side of a [`Square`] lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// A strip that is read once: it is loaded past the first-level cache, and what is [`Square::ahead`] is fetched.
+    Stream,
+    /// A strip that stays in the first-level cache.
+    Near,
+    /// 32 rows, this many words from one to the next, which may be less than they are long.
+    Rows(usize),
+}
+
+impl Left {
+    /// Words from a row of a tile to the next.
+    fn row(self) -> usize {
+        if let Self::Rows(words) = self { words } else { SIDE }
+    }
+
+    /// Words from the upper tile to the lower one.
+    fn lower(self) -> usize {
+        if let Self::Rows(words) = self { SIDE * words } else { TILE }
+    }
+
+    /// Words from a step to the next.
+    fn step(self) -> usize {
+        if let Self::Rows(_) = self { SIDE } else { 2 * TILE }
+    }
+}
+
 /// A product of 2 × 2 tiles.
 pub(crate) struct Square<'a> {
-    /// `[steps]` pairs of tiles.
+    /// Upper and lower tiles of `steps`.
     pub(crate) a: &'a [u32],
+    pub(crate) left: Left,
     /// `[steps]` tiles of the left and of the right columns.
     pub(crate) b: [&'a [u32]; 2],
     pub(crate) steps: usize,
@@ -48,8 +77,8 @@ pub(crate) struct Square<'a> {
     pub(crate) ahead: Option<Ahead<'a>>,
 }
 
-/// Memory to bring into the second-level cache during a product: 4 lines of `a` and one of each `b` a step, from these places on. They
-/// may lie beyond what is there.
+/// Memory to bring into the second-level cache during a product: 4 lines of a streamed `a` and one of each `b` a step, from these places
+/// on. They may lie beyond what is there.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead<'a> {
     pub(crate) a: (&'a [u32], usize),
@@ -60,8 +89,9 @@ impl Square<'_> {
     /// Panics if the product would read or write beyond its slices.
     #[inline(always)]
     fn check(&self) {
-        let Self { a, b, steps, c, stride, next, .. } = self;
-        assert!(*steps > 0 && a.len() >= steps * 2 * TILE, "a strip of {steps} steps");
+        let Self { a, left, b, steps, c, stride, next, .. } = self;
+        let last = left.lower() + (SIDE - 1) * left.row() + steps.saturating_sub(1) * left.step();
+        assert!(*steps > 0 && a.len() >= last + SIDE, "a strip of {steps} steps");
         assert!(b.iter().all(|b| b.len() >= steps * TILE), "two panels of {steps} steps");
         assert!(next[0] + next[1] + (SIDE - 1) * stride + SIDE <= c.len(), "four tiles of sums");
     }
@@ -75,7 +105,7 @@ pub(crate) trait TileUnit: Copy + Send + Sync {
     /// Runs `f` with this thread's tiles configured.
     fn with_tiles<R>(self, f: impl FnOnce(&Self::Tiles) -> R) -> R;
 
-    /// Multiplies. `Factors::Int8` needs `ahead`.
+    /// Multiplies. The left side of `Factors::Int8` is [`Left::Stream`].
     fn multiply(tiles: &Self::Tiles, factors: Factors, square: Square<'_>);
 }
 
@@ -94,7 +124,7 @@ impl TileUnit for Emulated {
 
     fn multiply((): &(), factors: Factors, square: Square<'_>) {
         square.check();
-        let Square { a, b, steps, c, stride, next, accumulate, .. } = square;
+        let Square { a, left, b, steps, c, stride, next, accumulate, .. } = square;
         for (lower, right, row) in (0..4 * SIDE).map(|i| (i / 32, i / 16 % 2, i % 16)) {
             let place = &mut c[lower * next[1] + right * next[0] + row * stride..][..SIDE];
             let mut sums = [0.0; SIDE];
@@ -102,7 +132,7 @@ impl TileUnit for Emulated {
                 sums.copy_from_slice(place);
             }
             for (step, word) in (0..steps * SIDE).map(|i| (i / SIDE, i % SIDE)) {
-                let a = a[(2 * step + lower) * TILE + row * SIDE + word];
+                let a = a[step * left.step() + lower * left.lower() + row * left.row() + word];
                 let b = &b[right][step * TILE + word * SIDE..][..SIDE];
                 let halves = |x: u32| [f32::from_bits(x << 16), f32::from_bits(x & 0xffff_0000)];
                 let fours = |x: u32| x.to_le_bytes().map(|x| i32::from(x.cast_signed()));
@@ -123,7 +153,7 @@ impl TileUnit for Emulated {
 
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
-    use super::{Ahead, Emulated, Factors, Square, TILE, TileUnit};
+    use super::{Ahead, Emulated, Factors, Left, Square, TILE, TileUnit};
 
     /// The instructions against their twin: every layout of sums, with and without what is ahead.
     #[test]
@@ -145,13 +175,14 @@ mod tests {
                         .map(|i| if factors == Factors::Bf16 { i as f32 } else { f32::from_bits(word(i)) })
                         .collect();
                     let ahead = Ahead { a: (&a, 3), b: [(&b[0], 5), (&b[1], 1 << 20)] };
-                    for ahead in [Some(ahead), None] {
-                        if ahead.is_none() && factors == Factors::Int8 {
-                            continue;
-                        }
+                    let lefts = [Left::Stream, Left::Near, Left::Rows(16), Left::Rows(12)];
+                    let integers = factors == Factors::Int8;
+                    for left in lefts.into_iter().take(if integers { 1 } else { 4 }) {
+                        let ahead = (left != Left::Near).then_some(ahead);
                         let (mut got, mut want) = (start.clone(), start.clone());
                         let square = |c| Square {
                             a: &a,
+                            left,
                             b: [&b[0], &b[1]],
                             steps,
                             c,

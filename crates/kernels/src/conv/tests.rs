@@ -1,6 +1,9 @@
 //! Every algorithm and level against the definition, on random and edge sizes.
 
+use super::dispatch::{Job, Target};
+use super::tiled::Tiled;
 use super::{Calls, Conv, ConvShape, Frame, FrameMut, Input, Padding, conv_reference};
+use crate::amx::{Emulated, TileUnit};
 use half::bf16;
 use proptest::prelude::*;
 
@@ -158,4 +161,64 @@ fn refuses_a_wrong_number_of_frames() {
     let frame = [0.0; 4];
     let mut out = [0.0; 4];
     conv.forward(&Input::new(&[Some(Frame::F32(&frame)); 2], 2, 2, 1), None, &mut [FrameMut::F32(&mut out)]);
+}
+
+/// On a unit of tiles against the definition on rounded weights and inputs: strides, edges, absent frames, odd panels, doubled pixels.
+fn tiles_agree<U: TileUnit>(unit: U) {
+    let round = |x: &mut [f32]| x.iter_mut().for_each(|x| *x = bf16::from_f32(*x).to_f32());
+    let one = Padding::symmetric(1, 1);
+    let below = Padding { bottom: 1, right: 1, ..Padding::default() };
+    for (kernel, stride, padding, c_in, c_out, height, width) in [
+        ([3, 3, 3], [1, 1, 1], one, 32, 48, 5, 7),
+        ([3, 3, 3], [1, 1, 1], one, 64, 20, 11, 70),
+        ([1, 3, 3], [1, 2, 2], below, 32, 33, 9, 40),
+        ([1, 1, 1], [1, 1, 1], Padding::default(), 96, 64, 6, 5),
+        ([3, 1, 1], [2, 1, 1], Padding::default(), 32, 16, 3, 36),
+        ([1, 3, 3], [1, 1, 1], one, 192, 3, 1, 1),
+    ] {
+        let shape = ConvShape { c_in, c_out, kernel, stride, padding };
+        let depth = c_in * kernel.iter().product::<usize>();
+        let mut weight = noise(c_out * depth, 1);
+        round(&mut weight);
+        let tiled = Tiled::new(&shape, &weight);
+        assert_eq!(tiled.weight(&shape), weight);
+        let mut bias = noise(c_out, 2);
+        for (upsample, frames) in
+            [(false, [true; 4]), (true, [false, true, true, false]), (false, [false; 4])]
+        {
+            let mut data: Vec<Vec<f32>> = (0..4).map(|t| noise(height * width * c_in, 10 + t)).collect();
+            data.iter_mut().for_each(|data| round(data));
+            let frames: Vec<Option<Frame<'_>>> =
+                frames.iter().zip(&data).map(|(&there, d)| there.then_some(Frame::F32(d))).collect();
+            let input = Input { upsample, ..Input::new(&frames, height, width, c_in) };
+            let expected = conv_reference(&shape, &weight, Some(&bias), &input);
+            let (h, w) = input.size();
+            let size = shape.size(h, w);
+            let n = shape.frames(frames.len());
+            bias.resize(c_out + 24, 0.0);
+            let job = Job { shape: &shape, input: &input, bias: &bias, size };
+            let mut actual = vec![f32::NAN; expected.len()];
+            let mut out: Vec<FrameMut<'_>> =
+                actual.chunks_exact_mut(expected.len() / n).map(FrameMut::F32).collect();
+            tiled.run(unit, &job, &Target::new(None, &mut out));
+            drop(out);
+            bias.truncate(c_out);
+            for (i, (a, e)) in actual.iter().zip(&expected).enumerate() {
+                assert!((a - e).abs() <= 1e-5 * (depth as f32).sqrt(), "{shape:?}, {i}: {a} instead of {e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn convolutions_on_tiles_agree_with_the_definition() {
+    tiles_agree(Emulated);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn convolutions_by_tile_instructions_agree_with_the_definition() {
+    if let Some(amx) = ::simd::Amx::detect() {
+        tiles_agree(amx);
+    }
 }

@@ -106,9 +106,12 @@ impl Conv3d {
             bail!("a bias of {:?} for {} output channels", bias.dims(), shape.c_out);
         }
         let form = if slices::on_kernels(&[weight]) {
+            let precision = if weight.dtype() == DType::BF16 { Precision::Bf16 } else { Precision::F32 };
             let weight = weight.to_dtype(DType::F32)?;
             let bias = bias.map(Tensor::to_vec1).transpose()?;
-            let conv = slices::read::<f32, _>(&weight, |w| Ok(Conv::new(shape, w, bias.as_deref(), calls)))?;
+            let conv = slices::read::<f32, _>(&weight, |w| {
+                Ok(Conv::with_precision(shape, w, bias.as_deref(), calls, precision))
+            })?;
             Form::Packed(Arc::new(conv))
         } else {
             Form::Dense { weight: weight.clone(), bias: bias.cloned() }
