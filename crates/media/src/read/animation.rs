@@ -91,7 +91,7 @@ fn decode(path: &Path, kind: Kind, wanted: &[bool], to: &SyncSender<Result<RgbIm
     }
 }
 
-fn picture_error(path: &Path, source: image::ImageError) -> Error {
+fn picture_error(path: &Path, source: ImageError) -> Error {
     Error::Picture { path: path.to_owned(), action: "decoding the animation", source }
 }
 

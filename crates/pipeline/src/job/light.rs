@@ -51,6 +51,7 @@ settings! {
 /// Where an avatar's light comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LightSource {
     /// Nowhere, whatever else is given: the avatar keeps the light that it was made in.

@@ -1,8 +1,8 @@
 //! The settings as a JSON schema: what the macro `settings!` knows of each, for the server's interface.
 
 use super::{
-    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, Lora, Prepare, Preset,
-    SolverName, StepCacheSettings, Until,
+    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, LightSource, Lora, Prepare,
+    Preset, SolverName, StepCacheSettings, SunPlace, Until, Who,
 };
 use std::path::PathBuf;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type};
@@ -34,6 +34,19 @@ plain! {
     PathBuf = String, String = String, bool = Boolean, usize = Integer, u32 = Integer, u64 = Integer, f32 = Number, f64 = Number,
 }
 
+impl InSchema for SunPlace {
+    fn schema() -> RefOr<Schema> {
+        ArrayBuilder::new().items(<f32 as InSchema>::schema()).min_items(Some(2)).max_items(Some(2)).into()
+    }
+}
+
+impl InSchema for Who {
+    /// A person's number, or "all".
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Integer, Type::String])).into()
+    }
+}
+
 impl<T: InSchema> InSchema for Vec<T> {
     fn schema() -> RefOr<Schema> {
         ArrayBuilder::new().items(T::schema()).into()
@@ -61,7 +74,7 @@ macro_rules! named {
 }
 
 named! {
-    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, Lora, Prepare, Preset, SolverName, StepCacheSettings, Until,
+    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, LightSource, Lora, Prepare, Preset, SolverName, StepCacheSettings, Until,
 }
 
 /// A section of settings: their names, descriptions (line by line) and what they hold. Nothing else may be in it.
@@ -113,6 +126,7 @@ mod tests {
         let job = serde_json::to_value(job).unwrap();
         for (section, name) in [
             ("input", "InputChanges"),
+            ("light", "LightChanges"),
             ("video", "VideoChanges"),
             ("models", "ModelChanges"),
             ("prompt", "PromptChanges"),
