@@ -79,12 +79,11 @@ impl Measured {
     }
 }
 
+/// Joints, and the head's width and height.
+type Placed = (Vec<[f32; 3]>, Option<[f32; 2]>);
+
 /// Joints in metres, and width and height of the head in the picture.
-fn placed(
-    body: &BodyModel,
-    frame: &MotionFrame,
-    head: &[usize],
-) -> Result<(Vec<[f32; 3]>, Option<[f32; 2]>)> {
+fn placed(body: &BodyModel, frame: &MotionFrame, head: &[usize]) -> Result<Placed> {
     let full: [[f32; 3]; N_JOINTS] = frame.pose.full();
     let posed = body.forward(&smplx::Frame {
         betas: &frame.betas,

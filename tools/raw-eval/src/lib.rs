@@ -198,8 +198,7 @@ fn damage(
 ) -> Result<()> {
     let plates = frames(found.plate.as_deref().context("no background")?)?;
     for (t, (picture, plate)) in pictures.iter().zip(&plates).enumerate() {
-        for (q, other) in mattes.iter().enumerate().filter(|(q, _)| *q != p) {
-            debug_assert_ne!(q, p);
+        for (_, other) in mattes.iter().enumerate().filter(|(q, _)| *q != p) {
             for (x, y, byte) in other[t].enumerate_pixels() {
                 if byte[0] < 250 || x >= plate.width() || y >= plate.height() {
                     continue;

@@ -1,5 +1,5 @@
 //! A few short shots of the kinds that raw videos come in, and what must be found in them.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use raw_eval::{Figures, measure};
 use synth::{Shot, shots};
