@@ -39,8 +39,8 @@ const LIGHT: &str = "light.json";
 
 /// What the reader must know of the small weights.
 const SMALL: &str = "Light, shadow and edges are the composite's: see the condition. The diffusion weights are this project's own small \
-                     ones, trained on rendered clips: they tint and soften a little, and leave a light rim at some edges. The real weights \
-                     (--preset anicrafter) are larger by a thousand times.";
+                     ones, trained on rendered clips; what they would change of a lit avatar is kept out, and little is left beside it. \
+                     The real weights (--preset anicrafter) are larger by a thousand times.";
 
 pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
     let scene = match &args.scene {
