@@ -64,7 +64,8 @@ fn findings(name: &str, text: &str) -> Vec<String> {
             wrong.push(format!("line {}: white space at the end", i + 1));
         }
     }
-    let in_tests = name.contains("/tests/") || name.contains("/examples/") || name.contains("/benches/");
+    let in_tests =
+        ["/tests/", "/tests.rs", "/examples/", "/benches/"].iter().any(|place| name.contains(place));
     let library =
         !in_tests && !PROGRAMS.iter().any(|p| name.starts_with(p)) && Path::new(name).starts_with("crates");
     let code = text.split("#[cfg(test)]").next().unwrap_or(text);

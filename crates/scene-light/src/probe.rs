@@ -549,7 +549,7 @@ mod tests {
 
     #[test]
     fn ranges_of_normals_cover_the_sphere() {
-        let mut hit = vec![false; SIDE * SIDE];
+        let mut hit = [false; SIDE * SIDE];
         for i in 0..20_000 {
             let z = 1.0 - (2.0 * i as f32 + 1.0) / 20_000.0;
             let (r, phi) = ((1.0 - z * z).sqrt(), i as f32 * 2.399_963);

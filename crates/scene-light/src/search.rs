@@ -229,11 +229,11 @@ mod tests {
     use super::*;
     use crate::{CastOptions, Harmonics, View, cast};
 
+    /// Picture, matte, vertices, camera, ground and faces.
+    type Scene = (RgbImage, GrayImage, Vec<[f32; 3]>, smplx::Camera, Ground, Vec<[u32; 3]>);
+
     /// A standing body before grey ground, with or without the shadow of a sun.
-    fn scene(
-        shadow: bool,
-        toward: [f32; 3],
-    ) -> (RgbImage, GrayImage, Vec<[f32; 3]>, smplx::Camera, Ground, Vec<[u32; 3]>) {
+    fn scene(shadow: bool, toward: [f32; 3]) -> Scene {
         let model = smplx::BodyModel::from_bytes(anicrafter_assets::BODY.to_vec()).unwrap();
         let mut pose = [[0.0; 3]; smplx::N_JOINTS];
         pose[0] = [std::f32::consts::PI, 0.0, 0.0];

@@ -110,7 +110,7 @@ impl Access {
             return refuse("wrong_host", "a request names one host");
         }
         if let Some(origin) = text(headers, &header::ORIGIN) {
-            let from = origin.split_once("://").map(|(scheme, rest)| (scheme, rest));
+            let from = origin.split_once("://");
             let own = from.is_some_and(|(scheme, rest)| {
                 matches!(scheme, "http" | "https") && rest.eq_ignore_ascii_case(host)
             });

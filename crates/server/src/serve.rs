@@ -87,7 +87,6 @@ impl Server {
     }
 
     /// The API and the page, to be put into another program's server. It is still this server that owns queue and library.
-    #[must_use]
     pub fn router(&self) -> Router {
         api::router(&self.studio)
     }

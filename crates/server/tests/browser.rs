@@ -1,7 +1,7 @@
 //! The page in a real headless browser: the whole job by clicks, from an empty folder to a result; what it looks like; whether
 //! everybody can use it.
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod support;
 #[path = "support/browser.rs"]

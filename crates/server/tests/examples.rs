@@ -1,5 +1,5 @@
 //! The examples of the API's page, run as they stand; the ComfyUI node, run without ComfyUI.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod support;
 

@@ -307,7 +307,7 @@ impl CreateVideo {
                 replace.video = video.into();
             }
             if let Some(person) = self.person {
-                replace.person = person;
+                replace.person = pipeline::Who::One(person);
             }
         }
         Ok(job)

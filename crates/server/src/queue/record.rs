@@ -253,10 +253,10 @@ impl Record {
     /// Takes an event in; are those who listen to be told?
     pub(crate) fn hear(&mut self, event: &Event, now_ms: u64) -> bool {
         match event {
-            Event::Warning { message } => {
-                if self.warnings.len() < MOST_WARNINGS && !self.warnings.contains(message) {
-                    self.warnings.push(message.clone());
-                }
+            Event::Warning { message }
+                if self.warnings.len() < MOST_WARNINGS && !self.warnings.contains(message) =>
+            {
+                self.warnings.push(message.clone());
             }
             Event::Preview { step, path } => self.preview = Some((*step, path.clone())),
             _ => {}

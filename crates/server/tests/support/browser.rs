@@ -146,13 +146,13 @@ impl Browser {
     fn note(&mut self, event: &Value) {
         match event["method"].as_str() {
             Some("Runtime.exceptionThrown") => {
-                self.complaints.push(event["params"]["exceptionDetails"].to_string())
+                self.complaints.push(event["params"]["exceptionDetails"].to_string());
             }
             Some("Runtime.consoleAPICalled") if event["params"]["type"] == "error" => {
-                self.complaints.push(event["params"]["args"].to_string())
+                self.complaints.push(event["params"]["args"].to_string());
             }
             Some("Log.entryAdded") if event["params"]["entry"]["level"] == "error" => {
-                self.complaints.push(event["params"]["entry"].to_string())
+                self.complaints.push(event["params"]["entry"].to_string());
             }
             _ => {}
         }
