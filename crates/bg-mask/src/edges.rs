@@ -341,7 +341,7 @@ mod tests {
         edges.known = Some([1.6, 0.0]);
         let soft = edges.soften(&color, &alpha, SIZE).unwrap().unwrap();
         let at = |x: usize, y: usize| y * SIZE.0 as usize + x;
-        assert!((0.2..0.5).contains(&soft.alpha[at(89, 90)]) && soft.alpha[at(80, 90)] == 0.0);
+        assert!((0.2..0.5).contains(&soft.alpha[at(89, 90)]) && soft.alpha[at(80, 90)] < 1e-6);
         assert_eq!(soft.alpha[at(120, 90)], 1.0);
         assert_eq!(soft.color[3 * at(120, 90)], color[3 * at(120, 90)]);
         let (before, after) = (alpha.iter().sum::<f32>(), soft.alpha.iter().sum::<f32>());

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use avatar_render::RendererChoice;
 use server::{Options, Server};
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -77,29 +78,34 @@ pub(crate) fn run(args: Args, threads: Option<usize>) -> Result<()> {
     server::run_blocking(options, |server| ready(server, no_open)).context("the studio")
 }
 
+/// Prints a line; who started the program may have closed its output meanwhile.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($what)*);
+    }};
+}
+
 fn ready(server: &Server, no_open: bool) {
     let url = server.url();
-    println!("studio  {url}");
-    println!("API     {url}api");
+    say!("studio  {url}");
+    say!("API     {url}api");
     let mut page = url;
     if let Some(token) = server.new_token() {
-        println!("token   {token}");
-        println!(
-            "        It is shown this once and stored as a hash: keep it. --new-token makes another one."
-        );
+        say!("token   {token}");
+        say!("        It is shown this once and stored as a hash: keep it. --new-token makes another one.");
         page = format!("{page}#token={token}");
     } else if server.needs_token() {
-        println!(
+        say!(
             "        Callers need the token that was shown when it was made; --new-token makes another one."
         );
     }
     if server.needs_token() {
-        println!(
+        say!(
             "note    Nothing is encrypted on the way: put a proxy with TLS in front where others share the network."
         );
     }
-    println!("Ctrl-C ends it; jobs go on at the next start.");
+    say!("Ctrl-C ends it; jobs go on at the next start.");
     if !no_open && let Err(error) = open::that_detached(&page) {
-        println!("note    no browser could be opened ({error}): open the address yourself");
+        say!("note    no browser could be opened ({error}): open the address yourself");
     }
 }

@@ -315,10 +315,13 @@ mod tests {
             };
             job.validate()
         };
-        for (dtype, dit) in [(Dtype::Q8, [].as_slice()), (Dtype::Q4, &[]), (Dtype::Bf16, &["m.GGUF"])] {
+        // What a folder holds is looked at with the weights.
+        for (dtype, dit) in
+            [(Dtype::Q8, [].as_slice()), (Dtype::Q4, &[]), (Dtype::Bf16, &[]), (Dtype::Bf16, &["m.GGUF"])]
+        {
             assert!(real(dtype, dit).is_ok(), "{dtype:?}, {dit:?}");
         }
-        for (dtype, dit) in [(Dtype::F32, [].as_slice()), (Dtype::Bf16, &["m.safetensors"])] {
+        for (dtype, dit) in [(Dtype::F32, ["m.safetensors"].as_slice()), (Dtype::Bf16, &["m.safetensors"])] {
             let error = real(dtype, dit).unwrap_err().to_string();
             assert!(error.contains("models.activations") && error.contains("q8"), "{error}");
         }

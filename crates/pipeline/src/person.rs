@@ -2,7 +2,7 @@
 
 use crate::Result;
 use image::{GrayImage, RgbImage};
-use mocap::{Detection, Detector, FitOptions, Landmark, TrackOptions, Tracker};
+use mocap::{Detection, Detector, FitOptions, Landmark, Sighting, TrackOptions, Tracker};
 use smplx::{BodyModel, MotionFrame};
 
 /// Which person, and how the picture was taken.
@@ -37,7 +37,8 @@ pub struct Person {
 /// When nobody is in view, or fewer people than asked for; when the focal length isn't positive.
 pub fn find_person(picture: &RgbImage, body: &BodyModel, options: &PersonOptions) -> Result<Person> {
     let size: [u32; 2] = picture.dimensions().into();
-    let mut found = Tracker::new(TrackOptions::default())?.next_frame(picture)?.people;
+    let seen = Tracker::new(TrackOptions::default())?.next_frame(picture)?.people;
+    let mut found = surest(seen, &find_people(picture)?);
     let people = found.len();
     if people == 0 {
         return Err(mocap::Error::Nobody { frames: 1 }.into());
@@ -56,6 +57,23 @@ pub fn find_person(picture: &RgbImage, body: &BodyModel, options: &PersonOptions
     let mask = bg_mask::refine_matte(picture, &matte, radius)?;
     let body_ratio = body_ratio(body, &frame, size)?;
     Ok(Person { mask, frame, residual_px: fitted.residual_px[0], head, body_ratio, people })
+}
+
+/// Of those who were seen, the ones whom the detector is sure of in the whole picture; all, where it is sure of none. A video's later
+/// frames tell who is nobody, one picture doesn't.
+fn surest(mut seen: Vec<Sighting>, sure: &[Detection]) -> Vec<Sighting> {
+    let mut found = Vec::new();
+    for detection in sure {
+        let away = |s: &Sighting| {
+            let [a, b] = [&s.observation.region, &detection.region].map(|region| region.centre);
+            (a[0] - b[0]).hypot(a[1] - b[1])
+        };
+        let nearest = (0..seen.len()).min_by(|&a, &b| away(&seen[a]).total_cmp(&away(&seen[b])));
+        if let Some(nearest) = nearest.filter(|&n| away(&seen[n]) < 0.5 * detection.region.size) {
+            found.push(seen.remove(nearest));
+        }
+    }
+    if found.is_empty() { seen } else { found }
 }
 
 /// Height of a head over the distance from between the eyes to the mouth, and over that from ear to ear: the larger counts, for

@@ -26,11 +26,9 @@ fn job(folder: &Path) -> Job {
     };
     write_skeleton(&weights, &skeleton).unwrap();
     std::fs::write(weights.join("config.json"), configs.to_string()).unwrap();
-    for name in ["avatar", "motion", "background"] {
-        std::fs::write(folder.join(name), "there").unwrap();
-    }
-    job.input.actors.push(Actor { avatar: folder.join("avatar"), motion: folder.join("motion") });
-    job.input.background = folder.join("background");
+    let demo = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo").join(name);
+    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.background = demo("background.mp4");
     job.models.demo = Some(weights);
     job.models.device = "cpu".to_owned();
     job.output.video = folder.join("out.mp4");
@@ -131,4 +129,15 @@ fn a_plan_and_a_run_choose_the_same_streaming() {
     let error = ModelSet::new(&job.models).unwrap().streaming().unwrap_err().to_string();
     assert!(error.contains("models.memory_gib"), "{error}");
     assert_eq!(Part::Transformer.model(), Some(Model::Dit));
+}
+
+#[test]
+fn inputs_are_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut job = job(dir.path());
+    job.input.background = dir.path().join("background.mp4");
+    std::fs::write(&job.input.background, "there").unwrap();
+    let findings = inspect(&job);
+    assert_eq!(about(&findings), ["input"]);
+    assert!(findings.to_string().contains("background.mp4"), "{findings}");
 }

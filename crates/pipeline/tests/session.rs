@@ -74,7 +74,7 @@ fn a_job_file_says_all_of_a_replacement() {
     let mut job = Job::read(&file).unwrap();
     let finished = session.run(&job, context).unwrap();
     let names: Vec<&str> = finished.stages.iter().map(|s| s.name.as_str()).collect();
-    assert_eq!(names, ["masks", "motion", "plate", "composite"]);
+    assert_eq!(names, ["masks", "motion", "plate", "light", "composite"]);
     assert_eq!(VideoReader::open(dir.path().join("out.mp4")).unwrap().info().size(), (640, 384));
     // Another end of the same job takes what is there.
     job.output = anicrafter_pipeline::Output {
