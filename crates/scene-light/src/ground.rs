@@ -28,8 +28,9 @@ pub struct Ground {
 const STRIDE: usize = 12;
 /// Frames over which the height is smoothed (standard deviation).
 const SMOOTH: f32 = 4.0;
-/// A sole this near to the lowest stands, in metres.
-const STANDS: f32 = 0.03;
+/// A sole this near to the lowest stands, in metres, round by round: as long as the upright leans, the ground seems to rise under
+/// who walks, and a narrow band would hold no step but the lowest.
+const STANDS: [f32; 3] = [0.12, 0.06, 0.03];
 /// How sure the upright is as the normal (in radians), and a standing sole as a place of the ground (in metres).
 const UPRIGHT_SURE: f32 = 0.07;
 const SOLE_SURE: f32 = 0.04;
@@ -43,8 +44,8 @@ impl Ground {
     #[must_use]
     pub fn track(frames: &[Footing]) -> Vec<Self> {
         let mut normal = upright(frames);
-        for _ in 0..3 {
-            normal = turned(normal, frames);
+        for stands in STANDS {
+            normal = turned(normal, frames, stands);
         }
         let heights = smoothed(&lowest(normal, frames));
         heights.into_iter().map(|height| Self { normal: normal.to_array(), height }).collect()
@@ -96,13 +97,13 @@ fn smoothed(values: &[f32]) -> Vec<f32> {
 }
 
 /// The normal that fits the standing soles better, held to the body's upright.
-fn turned(normal: Vec3, frames: &[Footing]) -> Vec3 {
+fn turned(normal: Vec3, frames: &[Footing], stands: f32) -> Vec3 {
     let prior = upright(frames);
     let low = lowest(normal, frames);
     let mut standing: Vec<(Vec3, f32)> = Vec::new();
     for (frame, low) in frames.iter().zip(&low) {
         for p in frame.soles.map(vec3) {
-            if normal.dot(p) < low + STANDS {
+            if normal.dot(p) < low + stands {
                 standing.push((p, *low));
             }
         }

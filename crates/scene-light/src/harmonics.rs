@@ -125,9 +125,9 @@ mod tests {
         let got = radiance.irradiance();
         for n in sphere(500) {
             let facing = (0..3).map(|k| n[k] * from[k]).sum::<f32>();
-            // Degree 2 is known to miss the clamped cosine by 0.06 of its peak at most, at the terminator.
+            // Degree 2 misses the clamped cosine by 3/32 of its peak at most, at the terminator.
             let value = got.at(n);
-            assert!((value[0] - facing.max(0.0)).abs() < 0.07, "{n:?} {value:?} {facing}");
+            assert!((value[0] - facing.max(0.0)).abs() < 0.095, "{n:?} {value:?} {facing}");
             assert!((value[1] - 0.5 * value[0]).abs() < 1e-5 && value[2] == 0.0);
         }
     }

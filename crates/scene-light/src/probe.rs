@@ -528,7 +528,7 @@ mod tests {
             let found = clip(&light, prints).solve().unwrap();
             let sun = found.light(crate::UP).sun.unwrap();
             let cosine = vec3(sun.toward).dot(toward);
-            assert!(cosine > 0.93, "{prints}: {cosine} {found:?}");
+            assert!(cosine > 0.9, "{prints}: {cosine} {found:?}");
             assert!(found.agreement > 0.99 && found.explained > 0.3, "{found:?}");
             assert!(sun.color[0] > sun.color[2]);
         }
