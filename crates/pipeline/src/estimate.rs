@@ -33,7 +33,7 @@ const SIDE: usize = 64;
 /// Frames of a condition video that are timed, behind one that warms up.
 const FRAMES: usize = 3;
 
-/// Floating-point operations a second, measured.
+/// Floating-point operations a second, measured; whole numbers, which a file gives back as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Rates {
     /// The transformer's products, in its type.
@@ -256,7 +256,7 @@ fn products_rate(set: &ModelSet, product: Product, d_in: usize, d_out: usize) ->
         layer.forward(&x)?;
         Ok(device.synchronize()?)
     })?;
-    Ok((2 * ROWS * d_in * d_out) as f64 / seconds)
+    Ok(((2 * ROWS * d_in * d_out) as f64 / seconds).round())
 }
 
 fn attention_rate(set: &ModelSet, heads: usize, dim: usize) -> Result<f64> {
@@ -272,7 +272,7 @@ fn attention_rate(set: &ModelSet, heads: usize, dim: usize) -> Result<f64> {
         options.forward(&q, &k, &v)?;
         Ok(device.synchronize()?)
     })?;
-    Ok((4 * KEYS * KEYS * heads * head) as f64 / seconds)
+    Ok(((4 * KEYS * KEYS * heads * head) as f64 / seconds).round())
 }
 
 /// The two levels of the VAE with the most pixels, where its time goes, on a small video.
@@ -306,7 +306,7 @@ fn vae_rate(set: &ModelSet, direction: Direction) -> Result<f64> {
         };
         Ok(set.device().synchronize()?)
     })?;
-    Ok(config.flops(direction, frames, SIDE, SIDE) / seconds)
+    Ok((config.flops(direction, frames, SIDE, SIDE) / seconds).round())
 }
 
 #[cfg(test)]

@@ -374,11 +374,14 @@ pub(crate) async fn delete_upload(
 pub(crate) async fn demo(Shared(studio): Shared<Studio>) -> ApiResult<Json<FileList>> {
     blocking(move || {
         let folder = studio.library.root().join("demo");
-        pipeline::work::unpack(anicrafter_demo::FILES, &folder).map_err(|error| match error {
+        // The light belongs to the command's demo; the library has no card for it.
+        let files: Vec<_> =
+            anicrafter_demo::FILES.iter().copied().filter(|(name, _)| *name != "light.json").collect();
+        pipeline::work::unpack(&files, &folder).map_err(|error| match error {
             pipeline::Error::Io { source, .. } => ApiError::io(&source),
             other => ApiError::internal(other.to_string()),
         })?;
-        let names = anicrafter_demo::FILES.iter().map(|(name, _)| format!("demo/{name}"));
+        let names = files.iter().map(|(name, _)| format!("demo/{name}"));
         let data: ApiResult<Vec<LibraryFile>> = names.map(|name| Ok(studio.library.find(&name)?.0)).collect();
         Ok(FileList { object: "list", data: data?, checking: 0 })
     })
