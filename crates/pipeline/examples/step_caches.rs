@@ -55,7 +55,7 @@ fn demo_job(work: &Path) -> Job {
     job.input.actors = vec![Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
     job.input.background = demo("background.mp4");
     job.input.character = Some(demo("character.png"));
-    job.input.end = Some(9);
+    job.input.end = Some(8);
     (job.video.width, job.video.height, job.video.window) = (160, 96, 9);
     job.output.work = Some(work.to_owned());
     job
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = composite(&job, "cpu".parse()?, Context::new(&Quiet, &CancelToken::new()))?;
     let (mut blend, mut mesh) = (files.blend()?, files.mesh()?);
     let read =
-        |frames: &mut FrameFile| -> Result<Vec<_>, Error> { (0..9).map(|i| frames.frame(i)).collect() };
+        |frames: &mut FrameFile| -> Result<Vec<_>, Error> { (0..8).map(|i| frames.frame(i)).collect() };
     let (reference, blend, mesh) = (files.reference()?, read(&mut blend)?, read(&mut mesh)?);
     std::fs::remove_dir_all(&work)?;
 
