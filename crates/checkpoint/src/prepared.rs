@@ -297,13 +297,16 @@ impl Prepared {
         self.file(name)?;
         match self.matrices.get(name) {
             Some(stored) if stored.shape == shape => Ok(*stored),
-            found => Err(candle_core::Error::UnexpectedShape {
-                msg: format!("shape mismatch for {name} in {}", self.folder.display()),
-                expected: shape.into(),
-                got: found.map_or_else(|| ().into(), |stored| stored.shape.into()),
+            found => {
+                let found = found.map_or_else(|| ().into(), |stored| stored.shape.into());
+                Err(self.misshaped(name, shape.into(), found))
             }
-            .bt()),
         }
+    }
+
+    fn misshaped(&self, name: &str, expected: Shape, got: Shape) -> candle_core::Error {
+        let msg = format!("shape mismatch for {name} in {}", self.folder.display());
+        candle_core::Error::UnexpectedShape { msg, expected, got }.bt()
     }
 
     fn region(&self, name: &str) -> candle_core::Result<Region> {
@@ -319,12 +322,7 @@ impl WeightSource for Prepared {
         let file = self.file(name)?;
         let view = file.tensor(name).map_err(candle_core::Error::wrap)?;
         if view.shape() != shape.dims() {
-            return Err(candle_core::Error::UnexpectedShape {
-                msg: format!("shape mismatch for {name} in {}", self.folder.display()),
-                expected: shape.clone(),
-                got: view.shape().into(),
-            }
-            .bt());
+            return Err(self.misshaped(name, shape.clone(), view.shape().into()));
         }
         let tensor = convert::tensor(&view, view.shape(), dtype, device)?;
         file.release(name);

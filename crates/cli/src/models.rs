@@ -5,7 +5,7 @@ use crate::settings::{SamplingArgs, VideoArgs, changes};
 use anyhow::{Context as _, Result, bail};
 use avatar_render::RendererChoice;
 use clap::Subcommand;
-use pipeline::models::ModelSet;
+use pipeline::models::{GIB, ModelSet};
 use pipeline::{
     Context, Estimate, Findings, Job, JobChanges, LHM_LICENCE, LhmRequest, LhmSetup, ModelChanges,
     OutputChanges, Prepare, Preset,
@@ -205,5 +205,3 @@ pub(crate) fn estimate_text(estimate: &Estimate) -> String {
     }
     out
 }
-
-const GIB: f64 = 1024.0 * 1024.0 * 1024.0;

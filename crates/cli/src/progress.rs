@@ -88,7 +88,7 @@ impl Observer for Display {
                 eprintln!("{:<10} {seconds:>8.2} s{memory}{from}", stage.name());
             }
             Event::Preparing { done: 0, total, bytes } => {
-                let gib = *bytes as f64 / 1024.0_f64.powi(3);
+                let gib = *bytes as f64 / pipeline::models::GIB;
                 eprintln!(
                     "preparing the transformer's weights, once: {gib:.1} GiB (--prepare never does without)"
                 );

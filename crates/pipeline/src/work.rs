@@ -28,8 +28,14 @@ impl Fingerprint {
     /// When the settings can't be serialised.
     pub fn of(settings: &impl Serialize) -> Result<Self> {
         let json = serde_json::to_vec(&(FORMAT, settings)).map_err(|e| Error::Settings(e.to_string()))?;
-        let digest = Sha256::digest(&json);
-        Ok(Self(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self::of_bytes(&[&json]))
+    }
+
+    /// The fingerprint of contents, one after the other.
+    pub(crate) fn of_bytes(contents: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        contents.iter().for_each(|bytes| hash.update(bytes));
+        Self(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The fingerprint of a file or folder: names, sizes and times of change, not contents.

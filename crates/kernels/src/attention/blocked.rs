@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use simd::{Kernel, Level, dispatch};
 
 use super::{Attention, Heads};
-use crate::gemm::product::Product;
+use crate::gemm::product::AttentionProduct;
 use crate::gemm::source::Source;
 use crate::scratch::Scratch;
 use crate::shared::SharedOut;
@@ -37,7 +37,7 @@ const SERIAL: usize = 1 << 16;
 const LOWEST: f32 = -1e30;
 
 /// Attention of checked, non-empty views.
-pub(crate) fn run<P: Product>(
+pub(crate) fn run<P: AttentionProduct>(
     level: Level,
     product: P,
     [q, k, v]: [Heads<'_>; 3],
@@ -64,7 +64,7 @@ pub(crate) fn run<P: Product>(
 }
 
 /// Queries `rows` of a head.
-struct Task<'a, P: Product> {
+struct Task<'a, P: AttentionProduct> {
     product: P,
     q: Heads<'a>,
     k: Heads<'a>,
@@ -75,7 +75,7 @@ struct Task<'a, P: Product> {
     out: SharedOut<'a>,
 }
 
-impl<S: Tiles, P: Product> Kernel<S> for Task<'_, P> {
+impl<S: Tiles, P: AttentionProduct> Kernel<S> for Task<'_, P> {
     #[inline(always)]
     fn run(self, s: S) {
         let Self { product, q, k, v, head, .. } = self;
@@ -193,7 +193,7 @@ impl<S: Tiles, P: Product> Kernel<S> for Task<'_, P> {
     }
 }
 
-impl<P: Product> Task<'_, P> {
+impl<P: AttentionProduct> Task<'_, P> {
     /// Transposes the bias of a panel's queries and a block's keys into `[keys, 16]`, times log2 e.
     #[inline(always)]
     fn fill_bias<S: Tiles>(&self, s: S, panel: usize, key0: usize, keys: usize, dst: &mut [f32]) {
@@ -233,7 +233,7 @@ struct Softmax<'a> {
 impl Softmax<'_> {
     /// The step with panels of `VP` vectors.
     #[inline(always)]
-    fn run<S: Tiles, P: Product, const VP: usize>(
+    fn run<S: Tiles, P: AttentionProduct, const VP: usize>(
         self,
         s: S,
         product: P,

@@ -152,37 +152,6 @@ impl PackedF32 {
         assert_eq!(w.len(), n * k, "the weight isn't [{n}, {k}]");
         Self { n, k, panels: Panels::Own(pack(F32, Source::Rows { w, n, k }, n, k)) }
     }
-
-    /// `[N, K]`.
-    #[must_use]
-    pub fn shape(&self) -> [usize; 2] {
-        [self.n, self.k]
-    }
-
-    pub(crate) fn panels(&self) -> &[f32] {
-        &self.panels
-    }
-
-    /// Takes panels that lie in memory already, as [`PackedF32::bytes`] gave them: a file that is mapped is multiplied by where it
-    /// lies. They should begin at a cache line (64 bytes); elsewhere products are slower.
-    ///
-    /// # Errors
-    /// When they have another length, don't begin at a multiple of four bytes, or the machine's low byte comes last.
-    pub fn shared(bytes: SharedBytes, n: usize, k: usize) -> Result<Self, NotPanels> {
-        Ok(Self { n, k, panels: Panels::shared(bytes, elements::<F32>(n, k))? })
-    }
-
-    /// The panels' bytes, the same at every instruction set.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(self.panels())
-    }
-
-    /// How many bytes a packed `[n, k]` takes.
-    #[must_use]
-    pub fn byte_len(n: usize, k: usize) -> usize {
-        elements::<F32>(n, k) * size_of::<f32>()
-    }
 }
 
 impl PackedBf16 {
@@ -195,50 +164,55 @@ impl PackedBf16 {
         assert_eq!(w.len(), n * k, "the weight isn't [{n}, {k}]");
         Self { n, k, panels: Panels::Own(pack(Bf16Pairs, Source::RowsBf16 { w, n, k }, n, k)) }
     }
-
-    /// `[N, K]`.
-    #[must_use]
-    pub fn shape(&self) -> [usize; 2] {
-        [self.n, self.k]
-    }
-
-    pub(crate) fn panels(&self) -> &[u32] {
-        &self.panels
-    }
-
-    /// Takes panels that lie in memory already, as [`PackedBf16::bytes`] gave them: a file that is mapped is multiplied by where it
-    /// lies. They should begin at a cache line (64 bytes); elsewhere products are slower.
-    ///
-    /// # Errors
-    /// When they have another length, don't begin at a multiple of four bytes, or the machine's low byte comes last.
-    pub fn shared(bytes: SharedBytes, n: usize, k: usize) -> Result<Self, NotPanels> {
-        Ok(Self { n, k, panels: Panels::shared(bytes, elements::<Bf16Pairs>(n, k))? })
-    }
-
-    /// The panels' bytes, the same at every instruction set.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(self.panels())
-    }
-
-    /// How many bytes a packed `[n, k]` takes.
-    #[must_use]
-    pub fn byte_len(n: usize, k: usize) -> usize {
-        elements::<Bf16Pairs>(n, k) * size_of::<u32>()
-    }
 }
 
-impl std::fmt::Debug for PackedF32 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PackedF32").field("n", &self.n).field("k", &self.k).finish_non_exhaustive()
-    }
+/// What packed weights have in common, whatever their factors are.
+macro_rules! packed {
+    ($packed:ident, $product:ty) => {
+        impl $packed {
+            /// `[N, K]`.
+            #[must_use]
+            pub fn shape(&self) -> [usize; 2] {
+                [self.n, self.k]
+            }
+
+            pub(crate) fn panels(&self) -> &[<$product as Product>::T] {
+                &self.panels
+            }
+
+            /// Takes panels that lie in memory already, as `bytes` gave them: a file that is mapped is multiplied by where it lies.
+            /// They should begin at a cache line (64 bytes); elsewhere products are slower.
+            ///
+            /// # Errors
+            /// When they have another length, don't begin at a multiple of four bytes, or the machine's low byte comes last.
+            pub fn shared(bytes: SharedBytes, n: usize, k: usize) -> Result<Self, NotPanels> {
+                Ok(Self { n, k, panels: Panels::shared(bytes, elements::<$product>(n, k))? })
+            }
+
+            /// The panels' bytes, the same at every instruction set.
+            #[must_use]
+            pub fn bytes(&self) -> &[u8] {
+                bytemuck::cast_slice(self.panels())
+            }
+
+            /// How many bytes a packed `[n, k]` takes.
+            #[must_use]
+            pub fn byte_len(n: usize, k: usize) -> usize {
+                elements::<$product>(n, k) * size_of::<<$product as Product>::T>()
+            }
+        }
+
+        impl std::fmt::Debug for $packed {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let name = stringify!($packed);
+                f.debug_struct(name).field("n", &self.n).field("k", &self.k).finish_non_exhaustive()
+            }
+        }
+    };
 }
 
-impl std::fmt::Debug for PackedBf16 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PackedBf16").field("n", &self.n).field("k", &self.k).finish_non_exhaustive()
-    }
-}
+packed!(PackedF32, F32);
+packed!(PackedBf16, Bf16Pairs);
 
 #[cfg(test)]
 mod tests {

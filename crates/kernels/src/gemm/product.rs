@@ -45,16 +45,6 @@ pub(crate) trait Product: Copy + Send + Sync {
         dst: &mut [Self::T],
     );
 
-    /// Packs the first `kc` rows of `a`, transposed: strips of `mr` of its columns, each `[units, mr]`; columns beyond
-    /// the last are 0. `a` has contiguous rows.
-    fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [Self::T]);
-
-    /// Units as steps, where a unit is one.
-    fn as_f32(units: &mut [Self::T]) -> Option<&mut [f32]>;
-
-    /// Makes the units of one panel that hold two steps, where a unit is two.
-    fn store_pair<S: Tiles>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [Self::T]);
-
     fn tile<S: Tiles>(self, s: S, tile: Tile<'_, Self::T>, c: &mut [f32]);
 
     /// The same product for a left side that starts at this row of this one's.
@@ -66,6 +56,19 @@ pub(crate) trait Product: Copy + Send + Sync {
     /// Makes values of the sums of columns `col0..` of a row, whose left factors had `offset` added.
     #[inline(always)]
     fn finish(&self, _row: usize, _col0: usize, _offset: u8, _sums: &mut [f32]) {}
+}
+
+/// A product that attention makes too, of factors in f32 or bf16.
+pub(crate) trait AttentionProduct: Product {
+    /// Packs the first `kc` rows of `a`, transposed: strips of `mr` of its columns, each `[units, mr]`; columns beyond
+    /// the last are 0. `a` has contiguous rows.
+    fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [Self::T]);
+
+    /// Units as steps, where a unit is one.
+    fn as_f32(units: &mut [Self::T]) -> Option<&mut [f32]>;
+
+    /// Makes the units of one panel that hold two steps, where a unit is two.
+    fn store_pair<S: Tiles>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [Self::T]);
 }
 
 /// `f32` factors.
@@ -136,6 +139,13 @@ impl Product for F32 {
     }
 
     #[inline(always)]
+    fn tile<S: Tiles>(self, s: S, tile: Tile<'_, f32>, c: &mut [f32]) {
+        s.tile(tile, c);
+    }
+}
+
+impl AttentionProduct for F32 {
+    #[inline(always)]
     fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [f32]) {
         let dst = &mut dst[..a.cols.div_ceil(mr) * mr * kc];
         match mr {
@@ -155,11 +165,6 @@ impl Product for F32 {
     #[inline(always)]
     fn store_pair<S: Tiles>(self, _: S, _: &[f32], _: &[f32], _: &mut [f32]) {
         unreachable!("a unit is one step");
-    }
-
-    #[inline(always)]
-    fn tile<S: Tiles>(self, s: S, tile: Tile<'_, f32>, c: &mut [f32]) {
-        s.tile(tile, c);
     }
 }
 
@@ -210,6 +215,13 @@ impl Product for Bf16Pairs {
     }
 
     #[inline(always)]
+    fn tile<S: Tiles>(self, s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
+        s.tile_bf16(tile, c);
+    }
+}
+
+impl AttentionProduct for Bf16Pairs {
+    #[inline(always)]
     fn pack_a_transposed(self, a: &Mat<'_>, mr: usize, kc: usize, dst: &mut [u32]) {
         let units = Self::units(kc);
         for (strip, dst) in dst[..a.cols.div_ceil(mr) * mr * units].chunks_exact_mut(mr * units).enumerate() {
@@ -239,11 +251,6 @@ impl Product for Bf16Pairs {
     #[inline(always)]
     fn store_pair<S: Tiles>(self, s: S, even: &[f32], odd: &[f32], dst: &mut [u32]) {
         s.pack_pairs(even, odd, dst);
-    }
-
-    #[inline(always)]
-    fn tile<S: Tiles>(self, s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
-        s.tile_bf16(tile, c);
     }
 }
 

@@ -276,21 +276,6 @@ impl Product for W8A8<'_> {
     }
 
     #[inline(always)]
-    fn pack_a_transposed(self, _: &Mat<'_>, _: usize, _: usize, _: &mut [u32]) {
-        unreachable!("of attention, whose factors are f32 or bf16");
-    }
-
-    #[inline(always)]
-    fn as_f32(_: &mut [u32]) -> Option<&mut [f32]> {
-        None
-    }
-
-    #[inline(always)]
-    fn store_pair<S: Tiles>(self, _: S, _: &[f32], _: &[f32], _: &mut [u32]) {
-        unreachable!("of attention, whose factors are f32 or bf16");
-    }
-
-    #[inline(always)]
     fn tile<S: Tiles>(self, s: S, tile: Tile<'_, u32>, c: &mut [f32]) {
         s.tile_fours(tile, c);
     }

@@ -1,9 +1,9 @@
 //! The small weights that are part of the program.
 
 use super::Configs;
+use crate::work::Fingerprint;
 use crate::{DetailTransfer, Error, Result};
 use checkpoint::{Checkpoint, Model};
-use sha2::{Digest, Sha256};
 use std::sync::{Arc, OnceLock};
 use tensorfile::{Safetensors, Shards, TensorSource};
 
@@ -17,16 +17,13 @@ pub(super) fn detail_transfer() -> Result<DetailTransfer> {
     DetailTransfer::parse(anicrafter_demo_weights::DETAIL)
 }
 
-/// A hash of all files, so that results of another version's weights aren't taken for those of these.
-pub(super) fn digest() -> &'static str {
-    static DIGEST: OnceLock<String> = OnceLock::new();
-    DIGEST.get_or_init(|| {
-        let mut hash = Sha256::new();
-        for (name, bytes) in anicrafter_demo_weights::FILES {
-            hash.update(name.as_bytes());
-            hash.update(bytes);
-        }
-        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+/// The fingerprint of all files, so that results of another version's weights aren't taken for those of these.
+pub(super) fn fingerprint() -> &'static Fingerprint {
+    static FINGERPRINT: OnceLock<Fingerprint> = OnceLock::new();
+    FINGERPRINT.get_or_init(|| {
+        let files = anicrafter_demo_weights::FILES.iter();
+        let contents: Vec<&[u8]> = files.flat_map(|(name, bytes)| [name.as_bytes(), bytes]).collect();
+        Fingerprint::of_bytes(&contents)
     })
 }
 

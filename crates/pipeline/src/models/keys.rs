@@ -4,9 +4,7 @@ use super::{ModelSet, embedded};
 use crate::Result;
 use crate::work::Fingerprint;
 use checkpoint::{Model, Part};
-use dit::plan::{Workload, plan};
 use std::time::Instant;
-use vae::Halves;
 
 /// A model as stages ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +34,6 @@ impl Wanted {
             Self::Transformer => "transformer",
             Self::Decoder => "VAE decoder",
         }
-    }
-
-    /// The halves of the VAE that it is.
-    pub(crate) fn halves(self) -> Halves {
-        if self == Self::Decoder { Halves::Decoder } else { Halves::Encoder }
     }
 
     fn parts(self) -> &'static [Part] {
@@ -73,7 +66,7 @@ impl ModelSet {
                 files.push(Fingerprint::of_path(path)?);
             }
         }
-        let packaged = self.is_embedded().then(embedded::digest);
+        let packaged = self.is_embedded().then(embedded::fingerprint);
         let types: Vec<String> = wanted
             .parts()
             .iter()
@@ -161,16 +154,7 @@ impl ModelSet {
             Wanted::Encoder => dense(Model::Vae, "decoder."),
             Wanted::Decoder => dense(Model::Vae, "encoder."),
             Wanted::Embedders => Ok(4 * self.configs.embedders()?.parameters()),
-            Wanted::Transformer => {
-                let workload = Workload {
-                    latent: self.configs.dit.patch_size,
-                    steps: 1,
-                    branches: 1,
-                    storage: self.storage(),
-                    streaming: self.streaming()?,
-                };
-                Ok(plan(&self.configs.dit, &workload)?.weight_bytes)
-            }
+            Wanted::Transformer => Ok(self.least_plan(self.streaming()?)?.weight_bytes),
         }
     }
 }

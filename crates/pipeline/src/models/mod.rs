@@ -12,7 +12,7 @@ mod untrained;
 pub use cache::ModelCache;
 pub use configs::Configs;
 pub(crate) use keys::Wanted;
-pub(crate) use plan::GIB;
+pub use plan::GIB;
 pub use prepare::PreparedPlace;
 
 use crate::job::{Activations, Dtype, Models, Preset};

@@ -8,7 +8,8 @@ use candle_core::quantized::GgmlDType;
 use dit::Streaming;
 use dit::plan::{Plan, Storage, Workload, plan};
 
-pub(crate) const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+/// Bytes of a GiB.
+pub const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 impl ModelSet {
     /// How the transformer's blocks are held.
@@ -50,15 +51,15 @@ impl ModelSet {
 
     /// Bytes of one block of the transformer.
     pub(super) fn block_bytes(&self) -> Result<u64> {
+        Ok(self.least_plan(None)?.block_bytes)
+    }
+
+    /// The plan of the least job: for what doesn't depend on a job, the weights.
+    pub(super) fn least_plan(&self, streaming: Option<Streaming>) -> Result<Plan> {
         let config = &self.configs.dit;
-        let least = Workload {
-            latent: config.patch_size,
-            steps: 1,
-            branches: 1,
-            storage: self.storage(),
-            streaming: None,
-        };
-        Ok(plan(config, &least)?.block_bytes)
+        let storage = self.storage();
+        let least = Workload { latent: config.patch_size, steps: 1, branches: 1, storage, streaming };
+        Ok(plan(config, &least)?)
     }
 
     /// Arithmetic, memory and reading of one window of a job.

@@ -76,8 +76,9 @@ impl ModelSet {
         &self,
         observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<PreparedPlace>> {
-        let Some(place) = self.prepared_place()?.filter(|place| !place.is_ready) else {
-            return self.prepared_place();
+        let place = match self.prepared_place()? {
+            Some(place) if !place.is_ready => place,
+            known => return Ok(known),
         };
         check_room(&place)?;
         let source = self.blocks_source(self.transformer_weights()?);

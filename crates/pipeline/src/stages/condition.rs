@@ -50,7 +50,7 @@ impl Run<'_> {
             let Models { embedders, vae } = models.get(|| {
                 Ok(Models {
                     embedders: run.load(Wanted::Embedders, ModelSet::embedders)?,
-                    vae: run.load(Wanted::Encoder, |models| models.vae(Wanted::Encoder.halves()))?,
+                    vae: run.load(Wanted::Encoder, |models| models.vae(vae::Halves::Encoder))?,
                 })
             })?;
             let reference = files.reference()?;

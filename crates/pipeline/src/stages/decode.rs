@@ -60,7 +60,7 @@ impl Run<'_> {
         let decoder = (self.models.key(Wanted::Decoder)?, self.job.models.tiled_vae);
         let key = Fingerprint::of(&(&from.key, decoder))?;
         let done = self.stage(Stage::Decode, n, 1, key, |run, part| {
-            let vae = vae.get(|| run.load(Wanted::Decoder, |models| models.vae(Wanted::Decoder.halves())))?;
+            let vae = vae.get(|| run.load(Wanted::Decoder, |models| models.vae(vae::Halves::Decoder)))?;
             let file = from.file();
             let latents = take(&mut load_tensors(&file, run.models.device())?, "latents", &file)?;
             let context = run.context;
