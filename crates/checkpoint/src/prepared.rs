@@ -130,6 +130,11 @@ impl Ready {
         let &[rows, columns] = shape else {
             return Ok(Self::Plain(source.dense(name, &shape_of, DType::F32, &Device::Cpu)?));
         };
+        if target == PreparedFor::Cpu
+            && let Some(packed) = source.packed(name, (rows, columns), dtype)?
+        {
+            return Ok(Self::Packed(packed));
+        }
         if let Some(blocks) = source.quantized(name, (rows, columns), &Device::Cpu)? {
             return Ok(Self::Packed(Packed::blocks(blocks)?));
         }

@@ -7,7 +7,7 @@ use anicrafter_dit::plan::{Storage, Workload, plan};
 use anicrafter_dit::{Block, Config, Context, Scope};
 use candle_core::{DType, Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nn::{Grid, RandomWeights, Rope3d, WeightSource, Weights};
+use nn::{Grid, RandomWeights, Rope3d, RoundOnLoad, WeightSource, Weights};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,16 +18,20 @@ fn dit_block(c: &mut Criterion) {
     let config = Config::i2v_14b_720p();
     let mut group = c.benchmark_group("dit_block");
     group.sample_size(10).measurement_time(Duration::from_secs(20)).warm_up_time(Duration::from_secs(2));
-    for (name, dtype) in [("bf16", DType::BF16), ("f32", DType::F32)] {
+    let kinds = [
+        ("bf16", Storage::Dense(DType::BF16)),
+        ("f32", Storage::Dense(DType::F32)),
+        ("int8", Storage::Rows8),
+    ];
+    for (name, storage) in kinds {
         // Made on first use, so that a filtered run doesn't pay for what it leaves out.
         let mut block = None;
         for (tokens, latent) in SIZES {
-            let job =
-                Workload { latent, steps: 1, branches: 1, storage: Storage::Dense(dtype), streaming: None };
+            let job = Workload { latent, steps: 1, branches: 1, storage, streaming: None };
             let flops = plan(&config, &job).expect("the sizes fit the patch").block_flops;
             group.throughput(Throughput::Elements(flops as u64));
             group.bench_function(BenchmarkId::new(name, tokens), |b| {
-                let block = block.get_or_insert_with(|| random_block(&config, dtype));
+                let block = block.get_or_insert_with(|| random_block(&config, storage));
                 let inputs = Inputs::new(&config, latent);
                 b.iter(|| block.forward(inputs.x.clone(), &inputs.scope()).expect("the shapes fit"));
             });
@@ -36,8 +40,12 @@ fn dit_block(c: &mut Criterion) {
     group.finish();
 }
 
-fn random_block(config: &Config, dtype: DType) -> Block {
-    let weights = Weights::new(Arc::new(RandomWeights::default()), dtype, &Device::Cpu);
+fn random_block(config: &Config, storage: Storage) -> Block {
+    let random = Arc::new(RandomWeights::default());
+    let weights = match storage {
+        Storage::Dense(dtype) => Weights::new(random, dtype, &Device::Cpu),
+        _ => Weights::new(Arc::new(RoundOnLoad::new(random)), DType::BF16, &Device::Cpu),
+    };
     Block::load(config, &weights.pp("blocks").pp(0)).expect("random weights have every tensor")
 }
 

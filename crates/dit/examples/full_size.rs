@@ -1,6 +1,6 @@
 //! One step of the full 14B image-to-video shape on a small latent, its blocks streamed: time and peak memory.
 //!
-//! `cargo run --release -p anicrafter-dit --example full_size -- bf16 cpu` (or `q8_0`, `q4_k`, `f32`; or `cuda:0`, `metal`). A third
+//! `cargo run --release -p anicrafter-dit --example full_size -- bf16 cpu` (or `q8_0`, `q4_k`, `int8`, `f32`; or `cuda:0`, `metal`). A third
 //! argument `int8` multiplies quantised weights by activations of 8 bits. The weights are made up as the blocks are asked
 //! for, by the thread that reads ahead; a checkpoint's would be read instead.
 //! Every block embeds the text and image rows, so a step takes some 6 TFLOP more than its tokens do.
@@ -10,7 +10,7 @@ use anicrafter_dit::plan::{Storage, Workload, plan};
 use anicrafter_dit::{Conditions, Config, Streamed, Streaming, WanModel, pad_context};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Tensor};
-use nn::{Inputs, RandomBlocks, RandomWeights, WeightSource, Weights};
+use nn::{Inputs, RandomBlocks, RandomWeights, RoundOnLoad, WeightSource, Weights};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "bf16" => (random.clone(), DType::BF16, Storage::Dense(DType::BF16)),
         "q8_0" => quantized(GgmlDType::Q8_0),
         "q4_k" => quantized(GgmlDType::Q4K),
-        other => return Err(format!("{other} is none of f32, bf16, q8_0, q4_k").into()),
+        "int8" => {
+            (Arc::new(RoundOnLoad::new(random.clone())) as Arc<dyn WeightSource>, DType::BF16, Storage::Rows8)
+        }
+        other => return Err(format!("{other} is none of f32, bf16, q8_0, q4_k, int8").into()),
     };
     let device = nn::open_device(&std::env::args().nth(2).unwrap_or_else(|| "cpu".to_owned()))?;
     let inputs = match std::env::args().nth(3).as_deref() {

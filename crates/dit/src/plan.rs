@@ -15,15 +15,19 @@ pub enum Storage {
     Dense(DType),
     /// In blocks of this format.
     Quantized(GgmlDType),
+    /// 8 bits an element, and a scale and a sum a row.
+    Rows8,
 }
 
 impl Storage {
-    /// Bytes of so many elements of a matrix.
+    /// Bytes of a matrix of so many rows and columns.
     #[must_use]
-    pub fn bytes(self, elements: u64) -> u64 {
+    pub fn bytes(self, rows: u64, columns: u64) -> u64 {
+        let elements = rows * columns;
         match self {
             Self::Dense(dtype) => elements * dtype.size_in_bytes() as u64,
             Self::Quantized(dtype) => elements.div_ceil(dtype.block_size() as u64) * dtype.type_size() as u64,
+            Self::Rows8 => elements + 8 * rows,
         }
     }
 }
@@ -70,13 +74,20 @@ pub struct Plan {
     pub read_bytes: u64,
 }
 
+/// The matrices of a block, outputs by inputs, and how many of each there are.
+fn matrices(c: &Config) -> [(u64, (u64, u64)); 3] {
+    let (d, f) = (c.dim as u64, c.ffn_dim as u64);
+    let image = u64::from(c.has_image_input);
+    [(8 + 2 * image, (d, d)), (1, (f, d)), (1, (d, f))]
+}
+
 /// Parameters of the model: (one block's matrices, one block's vectors, everything else).
 fn parameters(c: &Config) -> (u64, u64, u64) {
     let n = |x: usize| x as u64;
     let (d, f) = (n(c.dim), n(c.ffn_dim));
     let patch = n(c.patch_size.iter().product());
     let image = u64::from(c.has_image_input);
-    let matrices = (8 + 2 * image) * d * d + 2 * d * f;
+    let matrices = matrices(c).iter().map(|(count, (rows, columns))| count * rows * columns).sum();
     // Biases of q, k, v, o twice and of the feed-forward layer, q and k norms twice, norm3, modulation; image: k, v, norm.
     let vectors = (8 + 1 + 4 + 2 + 6 + 3 * image) * d + f;
     let linear = |a: u64, b: u64| a * b + b;
@@ -117,12 +128,13 @@ pub fn plan(config: &Config, job: &Workload) -> Result<Plan> {
     let (i, td) = (c.image_dim as f64, c.text_dim as f64);
     let once = job.branches as f64 * 2.0 * (text * (td * d + d * d) + image * (i * i + i * d));
 
-    let (matrices, vectors, other) = parameters(c);
+    let (elements, vectors, other) = parameters(c);
     let n = c.num_layers as u64;
-    let block_bytes = job.storage.bytes(matrices) + 4 * vectors;
+    let held = matrices(c).map(|(count, (rows, columns))| count * job.storage.bytes(rows, columns));
+    let block_bytes = held.iter().sum::<u64>() + 4 * vectors;
     let other_bytes = match job.storage {
         Storage::Dense(dtype) => other * dtype.size_in_bytes() as u64,
-        Storage::Quantized(_) => other * 2,
+        Storage::Quantized(_) | Storage::Rows8 => other * 2,
     };
     let (held, passes_read) = match job.streaming {
         None => (n, 0),
@@ -147,7 +159,7 @@ pub fn plan(config: &Config, job: &Workload) -> Result<Plan> {
         self_attention_flops,
         step_flops,
         total_flops: job.steps as f64 * step_flops + once,
-        parameters: n * (matrices + vectors) + other,
+        parameters: n * (elements + vectors) + other,
         block_bytes,
         other_bytes,
         weight_bytes: held * block_bytes + other_bytes,
@@ -197,12 +209,14 @@ mod tests {
     #[test]
     fn quantised_blocks_take_their_share() {
         let storage = Storage::Quantized(GgmlDType::Q8_0);
-        assert_eq!(storage.bytes(64), 2 * 34);
+        assert_eq!(storage.bytes(2, 32), 2 * 34);
         let config = Config::t2v_1_3b();
         let q8 = plan(&config, &Workload { storage, ..SMALL }).unwrap();
         let half = plan(&config, &SMALL).unwrap();
         let share = q8.block_bytes as f64 / half.block_bytes as f64;
         assert!((share - 34.0 / 64.0).abs() < 0.01, "{share}");
+        let rows8 = plan(&config, &Workload { storage: Storage::Rows8, ..SMALL }).unwrap();
+        assert!(rows8.block_bytes < q8.block_bytes && 2 * rows8.block_bytes > half.block_bytes);
         assert!(plan(&config, &Workload { latent: [1, 3, 4], ..SMALL }).is_err());
     }
 }

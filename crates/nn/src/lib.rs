@@ -56,7 +56,7 @@ pub use norm::{LayerNorm, RmsNorm};
 pub use packed::{Packed, PackedForm};
 pub use patch::{Grid, patchify, unpatchify};
 pub use probe::{Pieces, Probe, ProbeAt, Recording};
-pub use quantize::QuantizeOnLoad;
+pub use quantize::{QuantizeOnLoad, RoundOnLoad};
 pub use random::{RandomBlocks, RandomWeights};
 pub use residual::add_gated;
 pub use rope::Rope3d;

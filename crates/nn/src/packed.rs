@@ -23,13 +23,14 @@ pub enum PackedForm {
 }
 
 impl PackedForm {
-    /// The bytes that a matrix `[d_out, d_in]` takes; `None` where its rows aren't whole blocks.
+    /// The bytes that a matrix `[d_out, d_in]` takes; `None` where its rows aren't whole blocks, or are too long for
+    /// the form.
     #[must_use]
     pub fn byte_len(self, (d_out, d_in): (usize, usize)) -> Option<usize> {
         match self {
             Self::F32 => Some(PackedF32::byte_len(d_out, d_in)),
             Self::Bf16 => Some(PackedBf16::byte_len(d_out, d_in)),
-            Self::Int8 => Some(PackedInt8::byte_len(d_out, d_in)),
+            Self::Int8 => (d_in <= PackedInt8::LONGEST_ROW).then(|| PackedInt8::byte_len(d_out, d_in)),
             Self::Blocks(dtype) => {
                 let blocks = d_in.is_multiple_of(dtype.block_size()).then(|| d_in / dtype.block_size())?;
                 Some(d_out * blocks * dtype.type_size())

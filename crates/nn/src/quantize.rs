@@ -1,6 +1,6 @@
 //! Quantised matrices: a source that makes them on the way, and the forms that the kernels multiply them in.
 
-use crate::WeightSource;
+use crate::{Packed, PackedForm, WeightSource};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Tensor, bail};
 use half::bf16;
@@ -78,6 +78,46 @@ impl WeightSource for QuantizeOnLoad {
         }
         let dense = self.inner.dense(name, &shape.into(), DType::F32, &Device::Cpu)?;
         Ok(Some(Arc::new(QTensor::quantize_onto(&dense, self.dtype, device)?)))
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.inner.contains(name)
+    }
+}
+
+/// Wraps another source and hands its matrices out in 8 bits, with a scale a row: [`PackedForm::Int8`]. Their products round their inputs
+/// too, with a scale a row of theirs. CPU only.
+///
+/// What the other source has in quantised blocks is widened first.
+pub struct RoundOnLoad {
+    inner: Arc<dyn WeightSource>,
+}
+
+impl std::fmt::Debug for RoundOnLoad {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RoundOnLoad")
+    }
+}
+
+impl RoundOnLoad {
+    /// Matrices of `inner` in 8 bits.
+    #[must_use]
+    pub fn new(inner: Arc<dyn WeightSource>) -> Self {
+        Self { inner }
+    }
+}
+
+impl WeightSource for RoundOnLoad {
+    fn dense(&self, name: &str, shape: &Shape, dtype: DType, device: &Device) -> Result<Tensor> {
+        self.inner.dense(name, shape, dtype, device)
+    }
+
+    fn packed(&self, name: &str, shape: (usize, usize), _: DType) -> Result<Option<Packed>> {
+        if PackedForm::Int8.byte_len(shape).is_none() {
+            return Ok(None);
+        }
+        let dense = self.inner.dense(name, &shape.into(), DType::F32, &Device::Cpu)?;
+        Packed::pack_int8(&dense).map(Some)
     }
 
     fn contains(&self, name: &str) -> bool {

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use checkpoint::{Checkpoint, LhmFiles, Model, Report, open_strictly};
 use image::{GrayImage, RgbImage};
 use lhm::{Config, HeadPicture, Input, QueryPoints, Storage, Variant, Workload};
-use nn::{Attention, Inputs, Linear, Precision, QuantizeOnLoad, Weights};
+use nn::{Attention, Inputs, Linear, Precision, QuantizeOnLoad, RoundOnLoad, Weights};
 use smplx::BodyModel;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -136,16 +136,22 @@ impl LhmSetup {
     /// The network, its matrices held as `dtype` says, quantised ones multiplied by `activations`.
     ///
     /// # Errors
-    /// When the configuration isn't LHM's, or activations of 8 bits are asked for without quantised matrices.
+    /// When the configuration isn't LHM's, activations of 8 bits are asked for without quantised matrices, or matrices of 8 bits on a
+    /// device that isn't the CPU.
     pub fn model(&self, dtype: Dtype, activations: Activations, device: &Device) -> Result<lhm::Model> {
         let inputs = match activations {
             Activations::Float => Inputs::Float,
-            Activations::Int8 if matches!(dtype, Dtype::Q8 | Dtype::Q4) => Inputs::Int8,
+            Activations::Int8 if dtype.is_blocks() => Inputs::Int8,
+            Activations::Int8 if dtype == Dtype::Int8 => Inputs::Float,
             Activations::Int8 => {
                 let why = "int8 needs quantised weights: take dtype q8 or q4".to_owned();
                 return Err(Error::Option { option: "activations", why });
             }
         };
+        if dtype == Dtype::Int8 && !device.is_cpu() {
+            let why = "int8 is for the CPU: take device cpu, or another dtype".to_owned();
+            return Err(Error::Option { option: "dtype", why });
+        }
         let [model, sapiens] =
             self.checkpoints.clone().map(|file| weights(file, dtype, device).with_inputs(inputs));
         Ok(lhm::Model::new(&self.config, &model, &sapiens)?)
@@ -230,6 +236,7 @@ fn weights(file: Arc<Checkpoint>, dtype: Dtype, device: &Device) -> Weights {
         Dtype::Bf16 => Weights::new(file, DType::BF16, device),
         Dtype::Q8 => quantised(GgmlDType::Q8_0),
         Dtype::Q4 => quantised(GgmlDType::Q4K),
+        Dtype::Int8 => Weights::new(Arc::new(RoundOnLoad::new(file)), DType::F32, device),
     }
 }
 
@@ -373,7 +380,7 @@ impl CreatePlan {
         let storage = match dtype {
             Dtype::F32 => Storage::F32,
             Dtype::Bf16 => Storage::Bf16,
-            Dtype::Q8 | Dtype::Q4 => Storage::Q8,
+            Dtype::Q8 | Dtype::Q4 | Dtype::Int8 => Storage::Q8,
         };
         let work = lhm::plan(config, &Workload { storage, points: Some(points) });
         let speed = Speed::measure(dtype, device)?;

@@ -14,7 +14,7 @@ use avatar_render::RendererChoice;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Tensor};
 use conditioning::Strides;
-use nn::{Attention, Inputs, Linear, Precision, RandomBlocks, RandomWeights, Weights};
+use nn::{Attention, Inputs, Linear, Precision, RandomBlocks, RandomWeights, RoundOnLoad, Weights};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -209,7 +209,8 @@ fn measure(set: &ModelSet) -> Result<Rates> {
     let products = match set.dtype() {
         Dtype::Q8 => Product::Blocks(GgmlDType::Q8_0),
         Dtype::Q4 => Product::Blocks(GgmlDType::Q4K),
-        _ => Product::Dense(set.compute_type(checkpoint::Model::Dit)),
+        Dtype::Int8 => Product::Rows8,
+        Dtype::F32 | Dtype::Bf16 => Product::Dense(set.compute_type(checkpoint::Model::Dit)),
     };
     let dense = |model| Product::Dense(set.compute_type(model));
     Ok(Rates {
@@ -226,6 +227,7 @@ fn measure(set: &ModelSet) -> Result<Rates> {
 enum Product {
     Dense(DType),
     Blocks(GgmlDType),
+    Rows8,
 }
 
 /// The better of two runs behind one that warms up, in seconds.
@@ -248,6 +250,10 @@ fn products_rate(set: &ModelSet, product: Product, d_in: usize, d_out: usize) ->
         Product::Blocks(dtype) => {
             Weights::new(Arc::new(RandomBlocks { seed: 0, dtype }), DType::BF16, device)
                 .with_inputs(if set.rounds_activations() { Inputs::Int8 } else { Inputs::Float })
+        }
+        Product::Rows8 => {
+            let random = Arc::new(RandomWeights { seed: 0 });
+            Weights::new(Arc::new(RoundOnLoad::new(random)), DType::BF16, device)
         }
     };
     let layer = Linear::load_without_bias(&weights, d_in, d_out)?;

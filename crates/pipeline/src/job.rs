@@ -316,9 +316,13 @@ mod tests {
             job.validate()
         };
         // What a folder holds is looked at with the weights.
-        for (dtype, dit) in
-            [(Dtype::Q8, [].as_slice()), (Dtype::Q4, &[]), (Dtype::Bf16, &[]), (Dtype::Bf16, &["m.GGUF"])]
-        {
+        for (dtype, dit) in [
+            (Dtype::Q8, [].as_slice()),
+            (Dtype::Q4, &[]),
+            (Dtype::Int8, &["m.safetensors"]),
+            (Dtype::Bf16, &[]),
+            (Dtype::Bf16, &["m.GGUF"]),
+        ] {
             assert!(real(dtype, dit).is_ok(), "{dtype:?}, {dit:?}");
         }
         for (dtype, dit) in [(Dtype::F32, ["m.safetensors"].as_slice()), (Dtype::Bf16, &["m.safetensors"])] {

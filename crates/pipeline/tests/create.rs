@@ -170,6 +170,7 @@ fn a_picture_becomes_an_avatar() {
         (Dtype::Bf16, Activations::Float, 0.02),
         (Dtype::Q8, Activations::Float, 0.02),
         (Dtype::Q8, Activations::Int8, 0.04),
+        (Dtype::Int8, Activations::Float, 0.04),
     ] {
         let model = setup.model(dtype, activations, &Device::Cpu).unwrap();
         let other = create_avatar(&model, &subject, &points, &betas, &mut ()).unwrap();

@@ -193,7 +193,7 @@ fn prepared_weights_give_the_same_video() {
         job
     };
     let preparing = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Preparing { .. }));
-    for dtype in [Dtype::F32, Dtype::Q8] {
+    for dtype in [Dtype::F32, Dtype::Q8, Dtype::Int8] {
         let mut plain = plain.clone();
         plain.input.end = Some(4);
         plain.models.dtype = dtype;

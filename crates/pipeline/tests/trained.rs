@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use checkpoint::{Checkpoint, Model, Part};
 use conditioning::{Rounding, Strides};
 use dit::{Conditions, Streamed, Streaming, WanModel};
-use nn::{Inputs, QuantizeOnLoad, WeightSource, Weights};
+use nn::{Inputs, QuantizeOnLoad, RoundOnLoad, WeightSource, Weights};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,22 +73,27 @@ fn activations_of_8_bits_cost_little_beside_quantised_weights() {
     let models = models();
     let files = models.resolution().unwrap().files(Part::Transformer).unwrap();
     let source = Arc::new(Checkpoint::open_model(Model::Dit, files).unwrap());
+    let predict = |blocks: Arc<dyn WeightSource>, inputs| {
+        let blocks = Weights::new(blocks, DType::F32, &Device::Cpu).with_inputs(inputs).pp("blocks");
+        let blocks = Streamed::new(&config, &blocks, Streaming { in_flight: 1, keep: config.num_layers });
+        let ends = Weights::new(source.clone(), DType::F32, &Device::Cpu);
+        predict(&WanModel::with_blocks(&config, &ends, Box::new(blocks.unwrap())).unwrap(), &golden)
+    };
     let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
     let relative = |a: &Tensor, b: &Tensor| norm(&(a - b).unwrap()) / norm(b);
     for (dtype, most) in [(GgmlDType::Q8_0, 0.005), (GgmlDType::Q4K, 0.005)] {
-        let predict = |inputs| {
-            let blocks: Arc<dyn WeightSource> = Arc::new(QuantizeOnLoad::new(source.clone(), dtype));
-            let blocks = Weights::new(blocks, DType::F32, &Device::Cpu).with_inputs(inputs).pp("blocks");
-            let blocks = Streamed::new(&config, &blocks, Streaming { in_flight: 1, keep: config.num_layers });
-            let ends = Weights::new(source.clone(), DType::F32, &Device::Cpu);
-            predict(&WanModel::with_blocks(&config, &ends, Box::new(blocks.unwrap())).unwrap(), &golden)
-        };
+        let predict = |inputs| predict(Arc::new(QuantizeOnLoad::new(source.clone(), dtype)), inputs);
         let (float, int8, exact) = (predict(Inputs::Float), predict(Inputs::Int8), &golden["velocity"]);
         let (weights, added, both) =
             (relative(&float, exact), relative(&int8, &float), relative(&int8, exact));
         println!("{dtype:?}: weights {weights:.2e}, activations {added:.2e}, both {both:.2e}");
         assert!(added > 0.0 && added < most, "{dtype:?}: {added}");
     }
+    // One scale a row of weights, one scale a token.
+    let rows =
+        relative(&predict(Arc::new(RoundOnLoad::new(source.clone())), Inputs::Float), &golden["velocity"]);
+    println!("int8: both {rows:.2e}");
+    assert!(rows > 0.0 && rows < 0.03, "{rows}");
 }
 
 #[test]

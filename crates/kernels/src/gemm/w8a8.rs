@@ -27,8 +27,6 @@ use crate::tile::{PANEL, Tile, Tiles};
 
 /// Steps of K in a word.
 const FOUR: usize = 4;
-/// Steps of K that 32-bit sums hold, at 255 · 127 each.
-const MOST_STEPS: usize = 66_000;
 
 /// A weight `[N, K]` of 8 bits in the order that the kernels read, with a scale for each of the N rows: panels `[K/4, 16]` of fours along
 /// K, for 16 outputs.
@@ -87,6 +85,9 @@ fn words(n: usize, k: usize) -> usize {
 }
 
 impl PackedInt8 {
+    /// The longest row: steps of K that 32-bit sums hold, at 255 · 127 each.
+    pub const LONGEST_ROW: usize = 66_000;
+
     /// Rounds and packs a row-major `[n, k]`.
     ///
     /// # Panics
@@ -108,7 +109,11 @@ impl PackedInt8 {
     }
 
     fn pack(source: Source<'_>, n: usize, k: usize) -> Self {
-        assert!(k <= MOST_STEPS, "rows of {k} are too long for products of 8 bits, at most {MOST_STEPS}");
+        assert!(
+            k <= Self::LONGEST_ROW,
+            "rows of {k} are too long for products of 8 bits, at most {}",
+            Self::LONGEST_ROW
+        );
         let size = k.div_ceil(FOUR) * PANEL;
         let mut packed = Lined::<u32>::zeros(words(n, k));
         if size > 0 {

@@ -100,6 +100,16 @@ pub enum Dtype {
     Q8,
     /// Blocks of the transformer in 4-bit blocks.
     Q4,
+    /// Blocks of the transformer in 8 bits with a scale a row, multiplied as integers: activations are rounded to 8 bits with a scale a
+    /// token. CPU only.
+    Int8,
+}
+
+impl Dtype {
+    /// Are the transformer's matrices in quantised blocks, which activations of either form are multiplied by?
+    pub(crate) fn is_blocks(self) -> bool {
+        matches!(self, Self::Q8 | Self::Q4)
+    }
 }
 
 /// What the transformer's blocks multiply quantised weights by.
@@ -171,10 +181,14 @@ impl Models {
     /// file's formats, are looked at with the weights, the device when it is opened.
     pub(super) fn check_activations(&self) -> Result<()> {
         let gguf = |path: &PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
-        let maybe = matches!(self.dtype, Dtype::Q8 | Dtype::Q4)
+        let maybe = self.dtype.is_blocks()
             || self.dit.iter().any(gguf)
             || (self.dit.is_empty() && self.wan.is_some());
-        if self.activations == Activations::Float || maybe && self.preset != Preset::Demo {
+        // With dtype int8 they always are.
+        if self.activations == Activations::Float
+            || self.dtype == Dtype::Int8
+            || maybe && self.preset != Preset::Demo
+        {
             return Ok(());
         }
         let why = if self.preset == Preset::Demo {

@@ -52,9 +52,14 @@ impl ModelSet {
     /// weights' settings can't be understood.
     pub fn new(settings: &Models) -> Result<Self> {
         let device = open_device(&settings.device)?;
-        if settings.activations == Activations::Int8 && !device.is_cpu() {
+        let asked = match settings {
+            Models { dtype: Dtype::Int8, .. } => Some("models.dtype"),
+            Models { activations: Activations::Int8, .. } => Some("models.activations"),
+            _ => None,
+        };
+        if let Some(option) = asked.filter(|_| !device.is_cpu()) {
             return Err(Error::Option {
-                option: "models.activations",
+                option,
                 why: format!(
                     "int8 is for the CPU, and models.device {:?} is a graphics processor: take \"cpu\" (--device cpu)",
                     settings.device
@@ -240,7 +245,7 @@ impl ModelSet {
             None => self.blocks_source(source),
         };
         let weights = Weights::new(blocks, self.compute_type(Model::Dit), &self.device);
-        if self.settings.activations == Activations::Float {
+        if self.settings.activations == Activations::Float || self.settings.dtype == Dtype::Int8 {
             return Ok(weights);
         }
         let dim = self.configs.dit.dim;

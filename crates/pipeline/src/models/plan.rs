@@ -20,6 +20,7 @@ impl ModelSet {
             Dtype::Bf16 => Storage::Dense(DType::BF16),
             Dtype::Q8 => Storage::Quantized(GgmlDType::Q8_0),
             Dtype::Q4 => Storage::Quantized(GgmlDType::Q4K),
+            Dtype::Int8 => Storage::Rows8,
         }
     }
 

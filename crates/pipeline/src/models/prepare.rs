@@ -6,7 +6,7 @@ use crate::work::Fingerprint;
 use crate::{Error, Result};
 use candle_core::quantized::GgmlDType;
 use checkpoint::{Model, PREPARED_FORMAT, Prepared, PreparedFor, prepare};
-use nn::{QuantizeOnLoad, WeightSource};
+use nn::{QuantizeOnLoad, RoundOnLoad, WeightSource};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,6 +104,7 @@ impl ModelSet {
             Dtype::F32 | Dtype::Bf16 => source,
             Dtype::Q8 => Arc::new(QuantizeOnLoad::new(source, GgmlDType::Q8_0)),
             Dtype::Q4 => Arc::new(QuantizeOnLoad::new(source, GgmlDType::Q4K)),
+            Dtype::Int8 => Arc::new(RoundOnLoad::new(source)),
         }
     }
 
