@@ -4,14 +4,15 @@
 //! `[kt][rows][columns][c_in]`; under one kernel row, an output pixel's inputs are then `kw·c_in` consecutive
 //! elements, and the pixel to its right starts `stride·c_in` further on. So each output row is one product of
 //! [`super::tile`] with a segment per frame and kernel row.
-#![expect(unsafe_code, reason = "hands the band to the product as pointers")]
+#![expect(unsafe_code, reason = "a block's pixels are its thread's")]
 
 use super::ConvShape;
-use super::dispatch::{Job, Target, for_each_block, panel_width, per_level};
+use super::dispatch::{Job, Target, for_each_block, panel_width, run_block};
 use super::rows::{Run, load_run};
-use super::simd::Simd;
-use super::tile::Product;
+use super::tile::{Product, product};
+use super::vectors::Vectors;
 use crate::scratch::Lined;
+use simd::Kernel;
 
 /// Output columns of a block at most.
 const COLUMNS: usize = 64;
@@ -87,95 +88,87 @@ impl Direct {
         let grid = Grid::new(job, self.width);
         let blocks = grid.blocks_y * grid.blocks_x * target.frames();
         for_each_block(blocks, grid.band + grid.result, |block, scratch| {
-            run_block(self, job, target, grid, block, scratch);
+            run_block(self.width, Work { direct: self, job, target, grid, block, scratch });
         });
     }
 }
 
-per_level!(run_block[direct.width](
-    direct: &Direct,
-    job: &Job<'_>,
-    target: &Target<'_>,
+/// What a thread does: block number `block`.
+struct Work<'a> {
+    direct: &'a Direct,
+    job: &'a Job<'a>,
+    target: &'a Target<'a>,
     grid: Grid,
     block: usize,
-    scratch: &mut [f32],
-) => convolve_block);
+    scratch: &'a mut [f32],
+}
 
-/// # Safety
-/// The CPU has `S`; no other thread works on the same block.
-#[inline(always)]
-unsafe fn convolve_block<S: Simd>(
-    direct: &Direct,
-    job: &Job<'_>,
-    target: &Target<'_>,
-    grid: Grid,
-    block: usize,
-    scratch: &mut [f32],
-) {
-    let ([kt, kh, kw], [st, sh, sw]) = (job.shape.kernel, job.shape.stride);
-    let (h, w) = job.size;
-    let c_in = job.shape.c_in;
-    let (x0, y0) = (block % grid.blocks_x * grid.columns, block / grid.blocks_x % grid.blocks_y * grid.rows);
-    let t = block / (grid.blocks_x * grid.blocks_y);
-    let (rows, columns) = (grid.rows.min(h - y0), grid.columns.min(w - x0));
-    let (rows_in, columns_in) = ((rows - 1) * sh + kh, (columns - 1) * sw + kw);
-    let (band, result) = scratch.split_at_mut(grid.band);
+impl<S: Vectors> Kernel<S> for Work<'_> {
+    #[inline(always)]
+    fn run(self, s: S) {
+        let Self { direct, job, target, grid, block, scratch } = self;
+        let ([kt, kh, kw], [st, sh, sw]) = (job.shape.kernel, job.shape.stride);
+        let (h, w) = job.size;
+        let c_in = job.shape.c_in;
+        let (x0, y0) =
+            (block % grid.blocks_x * grid.columns, block / grid.blocks_x % grid.blocks_y * grid.rows);
+        let t = block / (grid.blocks_x * grid.blocks_y);
+        let (rows, columns) = (grid.rows.min(h - y0), grid.columns.min(w - x0));
+        let (rows_in, columns_in) = ((rows - 1) * sh + kh, (columns - 1) * sw + kw);
+        let (band, result) = scratch.split_at_mut(grid.band);
 
-    let row_len = columns_in * c_in;
-    let mut present = [usize::MAX; 16]; // which frames under the kernel aren't zeros
-    assert!(kt <= present.len(), "a temporal kernel of {kt} taps");
-    for dt in 0..kt {
-        let Some(frame) = job.input.frames[t * st + dt] else { continue };
-        present[dt] = dt * rows_in * row_len;
-        for y in 0..rows_in {
-            let run = Run {
-                y: (y0 * sh + y) as isize - job.shape.padding.top as isize,
-                x: (x0 * sw) as isize - job.shape.padding.left as isize,
-                n: columns_in,
-                stride: c_in,
-            };
-            let at = present[dt] + y * row_len;
-            // SAFETY: the caller vouches for the CPU.
-            unsafe { load_run::<S>(job.input, frame, run, &mut band[at..at + row_len]) };
-        }
-    }
-
-    let width = direct.width;
-    let n_panels = job.shape.c_out.div_ceil(width);
-    let ldc = n_panels * width;
-    // Without a spatial kernel or stride the rows of a band follow each other, and one product does them all.
-    let pointwise = kh == 1 && kw == 1 && sh == 1 && sw == 1;
-    let (products, m) = if pointwise { (1, rows * columns) } else { (rows, columns) };
-    let mut segments = [(std::ptr::null(), 0); 64];
-    assert!(kt * kh <= segments.len(), "a kernel of {kt}×{kh} rows");
-    for r in 0..products {
-        let mut n = 0;
-        for (dt, &start) in present[..kt].iter().enumerate().filter(|(_, p)| **p != usize::MAX) {
-            for dy in 0..kh {
-                segments[n] = (band[start + (r * sh + dy) * row_len..].as_ptr(), dt * kh + dy);
-                n += 1;
+        let row_len = columns_in * c_in;
+        let mut present = [usize::MAX; 16]; // which frames under the kernel aren't zeros
+        assert!(kt <= present.len(), "a temporal kernel of {kt} taps");
+        for dt in 0..kt {
+            let Some(frame) = job.input.frames[t * st + dt] else { continue };
+            present[dt] = dt * rows_in * row_len;
+            for y in 0..rows_in {
+                let run = Run {
+                    y: (y0 * sh + y) as isize - job.shape.padding.top as isize,
+                    x: (x0 * sw) as isize - job.shape.padding.left as isize,
+                    n: columns_in,
+                    stride: c_in,
+                };
+                let at = present[dt] + y * row_len;
+                load_run(s, job.input, frame, run, &mut band[at..at + row_len]);
             }
         }
-        let c = &mut result[r * columns * ldc..][..m * ldc];
-        let p = Product {
-            segments: &segments[..n],
-            lda: sw * c_in,
-            m,
-            k: kw * c_in,
-            b: direct.panels.as_ptr(),
-            b_stride: kt * kh * kw * c_in * width,
-            width,
-            panels: n_panels,
-            c: c.as_mut_ptr(),
-            ldc,
-        };
-        // SAFETY: row i of a segment ends at (columns - 1)·sw·c_in + kw·c_in = row_len of its band row (pointwise: of
-        // the frame's rows); panels and result have the sizes stated; the caller vouches for the CPU.
-        unsafe { S::product(&p) };
-    }
-    for i in 0..rows * columns {
-        let pixel = (y0 + i / columns) * w + x0 + i % columns;
-        // SAFETY: the pixel lies in this block, which is this thread's.
-        unsafe { target.store_pixel(job, t, pixel, &mut result[i * ldc..(i + 1) * ldc]) };
+
+        let width = direct.width;
+        let n_panels = job.shape.c_out.div_ceil(width);
+        let ldc = n_panels * width;
+        // Without a spatial kernel or stride the rows of a band follow each other, and one product does them all.
+        let pointwise = kh == 1 && kw == 1 && sh == 1 && sw == 1;
+        let (products, m) = if pointwise { (1, rows * columns) } else { (rows, columns) };
+        let mut segments = [(&[][..], 0); 64];
+        assert!(kt * kh <= segments.len(), "a kernel of {kt}×{kh} rows");
+        for r in 0..products {
+            let mut n = 0;
+            for (dt, &start) in present[..kt].iter().enumerate().filter(|(_, p)| **p != usize::MAX) {
+                for dy in 0..kh {
+                    segments[n] = (&band[start + (r * sh + dy) * row_len..], dt * kh + dy);
+                    n += 1;
+                }
+            }
+            let c = &mut result[r * columns * ldc..][..m * ldc];
+            let p = Product {
+                segments: &segments[..n],
+                lda: sw * c_in,
+                m,
+                k: kw * c_in,
+                b: &direct.panels,
+                b_stride: kt * kh * kw * c_in * width,
+                width,
+                panels: n_panels,
+                ldc,
+            };
+            product(s, &p, c);
+        }
+        for i in 0..rows * columns {
+            let pixel = (y0 + i / columns) * w + x0 + i % columns;
+            // SAFETY: the pixel lies in this block, which is this thread's.
+            unsafe { target.store_pixel(job, t, pixel, &mut result[i * ldc..(i + 1) * ldc]) };
+        }
     }
 }

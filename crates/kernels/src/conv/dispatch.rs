@@ -1,15 +1,14 @@
 //! Choosing the instruction set, spreading blocks over threads, and writing results.
-#![expect(unsafe_code, reason = "blocks of one frame are written by several threads, through pointers")]
+#![expect(unsafe_code, reason = "pixels of one frame are written by several threads")]
 
 use half::bf16;
 use std::cell::RefCell;
-use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::simd::Simd;
 use super::{ConvShape, Frame, FrameMut, Input};
-use crate::Level;
 use crate::scratch::{SLACK, to_line};
+use crate::shared::SharedOut;
+use simd::{EveryWide, Level, Simd, dispatch_wide, level};
 
 /// One call: what to read and how.
 pub(super) struct Job<'a> {
@@ -21,33 +20,27 @@ pub(super) struct Job<'a> {
     pub(super) size: (usize, usize),
 }
 
-#[derive(Clone, Copy)]
-enum OutFrame {
-    F32(*mut f32),
-    Bf16(*mut bf16),
+enum OutFrame<'a> {
+    F32(SharedOut<'a>),
+    Bf16(SharedOut<'a, bf16>),
 }
 
 /// Where the results go: frames that several threads write disjoint pixels of.
 pub(super) struct Target<'a> {
     residual: Option<&'a [Frame<'a>]>,
-    out: Vec<OutFrame>,
-    /// The frames stay borrowed mutably for as long as the target lives.
-    frames: PhantomData<&'a mut [f32]>,
+    out: Vec<OutFrame<'a>>,
 }
-
-// SAFETY: threads write through the pointers only in `store_pixel`, whose contract gives each pixel to one thread.
-unsafe impl Sync for Target<'_> {}
 
 impl<'a> Target<'a> {
     pub(super) fn new(residual: Option<&'a [Frame<'a>]>, out: &'a mut [FrameMut<'_>]) -> Self {
         let out = out
             .iter_mut()
             .map(|frame| match frame {
-                FrameMut::F32(data) => OutFrame::F32(data.as_mut_ptr()),
-                FrameMut::Bf16(data) => OutFrame::Bf16(data.as_mut_ptr()),
+                FrameMut::F32(data) => OutFrame::F32(SharedOut::new(data)),
+                FrameMut::Bf16(data) => OutFrame::Bf16(SharedOut::new(data)),
             })
             .collect();
-        Self { residual, out, frames: PhantomData }
+        Self { residual, out }
     }
 
     /// Number of frames.
@@ -60,7 +53,7 @@ impl<'a> Target<'a> {
     /// The loops are plain: inlined into a function compiled for an instruction set, they become its vectors.
     ///
     /// # Safety
-    /// `pixel` lies in the frame and no other thread writes it.
+    /// No other thread writes the pixel.
     #[inline(always)]
     pub(super) unsafe fn store_pixel(&self, job: &Job<'_>, t: usize, pixel: usize, values: &mut [f32]) {
         let c = job.shape.c_out;
@@ -76,15 +69,15 @@ impl<'a> Target<'a> {
             }
         }
         let sums = values.iter().zip(&job.bias[..c]).map(|(v, b)| v + b);
-        match self.out[t] {
+        match &self.out[t] {
             OutFrame::F32(out) => {
-                // SAFETY: the caller gives this pixel to this thread alone; frames have their size by `Conv::forward`.
-                let out = unsafe { std::slice::from_raw_parts_mut(out.add(at), c) };
+                // SAFETY: the pixel is this thread's alone, and so is this piece of it.
+                let out = unsafe { out.piece(at, c) };
                 out.iter_mut().zip(sums).for_each(|(o, v)| *o = v);
             }
             OutFrame::Bf16(out) => {
-                // SAFETY: as above.
-                let out = unsafe { std::slice::from_raw_parts_mut(out.add(at), c) };
+                // SAFETY: the pixel is this thread's alone, and so is this piece of it.
+                let out = unsafe { out.piece(at, c) };
                 out.iter_mut().zip(sums).for_each(|(o, v)| *o = round_to_bf16(v));
             }
         }
@@ -96,14 +89,15 @@ impl<'a> Target<'a> {
         plain && matches!(self.out[t], OutFrame::F32(_))
     }
 
-    /// Writes `v + bias + residual` to a vector of channels from `channel` on of pixel number `pixel` of frame `t`.
+    /// Writes `v + bias + residual` to a vector of channels from `channel` on of pixel number `pixel` of frame `t`, which takes
+    /// vectors.
     ///
     /// # Safety
-    /// The CPU has `S`, the frame takes vectors, the pixel lies in it and has a whole vector there, and no other thread
-    /// writes the pixel.
+    /// No other thread writes the pixel.
     #[inline(always)]
     pub(super) unsafe fn store_vector<S: Simd>(
         &self,
+        s: S,
         job: &Job<'_>,
         t: usize,
         pixel: usize,
@@ -111,15 +105,14 @@ impl<'a> Target<'a> {
         v: S::V,
     ) {
         let at = pixel * job.shape.c_out + channel;
-        let OutFrame::F32(out) = self.out[t] else { unreachable!("a frame of bf16") };
-        // SAFETY: the caller's; residual frames have the size of output frames, the bias is longer than a pixel.
-        unsafe {
-            let mut v = v;
-            if let Some(Frame::F32(residual)) = self.residual.map(|r| r[t]) {
-                v = S::add(v, S::load(residual.as_ptr().add(at)));
-            }
-            S::store(out.add(at), S::add(v, S::load(job.bias.as_ptr().add(channel))));
+        let OutFrame::F32(out) = &self.out[t] else { unreachable!("a frame of bf16") };
+        let mut v = v;
+        if let Some(Frame::F32(residual)) = self.residual.map(|r| r[t]) {
+            v = s.add(v, s.load(&residual[at..]));
         }
+        // SAFETY: the pixel is this thread's alone, and so is this piece of it.
+        let out = unsafe { out.piece(at, S::LANES) };
+        s.store(s.add(v, s.load(&job.bias[channel..])), out);
     }
 }
 
@@ -172,7 +165,7 @@ pub(super) fn for_each_block(blocks: usize, scratch: usize, work: impl Fn(usize,
 
 /// Output features of a weight panel: what wastes least of the registers of the level in use.
 pub(super) fn panel_width(c_out: usize) -> usize {
-    match crate::level() {
+    match level() {
         Level::Avx512 | Level::Avx512Bf16 | Level::Amx => 16,
         _ if c_out <= 8 => 8,
         _ if c_out.next_multiple_of(24) <= c_out.next_multiple_of(16) => 24,
@@ -185,41 +178,9 @@ pub(super) fn lanes(panel_width: usize) -> usize {
     if panel_width == 16 { 16 } else { 8 }
 }
 
-/// Defines `$name(args)`, which runs `$generic::<S>(args)` compiled for the level in use. Panels that aren't 16 wide, from
-/// weights packed at a lower level, keep AVX-512 at vectors of 8 lanes.
-macro_rules! per_level {
-    ($name:ident[$width:expr]($($arg:ident: $ty:ty),* $(,)?) => $generic:ident) => {
-        fn $name($($arg: $ty),*) {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f")]
-                unsafe fn avx512($($arg: $ty),*) {
-                    // SAFETY: compiled for, and only called with, AVX-512.
-                    unsafe { $generic::<crate::conv::simd::Avx512>($($arg),*) }
-                }
-                #[target_feature(enable = "avx2,fma")]
-                unsafe fn avx2($($arg: $ty),*) {
-                    // SAFETY: compiled for, and only called with, AVX2 and FMA.
-                    unsafe { $generic::<crate::conv::simd::Avx2>($($arg),*) }
-                }
-                match crate::level() {
-                    crate::Level::Avx512 | crate::Level::Avx512Bf16 | crate::Level::Amx if $width == 16 => {
-                        // SAFETY: a level in use is supported (`set_level` and `detected_level` check it).
-                        return unsafe { avx512($($arg),*) };
-                    }
-                    // SAFETY: as above; every CPU with AVX-512 has AVX2 and FMA, and `Level` asks for both.
-                    crate::Level::Avx2 | crate::Level::Avx512 | crate::Level::Avx512Bf16 | crate::Level::Amx => return unsafe { avx2($($arg),*) },
-                    _ => {}
-                }
-            }
-            #[cfg(target_arch = "aarch64")]
-            if crate::level() == crate::Level::Neon {
-                // SAFETY: a level in use is supported; NEON is part of every 64-bit Arm target.
-                return unsafe { $generic::<crate::conv::simd::Neon>($($arg),*) };
-            }
-            // SAFETY: plain Rust runs anywhere.
-            unsafe { $generic::<crate::conv::simd::Portable>($($arg),*) }
-        }
-    };
+/// Runs a kernel at the level in use. Panels that aren't 16 wide, from weights packed at a lower level, keep AVX-512 at vectors of
+/// 8 lanes.
+pub(super) fn run_block<K: EveryWide<()>>(panel_width: usize, kernel: K) {
+    let level = if panel_width == 16 { level() } else { level().min(Level::Avx2) };
+    dispatch_wide(level, kernel);
 }
-pub(super) use per_level;

@@ -25,12 +25,12 @@ mod direct;
 mod dispatch;
 mod reference;
 mod rows;
-mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
 #[cfg(any(target_arch = "x86_64", test))]
 mod tiled;
+mod vectors;
 mod winograd;
 
 use half::bf16;

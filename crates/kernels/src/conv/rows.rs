@@ -1,7 +1,8 @@
 //! Reading input pixels: from f32 or bf16 frames, normalised and activated on the way, zeros outside.
-#![expect(unsafe_code, reason = "vector loads and stores")]
 
-use super::simd::{Simd, exp};
+use simd::Simd;
+
+use super::vectors::Vectors;
 use super::{Frame, Input};
 
 /// A run of pixels of one row of one frame.
@@ -18,11 +19,8 @@ pub(super) struct Run {
 }
 
 /// Writes `run.n` pixels of `frame` to `dst`; the padding between channels and stride becomes zero.
-///
-/// # Safety
-/// The CPU has `S`.
 #[inline(always)]
-pub(super) unsafe fn load_run<S: Simd>(input: &Input<'_>, frame: Frame<'_>, run: Run, dst: &mut [f32]) {
+pub(super) fn load_run<S: Vectors>(s: S, input: &Input<'_>, frame: Frame<'_>, run: Run, dst: &mut [f32]) {
     let stride = run.stride;
     let dst = &mut dst[..run.n * stride];
     let shift = u32::from(input.upsample);
@@ -41,16 +39,14 @@ pub(super) unsafe fn load_run<S: Simd>(input: &Input<'_>, frame: Frame<'_>, run:
     }
     if shift == 0 {
         let from = row + (run.x + first as isize) as usize;
-        // SAFETY: the caller vouches for the CPU.
-        unsafe { load_pixels::<S>(input, frame, from, &mut dst[first * stride..last * stride], stride) };
+        load_pixels(s, input, frame, from, &mut dst[first * stride..last * stride], stride);
         return;
     }
     let mut i = first;
     while i < last {
         let x = (run.x + i as isize) as usize;
         let pixel = &mut dst[i * stride..(i + 1) * stride];
-        // SAFETY: the caller vouches for the CPU.
-        unsafe { load_pixels::<S>(input, frame, row + (x >> 1), pixel, stride) };
+        load_pixels(s, input, frame, row + (x >> 1), pixel, stride);
         i += 1;
         // The second column of an upsampled pair is the first one again.
         if x & 1 == 0 && i < last {
@@ -61,11 +57,9 @@ pub(super) unsafe fn load_run<S: Simd>(input: &Input<'_>, frame: Frame<'_>, run:
 }
 
 /// Writes consecutive pixels of a frame, from number `from` on, to the rows of `dst`.
-///
-/// # Safety
-/// The CPU has `S`.
 #[inline(always)]
-unsafe fn load_pixels<S: Simd>(
+fn load_pixels<S: Vectors>(
+    s: S,
     input: &Input<'_>,
     frame: Frame<'_>,
     from: usize,
@@ -82,8 +76,7 @@ unsafe fn load_pixels<S: Simd>(
         Frame::F32(data) => {
             let data = &data[from * c..(from + n) * c];
             if !plain {
-                // SAFETY: `n` pixels of `c` elements in the source, of `stride` in `dst`; the caller vouches for the CPU.
-                unsafe { normalise::<S>(input, data.as_ptr(), c, dst.as_mut_ptr(), stride, n) };
+                normalise(s, input, Some(data), dst, stride);
             } else if c == stride {
                 dst.copy_from_slice(data);
             } else {
@@ -100,10 +93,7 @@ unsafe fn load_pixels<S: Simd>(
                 }
             }
             if !plain {
-                let dst = dst.as_mut_ptr();
-                // SAFETY: `n` pixels of `stride` elements; each is read before it is written; the caller vouches for the
-                // CPU.
-                unsafe { normalise::<S>(input, dst, stride, dst, stride, n) };
+                normalise(s, input, None, dst, stride);
             }
         }
     }
@@ -112,107 +102,78 @@ unsafe fn load_pixels<S: Simd>(
 /// Pixels whose factors are found before they are applied: enough to fill the waiting for sums, roots and quotients.
 const TOGETHER: usize = 32;
 
-/// `dst = silu(gamma · src / rms(src))` for each of `n` pixels, each part where the input asks for it.
-///
-/// # Safety
-/// The CPU has `S`; `src` and `dst` are valid for `n` pixels that lie as far apart as their strides say, at least the
-/// channels; they are the same or don't overlap.
+/// `dst = silu(gamma · src / rms(src))` for each pixel of `dst`, each part where the input asks for it; in place without `src`,
+/// whose pixels follow each other.
 #[inline(always)]
-unsafe fn normalise<S: Simd>(
-    input: &Input<'_>,
-    src: *const f32,
-    src_stride: usize,
-    dst: *mut f32,
-    stride: usize,
-    n: usize,
-) {
-    for first in (0..n).step_by(TOGETHER) {
-        let count = TOGETHER.min(n - first);
-        let mut factors = [1.0_f32; TOGETHER];
-        // SAFETY: pixels [first, first + count) of the caller's.
-        unsafe {
-            let (src, dst) = (src.add(first * src_stride), dst.add(first * stride));
-            if input.gamma.is_some() {
-                factors_of::<S>(src, src_stride, input.channels, &mut factors[..count]);
-            }
-            for (i, &factor) in factors[..count].iter().enumerate() {
-                apply::<S>(input, factor, src.add(i * src_stride), dst.add(i * stride));
-            }
-        }
-    }
-}
-
-/// `1 / rms` of pixels.
-///
-/// # Safety
-/// The CPU has `S`; `src` is valid for a pixel for each factor.
-#[inline(always)]
-unsafe fn factors_of<S: Simd>(src: *const f32, stride: usize, c: usize, factors: &mut [f32]) {
-    let whole = c - c % S::LANES;
-    for (i, factor) in factors.iter_mut().enumerate() {
-        // SAFETY: the caller's.
-        unsafe {
-            let src = src.add(i * stride);
-            let mut squares = S::splat(0.0);
-            for k in (0..whole).step_by(S::LANES) {
-                let v = S::load(src.add(k));
-                squares = S::fma(v, v, squares);
-            }
-            let mut sum = S::sum(squares);
-            for k in whole..c {
-                sum += *src.add(k) * *src.add(k);
-            }
-            *factor = sum;
-        }
-    }
-    let root = (c as f32).sqrt();
-    // F.normalize clamps the norm at 1e-12; times sqrt(C).
-    factors.iter_mut().for_each(|f| *f = root / f.sqrt().max(1e-12));
-}
-
-/// `silu(gamma · factor · src)` of one pixel.
-///
-/// # Safety
-/// The CPU has `S`; `src` and `dst` are valid for the input's channels and are the same or don't overlap.
-#[inline(always)]
-unsafe fn apply<S: Simd>(input: &Input<'_>, factor: f32, src: *const f32, dst: *mut f32) {
+fn normalise<S: Vectors>(s: S, input: &Input<'_>, src: Option<&[f32]>, dst: &mut [f32], stride: usize) {
     let c = input.channels;
+    let root = (c as f32).sqrt();
+    for (group, dst) in dst.chunks_mut(TOGETHER * stride).enumerate() {
+        let src = src.map(|src| &src[group * TOGETHER * c..]);
+        let pixel = |i: usize| src.map(|src| &src[i * c..][..c]);
+        let mut factors = [1.0_f32; TOGETHER];
+        if input.gamma.is_some() {
+            for (i, (factor, dst)) in factors.iter_mut().zip(dst.chunks_exact(stride)).enumerate() {
+                *factor = s.squares(pixel(i).unwrap_or(&dst[..c]));
+            }
+            // F.normalize clamps the norm at 1e-12; times sqrt(C).
+            factors.iter_mut().for_each(|f| *f = root / f.sqrt().max(1e-12));
+        }
+        for (i, (&factor, dst)) in factors.iter().zip(dst.chunks_exact_mut(stride)).enumerate() {
+            apply(s, input, factor, pixel(i), &mut dst[..c]);
+        }
+    }
+}
+
+/// `silu(gamma · factor · src)` of one pixel; in place without `src`.
+#[inline(always)]
+fn apply<S: Simd>(s: S, input: &Input<'_>, factor: f32, src: Option<&[f32]>, dst: &mut [f32]) {
+    let c = dst.len();
     let whole = c - c % S::LANES;
-    // SAFETY: all offsets are below c, the length of src, dst and gamma (checked by `Input::check`).
-    unsafe {
-        let scale = S::splat(factor);
-        for k in (0..whole).step_by(S::LANES) {
-            let mut v = S::mul(S::load(src.add(k)), scale);
-            if let Some(gamma) = input.gamma {
-                v = S::mul(v, S::load(gamma.as_ptr().add(k)));
-            }
-            if input.silu {
-                v = silu::<S>(v);
-            }
-            S::store(dst.add(k), v);
+    let scale = s.splat(factor);
+    for k in (0..whole).step_by(S::LANES) {
+        let mut v = s.mul(s.load(&src.unwrap_or(dst)[k..]), scale);
+        if let Some(gamma) = input.gamma {
+            v = s.mul(v, s.load(&gamma[k..]));
         }
-        if whole < c {
-            // The tail goes through a whole vector of its own, so that every channel sees the same arithmetic.
-            let mut tail = [0.0_f32; 16];
-            for k in whole..c {
-                tail[k - whole] = *src.add(k) * factor * input.gamma.map_or(1.0, |g| g[k]);
-            }
-            if input.silu {
-                S::store(tail.as_mut_ptr(), silu::<S>(S::load(tail.as_ptr())));
-            }
-            for k in whole..c {
-                *dst.add(k) = tail[k - whole];
-            }
+        if input.silu {
+            v = silu(s, v);
         }
+        s.store(v, &mut dst[k..]);
+    }
+    if whole < c {
+        // The tail goes through a whole vector of its own, so that every channel sees the same arithmetic.
+        let mut tail = [0.0_f32; 16];
+        for k in whole..c {
+            tail[k - whole] = src.unwrap_or(dst)[k] * factor * input.gamma.map_or(1.0, |g| g[k]);
+        }
+        if input.silu {
+            s.store(silu(s, s.load(&tail)), &mut tail);
+        }
+        dst[whole..].copy_from_slice(&tail[..c - whole]);
     }
 }
 
 /// `x · sigmoid(x)`
-///
-/// # Safety
-/// The CPU has `S`.
 #[inline(always)]
-unsafe fn silu<S: Simd>(v: S::V) -> S::V {
-    // SAFETY: the caller's.
-    unsafe { S::div(v, S::add(S::splat(1.0), exp::<S>(S::sub(S::splat(0.0), v)))) }
+fn silu<S: Simd>(s: S, v: S::V) -> S::V {
+    s.div(v, s.add(s.splat(1.0), exp(s, s.sub(s.splat(0.0), v))))
+}
+
+/// `exp(x)` for lanes in -87..=88, clamped outside; relative error below 2e-7: a term less than [`simd::math::exp`] takes.
+///
+/// Cody–Waite reduction `x = n ln 2 + r`, a degree-6 Taylor polynomial on |r| <= ln 2 / 2, scaling by `2^n`.
+#[inline(always)]
+fn exp<S: Simd>(s: S, x: S::V) -> S::V {
+    /// Adding this rounds to an integer that then sits in the low bits: `1.5 · 2^23`.
+    const ROUND: f32 = 12_582_912.0;
+    let x = s.min(s.max(x, s.splat(-87.0)), s.splat(88.0));
+    let n = s.sub(s.add(s.mul(x, s.splat(std::f32::consts::LOG2_E)), s.splat(ROUND)), s.splat(ROUND));
+    let r = s.fma(n, s.splat(-0.693_359_4), x); // ln 2 in two parts: the first has 9 bits
+    let r = s.fma(n, s.splat(2.121_944_4e-4), r);
+    let mut p = s.splat(1.0 / 720.0);
+    for c in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = s.fma(p, r, s.splat(c));
+    }
+    s.mul(p, s.shl23(s.add(n, s.splat(ROUND + 127.0))))
 }

@@ -8,12 +8,13 @@
 
 use half::bf16;
 
-use super::dispatch::{Job, Target, for_each_block, per_level};
+use super::dispatch::{Job, Target, for_each_block, run_block};
 use super::rows::{Run, load_run};
-use super::simd::Simd;
+use super::vectors::Vectors;
 use super::{ConvShape, Input};
 use crate::amx::{Ahead, Factors, Left, SIDE, STRIP, Square, TILE, TileUnit};
 use crate::scratch::Lined;
+use simd::Kernel;
 
 /// Output columns of a block at most.
 const COLUMNS: usize = 64;
@@ -186,9 +187,9 @@ impl Tiled {
             let (band, rest) = scratch.split_at_mut(grid.band);
             let (sums, line) = rest.split_at_mut(sums);
             let band: &mut [u32] = bytemuck::cast_slice_mut(band);
-            fill_band(job, block, band, line);
+            run_block(LINE, RoundRows { job, block, band, line });
             unit.with_tiles(|tiles| self.multiply::<U>(tiles, job, block, band, sums));
-            store_block(job, target, block, sums, line);
+            run_block(LINE, StorePixels { job, target, block, sums, line });
         });
     }
 
@@ -248,75 +249,77 @@ impl Tiled {
     }
 }
 
-per_level!(fill_band[LINE](job: &Job<'_>, block: Block, band: &mut [u32], line: &mut [f32]) => round_rows);
-per_level!(store_block[LINE](
-    job: &Job<'_>,
-    target: &Target<'_>,
-    block: Block,
-    sums: &[f32],
-    line: &mut [f32],
-) => store_pixels);
-
 /// Rounds a block's rows into the band.
-///
-/// # Safety
-/// The CPU has `S`.
-#[inline(always)]
-unsafe fn round_rows<S: Simd>(job: &Job<'_>, block: Block, band: &mut [u32], line: &mut [f32]) {
-    let ([kt, kh, kw], [st, sh, sw]) = (job.shape.kernel, job.shape.stride);
-    let (rows_in, columns_in) = ((block.rows - 1) * sh + kh, (block.columns - 1) * sw + kw);
-    let input: &Input<'_> = job.input;
-    let line = &mut line[..columns_in * job.shape.c_in];
-    for dt in 0..kt {
-        let Some(frame) = input.frames[block.t * st + dt] else { continue };
-        for y in 0..rows_in {
-            let run = Run {
-                y: (block.y * sh + y) as isize - job.shape.padding.top as isize,
-                x: (block.x * sw) as isize - job.shape.padding.left as isize,
-                n: columns_in,
-                stride: job.shape.c_in,
-            };
-            // SAFETY: the caller vouches for the CPU.
-            unsafe { load_run::<S>(input, frame, run, line) };
-            let words = &mut band[(dt * rows_in + y) * line.len() / 2..][..line.len() / 2];
-            for (word, [even, odd]) in words.iter_mut().zip(line.as_chunks::<2>().0) {
-                *word = crate::gemm::product::round_pair(*even, *odd);
+struct RoundRows<'a> {
+    job: &'a Job<'a>,
+    block: Block,
+    band: &'a mut [u32],
+    line: &'a mut [f32],
+}
+
+impl<S: Vectors> Kernel<S> for RoundRows<'_> {
+    #[inline(always)]
+    fn run(self, s: S) {
+        let Self { job, block, band, line } = self;
+        let ([kt, kh, kw], [st, sh, sw]) = (job.shape.kernel, job.shape.stride);
+        let (rows_in, columns_in) = ((block.rows - 1) * sh + kh, (block.columns - 1) * sw + kw);
+        let input: &Input<'_> = job.input;
+        let line = &mut line[..columns_in * job.shape.c_in];
+        for dt in 0..kt {
+            let Some(frame) = input.frames[block.t * st + dt] else { continue };
+            for y in 0..rows_in {
+                let run = Run {
+                    y: (block.y * sh + y) as isize - job.shape.padding.top as isize,
+                    x: (block.x * sw) as isize - job.shape.padding.left as isize,
+                    n: columns_in,
+                    stride: job.shape.c_in,
+                };
+                load_run(s, input, frame, run, line);
+                let words = &mut band[(dt * rows_in + y) * line.len() / 2..][..line.len() / 2];
+                for (word, [even, odd]) in words.iter_mut().zip(line.as_chunks::<2>().0) {
+                    *word = crate::gemm::product::round_pair(*even, *odd);
+                }
             }
         }
     }
 }
 
 /// Writes a block's pixels.
-///
-/// # Safety
-/// No other thread works on the same block; the CPU has `S`.
-#[inline(always)]
-unsafe fn store_pixels<S: Simd>(
-    job: &Job<'_>,
-    target: &Target<'_>,
+struct StorePixels<'a> {
+    job: &'a Job<'a>,
+    target: &'a Target<'a>,
     block: Block,
-    sums: &[f32],
-    line: &mut [f32],
-) {
-    let strips = Strips::new(job.shape, block.rows, block.columns);
-    let c_out = job.shape.c_out;
-    let mut pixel = Vec::new();
-    let values = if line.len() >= c_out.next_multiple_of(2 * SIDE) {
-        line
-    } else {
-        pixel.resize(c_out.next_multiple_of(2 * SIDE), 0.0);
-        &mut pixel[..]
-    };
-    for (y, x) in (0..block.rows * block.columns).map(|i| (i / block.columns, i % block.columns)) {
-        let place = strips.place(job.shape, block.columns, y, x);
-        let (strip, row) = (place / STRIP, place % STRIP);
-        for (pair, values) in values.chunks_exact_mut(2 * SIDE).take(c_out.div_ceil(2 * SIDE)).enumerate() {
-            let from = &sums
-                [(pair * strips.count() + strip) * 4 * TILE + row / SIDE * 2 * TILE + row % SIDE * SIDE..];
-            values[..SIDE].copy_from_slice(&from[..SIDE]);
-            values[SIDE..].copy_from_slice(&from[TILE..TILE + SIDE]);
+    sums: &'a [f32],
+    line: &'a mut [f32],
+}
+
+impl<S: Vectors> Kernel<S> for StorePixels<'_> {
+    #[inline(always)]
+    fn run(self, _: S) {
+        let Self { job, target, block, sums, line } = self;
+        let strips = Strips::new(job.shape, block.rows, block.columns);
+        let c_out = job.shape.c_out;
+        let mut pixel = Vec::new();
+        let values = if line.len() >= c_out.next_multiple_of(2 * SIDE) {
+            line
+        } else {
+            pixel.resize(c_out.next_multiple_of(2 * SIDE), 0.0);
+            &mut pixel[..]
+        };
+        for (y, x) in (0..block.rows * block.columns).map(|i| (i / block.columns, i % block.columns)) {
+            let place = strips.place(job.shape, block.columns, y, x);
+            let (strip, row) = (place / STRIP, place % STRIP);
+            for (pair, values) in values.chunks_exact_mut(2 * SIDE).take(c_out.div_ceil(2 * SIDE)).enumerate()
+            {
+                let from = &sums[(pair * strips.count() + strip) * 4 * TILE
+                    + row / SIDE * 2 * TILE
+                    + row % SIDE * SIDE..];
+                values[..SIDE].copy_from_slice(&from[..SIDE]);
+                values[SIDE..].copy_from_slice(&from[TILE..TILE + SIDE]);
+            }
+            let pixel = (block.y + y) * job.size.1 + block.x + x;
+            // SAFETY: the pixel lies in this block, which is this thread's.
+            unsafe { target.store_pixel(job, block.t, pixel, values) };
         }
-        // SAFETY: the pixel lies in this block, which is this thread's.
-        unsafe { target.store_pixel(job, block.t, (block.y + y) * job.size.1 + block.x + x, values) };
     }
 }

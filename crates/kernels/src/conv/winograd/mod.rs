@@ -17,19 +17,19 @@
 //!
 //! Differences from the paper: the sum over the temporal taps stays inside the products, and D3 has the other sign, so
 //! that everything is added.
-#![expect(unsafe_code, reason = "hands working memory to the products as pointers")]
 
 mod passes;
 mod transform;
 
 use self::passes::{fill_slot, transform_output, transform_time};
 use self::transform::Side;
-use super::dispatch::{Job, Target, for_each_block, lanes, panel_width, per_level};
-use super::simd::Simd;
-use super::tile::Product;
+use super::dispatch::{Job, Target, for_each_block, lanes, panel_width, run_block};
+use super::tile::{Product, product, product_pair};
+use super::vectors::Vectors;
 use super::{Calls, ConvShape};
 use crate::scratch::Lined;
 use rayon::prelude::*;
+use simd::Kernel;
 
 /// Floats of working memory that a second-level cache holds.
 const CACHED: usize = 96 * 1024;
@@ -192,19 +192,20 @@ impl Winograd {
     pub(super) fn run(&self, job: &Job<'_>, target: &Target<'_>) {
         let grid = Grid::new(self, job);
         for_each_block(grid.blocks_y * grid.blocks_x, grid.scratch(), |block, scratch| {
-            run_block(self, job, target, grid, block, scratch);
+            run_block(self.width, Work { winograd: self, job, target, grid, block, scratch });
         });
     }
 }
 
-per_level!(run_block[winograd.width](
-    winograd: &Winograd,
-    job: &Job<'_>,
-    target: &Target<'_>,
+/// What a thread does: block number `block`.
+struct Work<'a> {
+    winograd: &'a Winograd,
+    job: &'a Job<'a>,
+    target: &'a Target<'a>,
     grid: Grid,
     block: usize,
-    scratch: &mut [f32],
-) => convolve_block);
+    scratch: &'a mut [f32],
+}
 
 /// One block: where it lies and its working memory.
 struct Block<'a> {
@@ -222,63 +223,54 @@ struct Block<'a> {
     pixels: &'a mut [f32],
 }
 
-/// # Safety
-/// The CPU has `S`; no other thread works on the same block.
-#[inline(always)]
-unsafe fn convolve_block<S: Simd>(
-    winograd: &Winograd,
-    job: &Job<'_>,
-    target: &Target<'_>,
-    grid: Grid,
-    block: usize,
-    scratch: &mut [f32],
-) {
-    let m = grid.side.outputs();
-    let (tiles_y, tiles_x) = (job.size.0.div_ceil(m), job.size.1.div_ceil(m));
-    let (y, x) = (block / grid.blocks_x * grid.tiles_y, block % grid.blocks_x * grid.tiles_x);
-    let (band, rest) = scratch.split_at_mut(grid.band);
-    let (frames, rest) = rest.split_at_mut(grid.slots * grid.frame);
-    let (pair, rest) = rest.split_at_mut(grid.pair);
-    let (first, rest) = rest.split_at_mut(grid.result);
-    let (second, pixels) = rest.split_at_mut(grid.result);
-    let (rows, columns) = (grid.tiles_y.min(tiles_y - y), grid.tiles_x.min(tiles_x - x));
-    let mut block = Block { grid, y, x, rows, columns, band, frames, pair, results: [first, second], pixels };
-    let skipped = skipped_positions(grid.side, job);
-    let kt = job.shape.kernel[0];
-    let n = target.frames();
-    let (mut t, mut loaded) = (0, 0);
-    while t < n {
-        let under = &job.input.frames[t..];
-        // A pair costs four products, two single frames one for each frame that isn't zeros.
-        let pair = winograd.temporal && t + 2 <= n && under[..4].iter().filter(|f| f.is_some()).count() >= 3;
-        let step = if pair { 2 } else { 1 };
-        while loaded < t + kt + step - 1 {
-            if let Some(frame) = job.input.frames[loaded] {
-                // SAFETY: the caller vouches for the CPU.
-                unsafe { fill_slot::<S>(job, &mut block, frame, loaded % grid.slots, skipped) };
-            }
-            loaded += 1;
-        }
-        for p in 0..grid.side.positions() {
-            if skipped & (1 << p) != 0 {
-                for m in &mut block.results {
-                    m[p * grid.result_plane..(p + 1) * grid.result_plane].fill(0.0);
+impl<S: Vectors> Kernel<S> for Work<'_> {
+    #[inline(always)]
+    fn run(self, s: S) {
+        let Self { winograd, job, target, grid, block, scratch } = self;
+        let m = grid.side.outputs();
+        let (tiles_y, tiles_x) = (job.size.0.div_ceil(m), job.size.1.div_ceil(m));
+        let (y, x) = (block / grid.blocks_x * grid.tiles_y, block % grid.blocks_x * grid.tiles_x);
+        let (band, rest) = scratch.split_at_mut(grid.band);
+        let (frames, rest) = rest.split_at_mut(grid.slots * grid.frame);
+        let (pair, rest) = rest.split_at_mut(grid.pair);
+        let (first, rest) = rest.split_at_mut(grid.result);
+        let (second, pixels) = rest.split_at_mut(grid.result);
+        let (rows, columns) = (grid.tiles_y.min(tiles_y - y), grid.tiles_x.min(tiles_x - x));
+        let mut block =
+            Block { grid, y, x, rows, columns, band, frames, pair, results: [first, second], pixels };
+        let skipped = skipped_positions(grid.side, job);
+        let kt = job.shape.kernel[0];
+        let n = target.frames();
+        let (mut t, mut loaded) = (0, 0);
+        while t < n {
+            let under = &job.input.frames[t..];
+            // A pair costs four products, two single frames one for each frame that isn't zeros.
+            let pair =
+                winograd.temporal && t + 2 <= n && under[..4].iter().filter(|f| f.is_some()).count() >= 3;
+            let step = if pair { 2 } else { 1 };
+            while loaded < t + kt + step - 1 {
+                if let Some(frame) = job.input.frames[loaded] {
+                    fill_slot(s, job, &mut block, frame, loaded % grid.slots, skipped);
                 }
-                continue;
+                loaded += 1;
             }
-            // SAFETY: the caller vouches for the CPU.
-            unsafe { multiply::<S>(winograd, job, &mut block, t, p, pair) };
-        }
-        for s in 0..step {
-            // SAFETY: the caller vouches for the CPU and the block.
-            unsafe {
+            for p in 0..grid.side.positions() {
+                if skipped & (1 << p) != 0 {
+                    for m in &mut block.results {
+                        m[p * grid.result_plane..(p + 1) * grid.result_plane].fill(0.0);
+                    }
+                    continue;
+                }
+                multiply(s, winograd, job, &mut block, t, p, pair);
+            }
+            for which in 0..step {
                 match grid.side {
-                    Side::Two => transform_output::<S, 2>(job, target, &mut block, t + s, s),
-                    Side::Four => transform_output::<S, 4>(job, target, &mut block, t + s, s),
+                    Side::Two => transform_output::<S, 2>(s, job, target, &mut block, t + which, which),
+                    Side::Four => transform_output::<S, 4>(s, job, target, &mut block, t + which, which),
                 }
             }
+            t += step;
         }
-        t += step;
     }
 }
 
@@ -300,11 +292,9 @@ fn skipped_positions(side: Side, job: &Job<'_>) -> u64 {
 }
 
 /// The products of one position for output frame `t`, or the pair `t`, `t + 1`.
-///
-/// # Safety
-/// The CPU has `S`.
 #[inline(always)]
-unsafe fn multiply<S: Simd>(
+fn multiply<S: Vectors>(
+    s: S,
     winograd: &Winograd,
     job: &Job<'_>,
     block: &mut Block<'_>,
@@ -320,17 +310,17 @@ unsafe fn multiply<S: Simd>(
         let present = job.input.frames.get(f).is_some_and(Option::is_some);
         present.then(|| (f % grid.slots) * grid.frame + p * plane)
     };
-    let mut segments = [(std::ptr::null(), 0); 4];
+    let mut segments = [(&[][..], 0); 4];
     let mut n = 0;
     if !winograd.temporal {
         for tap in 0..winograd.taps {
             if let Some(at) = at(t + tap) {
-                segments[n] = (block.frames[at..at + used].as_ptr(), tap);
+                segments[n] = (&block.frames[at..at + used], tap);
                 n += 1;
             }
         }
     } else if let (false, None, None, Some(at)) = (pair, at(t), at(t + 1), at(t + 2)) {
-        segments[0] = (block.frames[at..at + used].as_ptr(), 3);
+        segments[0] = (&block.frames[at..at + used], 3);
         n = 1;
     } else {
         let last = if pair { at(t + 3) } else { None };
@@ -341,37 +331,30 @@ unsafe fn multiply<S: Simd>(
         let (d2, d3) = rest.split_at_mut(size);
         let d = [&mut d0[..used], &mut d1[..used], &mut d2[..used], &mut d3[..used]];
         n = if pair { 4 } else { 3 };
-        // SAFETY: the caller vouches for the CPU.
-        unsafe { transform_time::<S>(inputs, d, pair) };
+        transform_time(s, inputs, d, pair);
         for (i, segment) in segments[..n].iter_mut().enumerate() {
-            *segment = (block.pair[i * size..i * size + used].as_ptr(), i);
+            *segment = (&block.pair[i * size..i * size + used], i);
         }
     }
     let (width, ldc) = (winograd.width, grid.wide);
     let n_panels = ldc / width;
     let result = grid.result_plane;
-    let c = block.results[0][p * result..][..tiles * ldc].as_mut_ptr();
-    let c2 = block.results[1][p * result..][..tiles * ldc].as_mut_ptr();
+    let [c, c2] = block.results.each_mut().map(|c| &mut c[p * result..][..tiles * ldc]);
     let b_stride = winograd.taps * c_in * width;
     let product_of = Product {
         segments: &segments[..n],
         lda: grid.stride,
         m: tiles,
         k: c_in,
-        b: winograd.panels[p * n_panels * b_stride..][..n_panels * b_stride].as_ptr(),
+        b: &winograd.panels[p * n_panels * b_stride..][..n_panels * b_stride],
         b_stride,
         panels: n_panels,
         width,
-        c,
         ldc,
     };
-    // SAFETY: every segment has `tiles` rows of `stride` >= c_in elements, the panels and results were sliced to what
-    // is used; the caller vouches for the CPU.
-    unsafe {
-        if pair {
-            S::product_pair(&product_of, c2);
-        } else {
-            S::product(&product_of);
-        }
+    if pair {
+        product_pair(s, &product_of, c, c2);
+    } else {
+        product(s, &product_of, c);
     }
 }

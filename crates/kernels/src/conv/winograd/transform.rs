@@ -2,11 +2,10 @@
 //!
 //! F(4, 3) evaluates at 0, ±1/√2, ±√2 and ∞. With the common 0, ±1, ±2 and ∞ its rounding errors are twice as large; with
 //! these points they stay within twice those of the plain sum.
-#![expect(unsafe_code, reason = "vector intrinsics behind a trait")]
 
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use crate::conv::simd::Simd;
+use simd::Simd;
 
 /// Most positions of a transform in one dimension.
 pub(super) const MOST: usize = 6;
@@ -66,63 +65,51 @@ impl Side {
     }
 
     /// One dimension of the input's transform; positions beyond the tile's are arbitrary.
-    ///
-    /// # Safety
-    /// The CPU has `S`.
     #[inline(always)]
-    pub(super) unsafe fn input<S: Simd>(self, d: [S::V; MOST]) -> [S::V; MOST] {
-        // SAFETY: the caller's.
-        unsafe {
-            match self {
-                Self::Two => {
-                    let [a, b, c, e, ..] = d;
-                    [S::sub(a, c), S::add(b, c), S::sub(c, b), S::sub(b, e), a, a]
-                }
-                Self::Four => {
-                    let (near, far) = (S::splat(FRAC_1_SQRT_2), S::splat(SQRT_2));
-                    let (centre, two, half) = (S::splat(-2.5), S::splat(-2.0), S::splat(-0.5));
-                    let (even, odd) = (S::fma(two, d[2], d[4]), S::fma(two, d[1], d[3]));
-                    let (even2, odd2) = (S::fma(half, d[2], d[4]), S::fma(half, d[1], d[3]));
-                    let (odd, odd2) = (S::mul(near, odd), S::mul(far, odd2));
-                    [
-                        S::fma(centre, d[2], S::add(d[0], d[4])),
-                        S::add(even, odd),
-                        S::sub(even, odd),
-                        S::add(even2, odd2),
-                        S::sub(even2, odd2),
-                        S::fma(centre, d[3], S::add(d[1], d[5])),
-                    ]
-                }
+    pub(super) fn input<S: Simd>(self, s: S, d: [S::V; MOST]) -> [S::V; MOST] {
+        match self {
+            Self::Two => {
+                let [a, b, c, e, ..] = d;
+                [s.sub(a, c), s.add(b, c), s.sub(c, b), s.sub(b, e), a, a]
+            }
+            Self::Four => {
+                let (near, far) = (s.splat(FRAC_1_SQRT_2), s.splat(SQRT_2));
+                let (centre, two, half) = (s.splat(-2.5), s.splat(-2.0), s.splat(-0.5));
+                let (even, odd) = (s.fma(two, d[2], d[4]), s.fma(two, d[1], d[3]));
+                let (even2, odd2) = (s.fma(half, d[2], d[4]), s.fma(half, d[1], d[3]));
+                let (odd, odd2) = (s.mul(near, odd), s.mul(far, odd2));
+                [
+                    s.fma(centre, d[2], s.add(d[0], d[4])),
+                    s.add(even, odd),
+                    s.sub(even, odd),
+                    s.add(even2, odd2),
+                    s.sub(even2, odd2),
+                    s.fma(centre, d[3], s.add(d[1], d[5])),
+                ]
             }
         }
     }
 
     /// One dimension of the output's transform; outputs beyond the tile's are arbitrary.
-    ///
-    /// # Safety
-    /// The CPU has `S`.
     #[inline(always)]
-    pub(super) unsafe fn output<S: Simd>(self, m: [S::V; MOST]) -> [S::V; MOST_OUT] {
-        // SAFETY: the caller's.
-        unsafe {
-            match self {
-                Self::Two => {
-                    let [a, b, c, d, ..] = m;
-                    [S::add(S::add(a, b), c), S::sub(S::sub(b, c), d), a, a]
-                }
-                Self::Four => {
-                    let (near, far) = (S::add(m[1], m[2]), S::add(m[3], m[4]));
-                    let (near_odd, far_odd) = (S::sub(m[1], m[2]), S::sub(m[3], m[4]));
-                    let (low, high) = (S::splat(FRAC_1_SQRT_2), S::splat(SQRT_2));
-                    // The third powers of the points.
-                    let (low3, high3) = (S::splat(0.5 * FRAC_1_SQRT_2), S::splat(2.0 * SQRT_2));
-                    [
-                        S::add(m[0], S::add(near, far)),
-                        S::fma(low, near_odd, S::mul(high, far_odd)),
-                        S::fma(S::splat(0.5), near, S::add(far, far)),
-                        S::fma(low3, near_odd, S::fma(high3, far_odd, m[5])),
-                    ]
-                }
+    pub(super) fn output<S: Simd>(self, s: S, m: [S::V; MOST]) -> [S::V; MOST_OUT] {
+        match self {
+            Self::Two => {
+                let [a, b, c, d, ..] = m;
+                [s.add(s.add(a, b), c), s.sub(s.sub(b, c), d), a, a]
+            }
+            Self::Four => {
+                let (near, far) = (s.add(m[1], m[2]), s.add(m[3], m[4]));
+                let (near_odd, far_odd) = (s.sub(m[1], m[2]), s.sub(m[3], m[4]));
+                let (low, high) = (s.splat(FRAC_1_SQRT_2), s.splat(SQRT_2));
+                // The third powers of the points.
+                let (low3, high3) = (s.splat(0.5 * FRAC_1_SQRT_2), s.splat(2.0 * SQRT_2));
+                [
+                    s.add(m[0], s.add(near, far)),
+                    s.fma(low, near_odd, s.mul(high, far_odd)),
+                    s.fma(s.splat(0.5), near, s.add(far, far)),
+                    s.fma(low3, near_odd, s.fma(high3, far_odd, m[5])),
+                ]
             }
         }
     }
@@ -130,8 +117,8 @@ impl Side {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, MOST_OUT, Side};
-    use crate::conv::simd::{Portable, Simd};
+    use super::{MOST, Side};
+    use simd::{Portable, Simd};
 
     #[test]
     fn transforms_in_one_dimension_make_a_convolution() {
@@ -143,15 +130,13 @@ mod tests {
             for i in 0..n {
                 vectors[i] = [values[i]; 8];
             }
-            // SAFETY: plain Rust runs anywhere.
-            let out: [<Portable as Simd>::V; MOST_OUT] = unsafe {
-                let mut products = side.input::<Portable>(vectors);
-                for i in 0..n {
-                    let at: f64 = side.filter_line(i).iter().zip(&filter).map(|(g, f)| g * f).sum();
-                    products[i] = Portable::mul(products[i], Portable::splat(at as f32));
-                }
-                side.output::<Portable>(products)
-            };
+            let s = Portable::<8>::new();
+            let mut products = side.input(s, vectors);
+            for i in 0..n {
+                let at: f64 = side.filter_line(i).iter().zip(&filter).map(|(g, f)| g * f).sum();
+                products[i] = s.mul(products[i], s.splat(at as f32));
+            }
+            let out = side.output(s, products);
             for i in 0..m {
                 let want: f64 = (0..3).map(|j| filter[j] * f64::from(values[i + j])).sum();
                 assert!(

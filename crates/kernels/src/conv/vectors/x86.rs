@@ -1,94 +1,36 @@
 //! AVX2 with FMA, and AVX-512.
 
-use super::{Product, Simd, accumulate, tile};
 use std::arch::asm;
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m256, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehdup_ps, _mm_movehl_ps, _mm256_castps256_ps128,
+    _mm256_extractf128_ps,
+};
 
-/// AVX2 with FMA.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx2;
+use simd::{Avx2, Avx512, Simd};
 
-// SAFETY (every block below): the trait's contract says that the CPU has AVX2 and FMA, and that pointers are
-// valid for a whole register.
-impl Simd for Avx2 {
-    type V = __m256;
-    const LANES: usize = 8;
+use super::{Vectors, accumulate};
+
+impl Vectors for Avx512 {
     #[inline(always)]
-    unsafe fn splat(x: f32) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_set1_ps(x) }
+    fn total(self, v: Self::V) -> f32 {
+        self.sum(v)
     }
+}
+
+impl Vectors for Avx2 {
     #[inline(always)]
-    unsafe fn load(p: *const f32) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_loadu_ps(p) }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: __m256) {
-        // SAFETY: see above.
-        unsafe { _mm256_storeu_ps(p, v) }
-    }
-    #[inline(always)]
-    unsafe fn add(a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_add_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn sub(a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn mul(a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn div(a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_div_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    unsafe fn min(a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_min_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn max(a: __m256, b: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_max_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn round(a: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
-    }
-    #[inline(always)]
-    unsafe fn pow2(n: __m256) -> __m256 {
-        // SAFETY: see above.
+    fn total(self, v: __m256) -> f32 {
+        // SAFETY: `self` proves that the CPU has AVX2; values alone.
         unsafe {
-            let n = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(n))
-        }
-    }
-    #[inline(always)]
-    unsafe fn sum(a: __m256) -> f32 {
-        // SAFETY: see above.
-        unsafe {
-            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
     }
-    products!(Avx2, "avx2,fma");
 
     #[inline(always)]
     unsafe fn accumulate<const MR: usize, const NV: usize>(
+        self,
         rows: &[*const f32; MR],
         k: usize,
         b: *const f32,
@@ -96,7 +38,8 @@ impl Simd for Avx2 {
         step: usize,
         acc: &mut [[__m256; NV]; MR],
     ) {
-        // SAFETY: see above; the caller vouches for the pointers.
+        // SAFETY: `self` proves that the CPU has AVX2 and FMA; pointers are valid by this function's contract, for panels of
+        // 3 and of 2 vectors that lie side by side where the assembly reads them so.
         unsafe {
             match (MR, NV) {
                 (4, 3) if (k > 0, next, step) == (true, 8, 24) => {
@@ -105,7 +48,7 @@ impl Simd for Avx2 {
                 (6, 2) if (k > 0, next, step) == (true, 8, 16) => {
                     accumulate_6x2(std::array::from_fn(|i| rows[i]), k, b, acc.as_flattened_mut());
                 }
-                _ => accumulate::<Self, MR, NV>(rows, k, b, next, step, acc),
+                _ => accumulate(self, rows, k, b, next, step, acc),
             }
         }
     }
@@ -120,7 +63,7 @@ impl Simd for Avx2 {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn accumulate_4x3(rows: [*const f32; 4], k: usize, b: *const f32, acc: &mut [__m256]) {
     let acc = &mut acc[..12];
-    // SAFETY: reads rows and weights as the caller vouches for, and changes the registers it names alone.
+    // SAFETY: reads what this function's contract says is there, and changes the registers it names alone.
     unsafe {
         asm!(
             "2:",
@@ -182,7 +125,7 @@ unsafe fn accumulate_4x3(rows: [*const f32; 4], k: usize, b: *const f32, acc: &m
 #[target_feature(enable = "avx2,fma")]
 unsafe fn accumulate_6x2(rows: [*const f32; 6], k: usize, b: *const f32, acc: &mut [__m256]) {
     let acc = &mut acc[..12];
-    // SAFETY: reads rows and weights as the caller vouches for, and changes the registers it names alone.
+    // SAFETY: reads what this function's contract says is there, and changes the registers it names alone.
     unsafe {
         asm!(
             "2:",
@@ -235,84 +178,4 @@ unsafe fn accumulate_6x2(rows: [*const f32; 6], k: usize, b: *const f32, acc: &m
             options(nostack, readonly),
         );
     }
-}
-
-/// AVX-512 F.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx512;
-
-// SAFETY (every block below): the trait's contract says that the CPU has AVX-512 F, and that pointers are valid
-// for a whole register.
-impl Simd for Avx512 {
-    type V = __m512;
-    const LANES: usize = 16;
-    #[inline(always)]
-    unsafe fn splat(x: f32) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_set1_ps(x) }
-    }
-    #[inline(always)]
-    unsafe fn load(p: *const f32) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_loadu_ps(p) }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: __m512) {
-        // SAFETY: see above.
-        unsafe { _mm512_storeu_ps(p, v) }
-    }
-    #[inline(always)]
-    unsafe fn add(a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn sub(a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn div(a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_div_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    unsafe fn min(a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_min_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn max(a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_max_ps(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn round(a: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
-    }
-    #[inline(always)]
-    unsafe fn pow2(n: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe {
-            let n = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(n))
-        }
-    }
-    #[inline(always)]
-    unsafe fn sum(a: __m512) -> f32 {
-        // SAFETY: see above.
-        unsafe { _mm512_reduce_add_ps(a) }
-    }
-    products!(Avx512, "avx512f");
 }
