@@ -1,8 +1,8 @@
 //! `anicrafter animate`.
 
 use crate::progress::{Display, Style, cancel_on_ctrl_c};
-use crate::settings::{InputArgs, SamplingArgs, VideoArgs, changes, read_job};
 use crate::ranks;
+use crate::settings::{InputArgs, SamplingArgs, VideoArgs, changes, read_job};
 use ::ranks::Collectives;
 use anyhow::{Result, bail};
 use avatar_render::RendererChoice;

@@ -3,9 +3,9 @@
 use crate::progress::{Display, Style, cancel_on_ctrl_c};
 use crate::settings::{SamplingArgs, VideoArgs, changes};
 use anyhow::{Context as _, Result, bail};
-use dit::cost::Cluster;
 use avatar_render::RendererChoice;
 use clap::Subcommand;
+use dit::cost::Cluster;
 use pipeline::models::{GIB, ModelSet};
 use pipeline::{
     Context, Estimate, Findings, Job, JobChanges, LHM_LICENCE, LhmRequest, LhmSetup, ModelChanges,

@@ -141,7 +141,10 @@ mod processes {
         if let Some(failed) = mpirun(2, &args) {
             let message = text(&failed.stderr);
             assert!(!failed.status.success() && message.contains("rank 0: error: "), "{message}");
-            assert!(message.contains("rank 1: error: rank 0 failed: ") && message.contains("nowhere.mp4"), "{message}");
+            assert!(
+                message.contains("rank 1: error: rank 0 failed: ") && message.contains("nowhere.mp4"),
+                "{message}"
+            );
             assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
         }
     }

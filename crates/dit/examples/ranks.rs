@@ -149,7 +149,10 @@ fn time(asked: &Asked, ranks: &dyn Collectives) -> anicrafter_dit::Result<(f64, 
         let (seconds, after) = (start.elapsed().as_secs_f64(), ranks.traffic());
         if run > 0 && seconds < best.0 {
             let waited = after.waited - before.waited;
-            best = (seconds, Traffic { calls: after.calls - before.calls, sent: after.sent - before.sent, waited });
+            best = (
+                seconds,
+                Traffic { calls: after.calls - before.calls, sent: after.sent - before.sent, waited },
+            );
         }
     }
     Ok(best)
@@ -170,7 +173,8 @@ fn block(tokens: usize, dtype: DType) -> Result<(), Box<dyn std::error::Error>> 
         y: Some(&random("y", &[1, 20, 1, 2, 2 * tokens])?),
         add_condition: None,
     };
-    let asked = Asked { branch: model.branch(&conditions)?, x: random("x", &[1, 16, 1, 2, 2 * tokens])?, model };
+    let asked =
+        Asked { branch: model.branch(&conditions)?, x: random("x", &[1, 16, 1, 2, 2 * tokens])?, model };
 
     let threads = rayon::current_num_threads();
     let one = Threads::run(1, |rank| time(&asked, rank))?.remove(0);
@@ -188,7 +192,10 @@ fn block(tokens: usize, dtype: DType) -> Result<(), Box<dyn std::error::Error>> 
     println!("14B block, {tokens} tokens, {dtype:?}, {threads} threads, {:.2} TFLOP", flops / 1e12);
     println!("one rank, all threads       {:.3} s, {:.0} GFLOP/s", one.0, flops / one.0 / 1e9);
     println!("one rank, half of them      {:.3} s, {:.0} GFLOP/s", half.0, flops / half.0 / 1e9);
-    println!("two ranks, half of them each {slowest:.3} s, {:.2} times one rank on all threads", one.0 / slowest);
+    println!(
+        "two ranks, half of them each {slowest:.3} s, {:.2} times one rank on all threads",
+        one.0 / slowest
+    );
     for (rank, (seconds, traffic)) in two.iter().enumerate() {
         println!(
             "  rank {rank}: {seconds:.3} s, {} calls, {} bytes to the other, {:.3} s waiting",

@@ -66,7 +66,8 @@ pub fn all_to_all_bytes(config: &Config, tokens: usize, ranks: usize) -> u64 {
 /// As [`plan`]; [`Error::Heads`] when the ranks can't share the model's heads.
 pub fn step(config: &Config, job: &Workload, cluster: &Cluster) -> Result<Step> {
     let whole = plan(config, job)?;
-    let groups = if job.branches == 2 && cluster.ranks.is_multiple_of(2) && cluster.ranks > 0 { 2 } else { 1 };
+    let groups =
+        if job.branches == 2 && cluster.ranks.is_multiple_of(2) && cluster.ranks > 0 { 2 } else { 1 };
     let sharing = cluster.ranks / groups;
     if sharing == 0 || !config.num_heads.is_multiple_of(sharing) {
         return Err(Error::Heads { ranks: sharing, heads: config.num_heads });

@@ -52,7 +52,9 @@ pub enum Error {
         heads: usize,
     },
     /// A probe would see a part of what it asks for.
-    #[error("intermediate results can't be watched on {ranks} ranks, each of which has a part of them: watch one rank")]
+    #[error(
+        "intermediate results can't be watched on {ranks} ranks, each of which has a part of them: watch one rank"
+    )]
     Watched {
         /// Ranks of the group.
         ranks: usize,

@@ -266,11 +266,7 @@ impl<'a> OnRanks<'a> {
         Ok(Embedded { tokens, t, t_mod, context: branch.context.clone(), rope, grid, part })
     }
 
-    fn run_blocks_watched(
-        &self,
-        branches: &[&Embedded],
-        observer: &mut dyn Observer,
-    ) -> Result<Vec<Tensor>> {
+    fn run_blocks_watched(&self, branches: &[&Embedded], observer: &mut dyn Observer) -> Result<Vec<Tensor>> {
         for (n, e) in branches.iter().enumerate() {
             self.check(e)?;
             if let (Some(part), Some(_)) = (e.part, observer.probe(n)) {

@@ -128,7 +128,9 @@ impl Exchange<'_> {
     }
 
     fn range(layout: &Layout) -> candle_core::Result<(usize, usize)> {
-        layout.contiguous_offsets().ok_or_else(|| candle_core::Error::Msg("a strided tensor among ranks".into()))
+        layout
+            .contiguous_offsets()
+            .ok_or_else(|| candle_core::Error::Msg("a strided tensor among ranks".into()))
     }
 }
 

@@ -88,7 +88,8 @@ impl Case {
         let model = model(&config);
         let (context, image) =
             (random("context", &[1, 12, config.text_dim]), random("image", &[1, 5, config.image_dim]));
-        let (y, condition) = (random("y", &[1, 20, t, h, w]), random("tokens", &[1, t * h * w / 4, config.dim]));
+        let (y, condition) =
+            (random("y", &[1, 20, t, h, w]), random("tokens", &[1, t * h * w / 4, config.dim]));
         let positive = Conditions {
             context: &context,
             clip_feature: Some(&image),
@@ -290,15 +291,19 @@ fn ranks_stop_when_one_of_them_fails_and_name_it() {
     let case = Case::trained();
     let branches = case.branches.each_ref();
     let start = Instant::now();
-    let panic = |block: usize| if block == 3 { panic!("the card fell out") } else { ControlFlow::Continue(()) };
+    let panic =
+        |block: usize| if block == 3 { panic!("the card fell out") } else { ControlFlow::Continue(()) };
     let stop = |block: usize| if block == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     type Do<'a> = &'a (dyn Fn(usize) -> ControlFlow<()> + Sync);
-    for (what, act) in [("panicked: the card fell out", &panic as Do<'_>), ("cancelled before block 3", &stop)] {
+    for (what, act) in
+        [("panicked: the card fell out", &panic as Do<'_>), ("cancelled before block 3", &stop)]
+    {
         let heard = std::sync::Mutex::new(Vec::new());
         let failed = Threads::run(4, |ranks| {
-            let team = Team::new(&case.model, ranks, 2)?;
-            let mut observer = At(|block| if ranks.rank() == 2 { act(block) } else { ControlFlow::Continue(()) });
-            let made = team.forward_all(&case.x, case.timestep, &branches, &mut observer);
+            let mut observer =
+                At(|block| if ranks.rank() == 2 { act(block) } else { ControlFlow::Continue(()) });
+            let made = Team::new(&case.model, ranks, 2)
+                .and_then(|team| team.forward_all(&case.x, case.timestep, &branches, &mut observer));
             heard.lock().unwrap().push((ranks.rank(), made.as_ref().err().map(ToString::to_string)));
             made
         });
@@ -306,7 +311,10 @@ fn ranks_stop_when_one_of_them_fails_and_name_it() {
         let heard = heard.into_inner().unwrap();
         for (rank, message) in heard.iter().filter(|(rank, _)| *rank != 2) {
             let message = message.as_deref().unwrap_or("nothing");
-            assert!(message.starts_with("rank 2 failed") && message.contains(what), "{rank} heard {message:?}");
+            assert!(
+                message.starts_with("rank 2 failed") && message.contains(what),
+                "{rank} heard {message:?}"
+            );
         }
         assert!(heard.iter().filter(|(rank, _)| *rank != 2).count() == 3);
     }
@@ -376,7 +384,14 @@ mod processes {
         let mut command = Command::new("mpirun");
         command.args(["--oversubscribe", "--allow-run-as-root", "-n", &size.to_string()]);
         command.arg(std::env::current_exe().unwrap());
-        command.args(["--exact", "processes::one_process", "--ignored", "--nocapture", "--test-threads", "1"]);
+        command.args([
+            "--exact",
+            "processes::one_process",
+            "--ignored",
+            "--nocapture",
+            "--test-threads",
+            "1",
+        ]);
         let start = Instant::now();
         let output = command.env(ROLE, role).env("RAYON_NUM_THREADS", "1").output().unwrap();
         assert!(start.elapsed() < Duration::from_secs(30), "{role}: {:?}", start.elapsed());
@@ -398,7 +413,10 @@ mod processes {
     #[test]
     fn ranks_under_mpirun_stop_when_one_fails_and_name_it() {
         if let Some((success, said)) = mpirun(4, "fail") {
-            assert!(!success && said.matches("hears: rank 2 failed: cancelled before block 3").count() == 3, "{said}");
+            assert!(
+                !success && said.matches("hears: rank 2 failed: cancelled before block 3").count() == 3,
+                "{said}"
+            );
         }
     }
 
@@ -431,7 +449,8 @@ mod processes {
             if role == "compare" {
                 let alone = case.alone();
                 for got in [case.shared(ranks)?, case.in_groups(ranks)?] {
-                    worst = got.iter().zip(&alone).fold(worst, |worst, (got, want)| worst.max(error(got, want)));
+                    worst =
+                        got.iter().zip(&alone).fold(worst, |worst, (got, want)| worst.max(error(got, want)));
                 }
                 assert!(worst <= 1e-6, "rank {}: {worst}", ranks.rank());
                 continue;

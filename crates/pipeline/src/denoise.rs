@@ -263,7 +263,8 @@ impl<'a> Loop<'a> {
         };
         let next = self.keep(&next)?;
         let whole = self.whole_cache(index, watch)?;
-        let in_parts = self.world.is_some() && self.cache.as_ref().is_some_and(|c| c.level() == Level::Tokens);
+        let in_parts =
+            self.world.is_some() && self.cache.as_ref().is_some_and(|c| c.level() == Level::Tokens);
         watch.step(&Step {
             index,
             timestep,

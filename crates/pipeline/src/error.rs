@@ -108,7 +108,9 @@ pub enum Error {
         name: String,
     },
     /// A step cache's tokens lie on several ranks.
-    #[error("the step cache's tokens lie on several ranks, and nobody asked for the whole: a watcher that saves says so in Watch::saves")]
+    #[error(
+        "the step cache's tokens lie on several ranks, and nobody asked for the whole: a watcher that saves says so in Watch::saves"
+    )]
     PartOfAState,
     /// Ranks that can't work together.
     #[error(transparent)]

@@ -46,14 +46,17 @@ impl Ranks<'_> {
         let sharing = if job.sampling.cfg_scale != 1.0 && size.is_multiple_of(2) { size / 2 } else { size };
         if !heads.is_multiple_of(sharing) {
             let error = dit::Error::Heads { ranks: sharing, heads };
-            let groups = if sharing == size { "" } else { ", in each of two groups for the branches of guidance" };
+            let groups =
+                if sharing == size { "" } else { ", in each of two groups for the branches of guidance" };
             return refuse(format!("{error}{groups}"));
         }
         if size > 1 && !models.device().is_cpu() {
             match self {
                 Self::World(_) if cfg!(feature = "nccl") && models.device().is_cuda() => {}
                 Self::World(_) => {
-                    return refuse("processes with a card each need a build with the feature `nccl`".to_owned());
+                    return refuse(
+                        "processes with a card each need a build with the feature `nccl`".to_owned(),
+                    );
                 }
                 _ => {
                     return refuse(format!(
@@ -195,7 +198,15 @@ pub(crate) fn follow(
                 let mut watch = Following { context, steps: job.sampling.steps };
                 let world = cards.or(world);
                 let start = given.start.clone();
-                denoise_on_ranks(world, model, &positive, negative.as_ref(), start, &job.sampling, &mut watch)?;
+                denoise_on_ranks(
+                    world,
+                    model,
+                    &positive,
+                    negative.as_ref(),
+                    start,
+                    &job.sampling,
+                    &mut watch,
+                )?;
             }
             _ => return Err(Error::Internal("an order that no rank knows")),
         }

@@ -11,9 +11,9 @@ use crate::run::{Finished, run};
 use crate::stages::prepare_weights;
 use crate::work::{Fingerprint, WorkDir};
 use crate::{Error, Result};
+use ::ranks::Collectives;
 use avatar_render::RendererChoice;
 use image::RgbImage;
-use ::ranks::Collectives;
 use std::path::PathBuf;
 
 /// What a program holds for as long as it works with AniCrafter; a [`Job`] is what one video wants.

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use anicrafter_pipeline::denoise::{
-    FewStepName, Interval, Sampling, SavedState, SolverName, Start, Step, StepCacheName, StepCacheSettings, Watch,
-    denoise, denoise_on_ranks, window_seed,
+    FewStepName, Interval, Sampling, SavedState, SolverName, Start, Step, StepCacheName, StepCacheSettings,
+    Watch, denoise, denoise_on_ranks, window_seed,
 };
 use anicrafter_pipeline::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -223,7 +223,8 @@ fn ranks_go_through_the_loop_as_one_does() {
 #[test]
 fn ranks_stop_when_one_of_them_is_stopped() {
     let small = Small::new();
-    let stopped = small.run_on(4, &sampling(4), &noise(4), || Saving { stop_after: Some(1), ..Saving::default() });
+    let stopped =
+        small.run_on(4, &sampling(4), &noise(4), || Saving { stop_after: Some(1), ..Saving::default() });
     assert!(matches!(stopped, Err(Error::Cancelled)), "{:?}", stopped.err());
     // 8 ranks are two groups of 4, which can't share 2 heads.
     let refused = small.run_on(8, &sampling(4), &noise(4), Saving::default).err().unwrap().to_string();

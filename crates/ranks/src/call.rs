@@ -22,7 +22,9 @@ impl fmt::Display for Call {
         match self {
             Self::AllToAll(bytes) => write!(f, "all-to-all of {bytes} bytes a rank"),
             Self::AllGather(bytes) => write!(f, "all-gather of {bytes} bytes a rank"),
-            Self::Broadcast(bytes, root) => write!(f, "broadcast of {bytes} bytes from the group's rank {root}"),
+            Self::Broadcast(bytes, root) => {
+                write!(f, "broadcast of {bytes} bytes from the group's rank {root}")
+            }
             Self::Barrier => f.write_str("barrier"),
         }
     }

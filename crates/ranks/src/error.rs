@@ -25,7 +25,9 @@ pub enum Error {
         waiting: Call,
     },
     /// Two ranks called different things.
-    #[error("rank {rank} calls {calls} where rank {other} calls {others}: all ranks must make the same calls")]
+    #[error(
+        "rank {rank} calls {calls} where rank {other} calls {others}: all ranks must make the same calls"
+    )]
     Mismatch {
         /// One of them.
         rank: usize,

@@ -239,7 +239,8 @@ impl Collectives for Mpi {
         // Piece by piece, since a message's length is a 32-bit number.
         for first in (0..part).step_by(LARGEST / size) {
             let len = (LARGEST / size).min(part - first);
-            let pieces: Vec<u8> = send.chunks_exact(part).flat_map(|p| &p[first..first + len]).copied().collect();
+            let pieces: Vec<u8> =
+                send.chunks_exact(part).flat_map(|p| &p[first..first + len]).copied().collect();
             let mut received = vec![0; size * len];
             self.group.all_to_all_into(&pieces[..], &mut received[..]);
             for (to, from) in receive.chunks_exact_mut(part).zip(received.chunks_exact(len)) {

@@ -113,6 +113,7 @@ impl Threads {
             };
             let made = made.unwrap_or_else(|panic| {
                 let why = format!("it panicked: {}", message(&*panic));
+                end.fail(&why);
                 Err(Error::Failed { rank: end.rank, why }.into())
             });
             if let Err(error) = &made {
@@ -172,7 +173,6 @@ impl Threads {
         agree(&self.members, &calls)?;
         Ok(bytes)
     }
-
 }
 
 impl Drop for Threads {
