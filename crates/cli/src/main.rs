@@ -13,6 +13,7 @@ mod eval_replace;
 mod job;
 mod models;
 mod progress;
+mod ranks;
 mod replace;
 mod settings;
 mod studio;
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
             eprintln!("cancelled; what is finished stays in the work folder");
             ExitCode::from(130)
         }
+        Err(error) if error.is::<ranks::Told>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             if no_room(&error) {

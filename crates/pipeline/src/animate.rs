@@ -4,6 +4,7 @@ use crate::condition_files::ConditionFiles;
 use crate::job::{FirstFrame, Job};
 use crate::models::{ModelCache, ModelSet};
 use crate::progress::Context;
+use crate::ranks::Ranks;
 use crate::report::StageRow;
 use crate::stages::{DecodedWindow, Run};
 use crate::windows::{Drift, windows};
@@ -38,6 +39,17 @@ pub fn animate(
     cache: &ModelCache,
     context: Context<'_>,
 ) -> Result<Outcome> {
+    animate_on(Ranks::One, job, renderer, cache, context)
+}
+
+/// [`animate`], the transformer's work divided among ranks.
+pub(crate) fn animate_on(
+    ranks: Ranks<'_>,
+    job: &Job,
+    renderer: RendererChoice,
+    cache: &ModelCache,
+    context: Context<'_>,
+) -> Result<Outcome> {
     job.validate_whole()?;
     for lora in crate::inspect::inspect_whole(job).clean()?.loras {
         context.warn(lora.to_string());
@@ -49,7 +61,7 @@ pub fn animate(
     if !models.is_trained() {
         context.warn("the small diffusion weights are untrained (models.untrained): the person in the result is noise, not a restored picture");
     }
-    let mut run = Run::new(job, models, cache, context)?;
+    let mut run = Run { ranks, ..Run::new(job, models, cache, context)? };
     let (composite_key, condition) = run.composite(renderer)?;
     let text = run.text()?;
     let image = run.image(&composite_key, &condition)?;

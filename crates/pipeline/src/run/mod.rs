@@ -3,11 +3,12 @@
 mod condition_video;
 mod export;
 
-use crate::animate::{Outcome, animate};
+use crate::animate::{Outcome, animate_on};
 use crate::finish::write_video;
 use crate::job::{Job, Until};
 use crate::models::ModelCache;
 use crate::progress::{Context, Event, Stage};
+use crate::ranks::Ranks;
 use crate::replace::{Replaced, replace};
 use crate::report::{self, Extras, StageRow};
 use crate::work::FrameFile;
@@ -41,9 +42,13 @@ pub(crate) fn run(
     renderer: RendererChoice,
     cache: &ModelCache,
     note: Option<&str>,
+    ranks: Ranks<'_>,
     context: Context<'_>,
 ) -> Result<Finished> {
     job.validate()?;
+    if job.output.until.is_none() {
+        ranks.check(job)?;
+    }
     crate::inspect(job).clean()?;
     for (_, path) in job.outputs() {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -78,7 +83,7 @@ pub(crate) fn run(
             finished.condition = Some(made);
         }
         None => {
-            let outcome = to_video(&filled, renderer, cache, context)?;
+            let outcome = to_video(&filled, renderer, cache, ranks, context)?;
             finished.stages.extend(outcome.stages.iter().cloned());
             if job.output.report {
                 let path = job.output.video.with_extension("html");
@@ -104,9 +109,10 @@ fn to_video(
     job: &Job,
     renderer: RendererChoice,
     cache: &ModelCache,
+    ranks: Ranks<'_>,
     context: Context<'_>,
 ) -> Result<Outcome> {
-    let mut outcome = animate(job, renderer, cache, context)?;
+    let mut outcome = animate_on(ranks, job, renderer, cache, context)?;
     for (i, drift) in outcome.drift.iter().enumerate() {
         let [r, g, b] = drift.colour;
         context.warn(format!(

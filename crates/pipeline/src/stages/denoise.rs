@@ -1,7 +1,8 @@
 //! The diffusion transformer restores every window's latents.
 
 use super::{Done, Loaded, Run, flow, only_tensors};
-use crate::denoise::{SavedState, Start, Step, Watch, denoise, window_seed};
+use crate::denoise::{SavedState, Start, Step, Watch, window_seed};
+use crate::job::Output;
 use crate::models::{ModelSet, PreparedPlace, Wanted};
 use crate::progress::{Context, Event, Stage};
 use crate::work::{Fingerprint, load_tensors, save_tensors, take};
@@ -55,8 +56,16 @@ impl Run<'_> {
                 None => Start::noise(seed, [1, channels, t, h, w], device)?,
             };
             let (positive, negative) = shared.prompts.branches(&y, &tokens);
-            let mut watch = DenoiseWatch { run, part, window: n };
-            let latents = denoise(&shared.model, &positive, negative.as_ref(), start, sampling, &mut watch)?;
+            let mut watch = DenoiseWatch {
+                context: run.context,
+                output: &run.job.output,
+                steps: sampling.steps,
+                root: run.work.root(),
+                part,
+                window: n,
+            };
+            let branches = (&positive, negative.as_ref());
+            let latents = run.ranks.denoise(&shared.model, branches, start, run.job, &mut watch)?;
             save_tensors(&only_tensors(part), &[("latents", &latents)])
         })
     }
@@ -74,6 +83,7 @@ impl Run<'_> {
         let clip_feature = take(&mut load_tensors(&image_file, device)?, "clip_feature", &image_file)?;
         let model = self.load(Wanted::Transformer, |models| {
             self.prepare_weights()?;
+            self.ranks.announce_load()?;
             models.transformer()
         })?;
         Ok(Shared { model, prompts: Prompts { positive, negative, clip_feature } })
@@ -120,31 +130,43 @@ fn saved_start(part: &Path, seed: u64, device: &Device) -> Result<Option<Start>>
 }
 
 /// Saves and shows how far a window is.
-struct DenoiseWatch<'a, 'b> {
-    run: &'a Run<'b>,
+struct DenoiseWatch<'a> {
+    context: Context<'a>,
+    output: &'a Output,
+    steps: usize,
+    /// The work folder.
+    root: &'a Path,
     part: &'a Path,
     window: usize,
 }
 
-impl Watch for DenoiseWatch<'_, '_> {
+/// Is something that is done after every so many steps done after step `step`?
+fn is_due(every: usize, step: usize) -> bool {
+    every > 0 && (step + 1).is_multiple_of(every)
+}
+
+impl Watch for DenoiseWatch<'_> {
     fn block(&mut self, step: usize, block: usize, of: usize) -> ControlFlow<()> {
         let done = step as f64 + block as f64 / of.max(1) as f64;
-        flow(self.run.context.advance(Stage::Denoise, done, self.run.job.sampling.steps))
+        flow(self.context.advance(Stage::Denoise, done, self.steps))
+    }
+
+    fn saves(&mut self, step: usize) -> bool {
+        is_due(self.output.save_every, step) && step + 1 < self.steps
     }
 
     fn step(&mut self, step: &Step<'_>) -> Result<()> {
-        let (output, done) = (&self.run.job.output, step.index + 1);
-        let due = |every: usize| every > 0 && done.is_multiple_of(every);
-        if due(output.save_every) && done < self.run.job.sampling.steps {
+        let done = step.index + 1;
+        if self.saves(step.index) {
             let state = step.carried.save()?;
             let mut tensors = vec![("latents", step.latents)];
             tensors.extend(state.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
             save_tensors(&self.part.join(format!("step-{done}.safetensors")), &tensors)?;
         }
-        if due(output.preview_every) && step.latents.dim(1)? == 16 {
-            let path = self.run.work.root().join(format!("preview-{:03}-{done:03}.png", self.window));
+        if is_due(self.output.preview_every, step.index) && step.latents.dim(1)? == 16 {
+            let path = self.root.join(format!("preview-{:03}-{done:03}.png", self.window));
             write_preview(step.latents, &path)?;
-            self.run.context.tell(&Event::Preview { step: done, path });
+            self.context.tell(&Event::Preview { step: done, path });
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ pub(crate) use denoise::prepare_weights;
 use crate::job::Job;
 use crate::models::{ModelCache, ModelSet, Wanted};
 use crate::progress::{Context, Event, Stage, peak_memory};
+use crate::ranks::Ranks;
 use crate::report::StageRow;
 use crate::work::{Fingerprint, WorkDir};
 use crate::{Error, Result};
@@ -30,6 +31,8 @@ pub(crate) struct Run<'a> {
     pub(crate) cache: &'a ModelCache,
     pub(crate) work: WorkDir,
     pub(crate) context: Context<'a>,
+    /// Who shares the transformer's work.
+    pub(crate) ranks: Ranks<'a>,
     /// Time and memory of what is done.
     pub(crate) stages: Vec<StageRow>,
 }
@@ -76,7 +79,8 @@ impl<'a> Run<'a> {
         cache: &'a ModelCache,
         context: Context<'a>,
     ) -> Result<Self> {
-        Ok(Self { job, models, cache, work: WorkDir::open(job.work_dir())?, context, stages: Vec::new() })
+        let work = WorkDir::open(job.work_dir())?;
+        Ok(Self { job, models, cache, work, context, ranks: Ranks::One, stages: Vec::new() })
     }
 
     /// Runs `make` unless its result is there, and keeps the books.
@@ -173,7 +177,7 @@ pub(crate) fn run_stage(
     Ok((slot.path().to_owned(), StageRow { name, seconds, peak_bytes, cached }))
 }
 
-fn flow(result: Result<()>) -> ControlFlow<()> {
+pub(crate) fn flow(result: Result<()>) -> ControlFlow<()> {
     if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
