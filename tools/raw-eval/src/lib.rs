@@ -34,8 +34,8 @@ pub struct Figures {
     pub people: [usize; 2],
     /// Intersection over union of mattes, all people and frames: mean, and the worst frame's.
     pub iou: [f64; 2],
-    /// Part of others' pixels that were damaged.
-    pub damaged: f64,
+    /// Part of others' pixels that were damaged, where backgrounds were made.
+    pub damaged: Option<f64>,
     /// Mean distance of seen joints, and the largest of unseen ones, in millimetres, after what one camera can't know (place and
     /// size) was taken out.
     pub seen_mm: f64,
@@ -81,11 +81,11 @@ struct Sums {
     measured: Measured,
 }
 
-/// Runs the stages on a shot's folder and measures what came out.
+/// Runs the stages up to the motion or the background on a shot's folder and measures what came out.
 ///
 /// # Errors
 /// When a file of the shot is missing, or the stages fail.
-pub fn measure(folder: &Path, work: &Path) -> Result<Figures> {
+pub fn measure(folder: &Path, work: &Path, until: Stage) -> Result<Figures> {
     let truth: Truth = serde_json::from_slice(&read(&folder.join("truth.json"))?)?;
     let body = BodyModel::from_bytes(anicrafter_assets::BODY.to_vec())?;
     let people = truth.seen.len();
@@ -99,7 +99,7 @@ pub fn measure(folder: &Path, work: &Path) -> Result<Figures> {
     let mut found_of = vec![false; people];
     let mut wanted = 1;
     loop {
-        let Some(found) = run(folder, work, wanted)? else { break };
+        let Some(found) = run(folder, work, wanted, until)? else { break };
         wanted += 1;
         figures.people[1] += 1;
         let masks = grays(found.masks.as_deref().context("no masks")?)?;
@@ -124,7 +124,9 @@ pub fn measure(folder: &Path, work: &Path) -> Result<Figures> {
         }
         judge(&mut figures, p, &ious[p], &mattes[p], &found)?;
         sums.iou.extend(visible(&mattes[p], &ious[p]));
-        damage(&mut sums, &found, &pictures, &mattes, p)?;
+        if until == Stage::Plate {
+            damage(&mut sums, &found, &pictures, &mattes, p)?;
+        }
         front(&mut sums, &found, &in_front, &mattes[p])?;
         let motion = Motion::open(found.motion.as_deref().context("no motion")?, 12.0)?;
         let true_motion = Motion::open(folder.join(format!("person-{}.json", p + 1)), 12.0)?;
@@ -140,7 +142,7 @@ pub fn measure(folder: &Path, work: &Path) -> Result<Figures> {
         sums.iou.iter().copied().fold(1.0, f64::min),
     ];
     let share = |[part, all]: [f64; 2]| if all > 0.0 { part / all } else { 0.0 };
-    figures.damaged = share(sums.damaged);
+    figures.damaged = (until == Stage::Plate).then(|| share(sums.damaged));
     figures.in_front = (sums.in_front[1] > 200.0).then(|| share(sums.in_front));
     figures.in_front_wrong = share(sums.wrong);
     (figures.seen_mm, figures.unseen_mm) = sums.measured.pose_mm();
@@ -149,7 +151,7 @@ pub fn measure(folder: &Path, work: &Path) -> Result<Figures> {
 }
 
 /// Finds one person; `None` where there are fewer.
-fn run(folder: &Path, work: &Path, wanted: usize) -> Result<Option<Replaced>> {
+fn run(folder: &Path, work: &Path, wanted: usize, until: Stage) -> Result<Option<Replaced>> {
     let mut job = Job::new(Preset::Demo);
     job.replace = Some(Replace {
         video: folder.join("frames"),
@@ -159,7 +161,7 @@ fn run(folder: &Path, work: &Path, wanted: usize) -> Result<Option<Replaced>> {
     });
     job.output.work = Some(work.join(wanted.to_string()));
     let cancel = CancelToken::new();
-    match replace(&job, Stage::Plate, Context::new(&Quiet, &cancel)) {
+    match replace(&job, until, Context::new(&Quiet, &cancel)) {
         Ok(found) => Ok(Some(found)),
         Err(pipeline::Error::Person(_)) => Ok(None),
         Err(error) => Err(error.into()),
@@ -293,7 +295,7 @@ impl Figures {
             "{name:<16} {:>7} {:>11} {:>8} {:>4.0} mm {:>5.0} mm {:>11} {:>9} {:>7} {:>8} {:>9} {:>9}",
             format!("{}/{}", self.people[1], self.people[0]),
             format!("{:.3} ({:.2})", self.iou[0], self.iou[1]),
-            percent(self.damaged),
+            self.damaged.map_or_else(|| "–".to_owned(), percent),
             self.seen_mm,
             self.unseen_mm,
             format!("{:.1} {:.1} %", 100.0 * self.head[0], 100.0 * self.head[1]),

@@ -113,21 +113,35 @@ pub(super) struct Links {
     pub still: bool,
 }
 
-/// Finds the maps between two neighbours; `None` where too little agrees.
-pub(super) fn links(a: &Entry, b: &Entry) -> Option<Links> {
-    let pairs: Vec<Pair> = a
-        .corners
+/// Corners of one frame that are found again in another, outside of its hole.
+pub(super) fn pairs(a: &Entry, b: &Entry) -> Vec<Pair> {
+    a.corners
         .par_iter()
         .filter_map(|p| {
             let q = lucas::find_in_pyramid(&a.small, *p, &b.small, *p)?;
             (b.clear_at(q) > 3.0).then_some((*p, q))
         })
-        .collect();
+        .collect()
+}
+
+/// The camera didn't move.
+pub(super) fn is_still(pairs: &[Pair]) -> bool {
+    pairs.len() >= 12 && median_move(pairs) < STILL
+}
+
+/// So many of all pairs agree that the map is believed.
+pub(super) fn agree(n: usize, all: usize) -> bool {
+    n >= 12 && n * 5 >= all
+}
+
+/// Finds the maps between two neighbours; `None` where too little agrees.
+pub(super) fn links(a: &Entry, b: &Entry) -> Option<Links> {
+    let pairs = pairs(a, b);
     let back: Vec<Pair> = pairs.iter().map(|(p, q)| (*q, *p)).collect();
     let (there, back_again) = rayon::join(
         || {
             let (h, n) = homography::robust(&pairs)?;
-            (n >= 12 && n * 5 >= pairs.len()).then(|| Warp::from_pairs(a.size(), &h, &pairs, STEP, REACH))
+            agree(n, pairs.len()).then(|| Warp::from_pairs(a.size(), &h, &pairs, STEP, REACH))
         },
         || {
             let (h, _) = homography::robust(&back)?;

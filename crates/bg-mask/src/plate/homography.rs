@@ -101,7 +101,8 @@ fn least_squares(pairs: &[Pair], weight: impl Fn(&Pair) -> f64) -> Option<Homogr
     (h[8].abs() > 1e-9).then(|| h.map(|v| v / h[8])).filter(|h| h.iter().all(|v| v.is_finite()))
 }
 
-fn product(a: &Homography, b: &Homography) -> Homography {
+/// `a` after `b`.
+pub(super) fn product(a: &Homography, b: &Homography) -> Homography {
     std::array::from_fn(|i| (0..3).map(|k| a[i / 3 * 3 + k] * b[k * 3 + i % 3]).sum())
 }
 

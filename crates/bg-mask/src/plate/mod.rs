@@ -12,6 +12,7 @@ mod gray;
 mod homography;
 mod lucas;
 mod patch;
+mod plane;
 mod pull;
 mod sample;
 mod sources;
@@ -22,6 +23,8 @@ use entry::{Entry, Links};
 use image::{GrayImage, RgbImage};
 use rayon::prelude::*;
 use std::collections::VecDeque;
+
+pub use plane::{PlaneFinder, PlaneMap};
 
 /// How plates are made.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -173,7 +173,7 @@ fn bin(pixel: &[u8]) -> usize {
 }
 
 /// A mean over 3 × 3 pixels.
-fn smooth(values: &mut [f32], width: usize) {
+pub(super) fn smooth(values: &mut [f32], width: usize) {
     let before = values.to_vec();
     let height = before.len() / width.max(1);
     for y in 0..height {

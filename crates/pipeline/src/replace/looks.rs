@@ -1,13 +1,15 @@
 //! The second look at a raw video: with everybody's motion known, each pixel is given to somebody or to nobody.
 
-use super::assign::{Assigner, Somebody, times_share};
-use super::bodies::Bodies;
+use super::assign::{Assigner, Somebody, smooth, times_share};
+use super::bodies::{Bodies, Body};
 use super::occluders::{Guess, Steady};
 use super::people::Seen;
-use super::score::{Checks, Looked, speed};
+use super::scenery::{Sample, Scenery, Shown};
+use super::score::{Checks, Looked, change, speed};
 use crate::{Error, Result};
+use bg_mask::PlaneFinder;
 use image::{GrayImage, RgbImage, imageops};
-use mocap::{Evidence, Segmentation, Sighting};
+use mocap::{Evidence, Region, Segmentation, Sighting};
 use smplx::Motion;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,9 @@ use std::sync::mpsc::SyncSender;
 const SMALL: u32 = 400;
 /// A share of a small pixel from which on it is the person's.
 const MINE: f32 = 0.5;
+
+/// Sides of small pictures in which the background's motion can be found.
+const LEAST_SIDE: u32 = 48;
 
 /// Where pictures go: evidence until the stage is done, and what it makes.
 pub(super) struct Folders {
@@ -89,6 +94,35 @@ pub(super) fn open(path: &Path) -> Result<GrayImage> {
         .map_err(|e| Error::Damaged { path: path.to_owned(), why: e.to_string() })
 }
 
+/// Seconds to either side that are laid over a frame, and frames at least and at most.
+const AROUND_S: f32 = 1.5;
+const AROUND: [f32; 2] = [8.0, 36.0];
+/// Somebody may be where a network or a body says so, to within so many small pixels.
+const MAYBE: u8 = 50;
+const NEAR_PX: f32 = 3.0;
+/// Metres around a body in which scenery is looked up.
+const MARGIN_M: f32 = 0.6;
+/// A pixel that looks as it does while nobody is there is nobody's, unless it is on a body or both networks are this sure within
+/// so many metres of one; one that looks otherwise is the nearest body's within so many metres, if a network thinks it possible.
+const SURE: u8 = 225;
+const SURE_M: f32 = 0.06;
+const POSSIBLE: [(f32, f32); 2] = [(0.06, 0.15), (0.2, 0.4)];
+/// What such pixels become.
+const RAISED: f32 = 0.8;
+/// A body is wrongly fitted if further away from it than this, in metres, lies more than this part of the matte.
+const MISFIT: (f32, f32) = (0.12, 0.12);
+
+/// A frame in the window.
+#[derive(Debug)]
+struct Prepared {
+    sample: Sample,
+    people: Vec<Somebody>,
+    evidence: Vec<Evidence>,
+}
+
+/// A person's matte of the frame before: which frame, which small pixels, and where the joints were.
+type Before = (usize, Body, Vec<bool>);
+
 /// Looks at frame after frame.
 pub(super) struct Looks<'a> {
     bodies: Bodies<'a>,
@@ -97,6 +131,12 @@ pub(super) struct Looks<'a> {
     small: [u32; 2],
     reduced: u32,
     fps: f32,
+    finder: PlaneFinder,
+    window: VecDeque<Prepared>,
+    /// Frames on each side of one that are laid over it.
+    reach: usize,
+    came: usize,
+    decided: usize,
     assigner: Assigner,
     steady: Steady,
     /// Frames whose layer isn't decided yet: the matte, and who is in front.
@@ -106,7 +146,7 @@ pub(super) struct Looks<'a> {
     shown: [bool; 2],
     /// By person and frame.
     checks: Vec<Vec<Option<Checks>>>,
-    before: Vec<Option<(usize, super::bodies::Body)>>,
+    before: Vec<Option<Before>>,
     one_only: bool,
 }
 
@@ -129,6 +169,11 @@ impl<'a> Looks<'a> {
             small,
             reduced: Self::reduced(seen.size),
             fps: seen.fps as f32,
+            finder: PlaneFinder::default(),
+            window: VecDeque::new(),
+            reach: (AROUND_S * seen.fps as f32).clamp(AROUND[0], AROUND[1]) as usize,
+            came: 0,
+            decided: 0,
             assigner: Assigner::default(),
             steady: Steady::new(seen.fps as f32, small[0] as usize),
             waiting: VecDeque::new(),
@@ -140,27 +185,7 @@ impl<'a> Looks<'a> {
         }
     }
 
-    /// Everybody who is seen in a frame, with what the networks say at the picture's size.
-    fn everybody(
-        &self,
-        n: usize,
-        seen: &Seen,
-        motions: &[Motion],
-    ) -> Result<(Vec<Somebody>, Vec<GrayImage>)> {
-        let size = (self.size[0], self.size[1]);
-        let (mut people, mut likely) = (Vec::new(), Vec::new());
-        for (p, person) in seen.people.iter().enumerate() {
-            let Some(places) = &person.evidence[n] else { continue };
-            let evidence = self.folders.read_evidence(n, person.track, places)?;
-            let body = self.bodies.draw(&motions[p].frames[n])?;
-            let own = evidence.own.spread(size, self.reduced);
-            let anybody = evidence.anybody.spread(size, self.reduced);
-            people.push(Somebody::new(p, own, anybody, body));
-            likely.push(evidence.matte(size));
-        }
-        Ok((people, likely))
-    }
-
+    /// Takes the next frame into the window, and decides those that enough others lie around.
     pub(super) fn next_frame(
         &mut self,
         n: usize,
@@ -169,13 +194,92 @@ impl<'a> Looks<'a> {
         motions: &[Motion],
         to_disk: &SyncSender<(PathBuf, GrayImage)>,
     ) -> Result<()> {
-        let (people, mut likely) = self.everybody(n, seen, motions)?;
-        let small = if people.len() > 1 {
-            imageops::thumbnail(frame, self.small[0], self.small[1])
+        let prepared = self.prepare(n, frame, seen, motions)?;
+        self.window.push_back(prepared);
+        self.came += 1;
+        while self.decided + self.reach < self.came {
+            self.decide(seen, to_disk)?;
+        }
+        Ok(())
+    }
+
+    /// Everybody who is seen in a frame, and where nobody is.
+    fn prepare(&mut self, n: usize, frame: &RgbImage, seen: &Seen, motions: &[Motion]) -> Result<Prepared> {
+        let size = (self.size[0], self.size[1]);
+        let (mut people, mut all_evidence) = (Vec::new(), Vec::new());
+        let mut somewhere = GrayImage::new(self.small[0], self.small[1]);
+        for (p, person) in seen.people.iter().enumerate() {
+            let evidence = match &person.evidence[n] {
+                Some(places) => self.folders.read_evidence(n, person.track, places)?,
+                // Whoever is hidden for a moment is carried across: what shows of them is found by their body.
+                None if person.is_bridged(n) => nothing_said(),
+                None => continue,
+            };
+            let body = self.bodies.draw(&motions[p].frames[n])?;
+            if body.is_none() && person.evidence[n].is_none() {
+                continue;
+            }
+            let own = evidence.own.spread(size, self.reduced);
+            let anybody = evidence.anybody.spread(size, self.reduced);
+            let somebody = Somebody::new(p, own, anybody, body);
+            for (i, byte) in somewhere.iter_mut().enumerate() {
+                let covered = somebody.body.as_ref().is_some_and(|body| body.covers(i));
+                if covered || somebody.own.as_raw()[i].max(somebody.anybody.as_raw()[i]) >= MAYBE {
+                    *byte = 255;
+                }
+            }
+            people.push(somebody);
+            all_evidence.push(evidence);
+        }
+        let picture = imageops::thumbnail(frame, self.small[0], self.small[1]);
+        let hole = bg_mask::dilate(&somewhere, NEAR_PX)?;
+        let clear = hole.iter().map(|b| *b < bg_mask::THRESHOLD).collect();
+        let step = if self.small.iter().all(|n| *n >= LEAST_SIDE) {
+            self.finder.next_frame(&picture, &hole)?
         } else {
-            RgbImage::new(self.small[0], self.small[1])
+            None
         };
-        let shares = self.assigner.shares(&small, &people);
+        let step = step.filter(|_| !seen.cuts[n]);
+        Ok(Prepared { sample: Sample { picture, clear, step }, people, evidence: all_evidence })
+    }
+
+    /// What the next frame's places look like while nobody is there.
+    fn scenery(&self, index: usize) -> Scenery {
+        let [w, h] = self.small.map(|n| n as usize);
+        let prepared = &self.window[index];
+        let near = |i: usize| {
+            prepared.people.iter().any(|p| {
+                p.away[i] < MARGIN_M && p.body.is_some()
+                    || p.own.as_raw()[i].max(p.anybody.as_raw()[i]) >= MAYBE
+            })
+        };
+        let mut bounds = [w..0, h..0];
+        for i in (0..w * h).filter(|i| near(*i)) {
+            for (range, at) in bounds.iter_mut().zip([i % w, i / w]) {
+                *range = range.start.min(at)..range.end.max(at + 1);
+            }
+        }
+        if bounds[0].is_empty() {
+            return Scenery::unknown(self.small);
+        }
+        let samples: Vec<&Sample> = self.window.iter().map(|prepared| &prepared.sample).collect();
+        Scenery::new(&samples, index, bounds)
+    }
+
+    /// Decides the next frame of the window.
+    fn decide(&mut self, seen: &Seen, to_disk: &SyncSender<(PathBuf, GrayImage)>) -> Result<()> {
+        let n = self.decided;
+        self.decided += 1;
+        let first = self.came - self.window.len();
+        (first..n.saturating_sub(self.reach)).for_each(|_| drop(self.window.pop_front()));
+        let index = n - (self.came - self.window.len());
+        let scenery = self.scenery(index);
+        let prepared = &mut self.window[index];
+        let people = std::mem::take(&mut prepared.people);
+        let evidence = std::mem::take(&mut prepared.evidence);
+        let size = (self.size[0], self.size[1]);
+        let mut likely: Vec<GrayImage> = evidence.iter().map(|evidence| evidence.matte(size)).collect();
+        let mut shares = self.assigner.shares(&prepared.sample.picture, &people);
         // With several, a pixel is as likely somebody's as the surest network says.
         if let [first, rest @ ..] = &mut likely[..] {
             for other in rest.iter() {
@@ -183,13 +287,21 @@ impl<'a> Looks<'a> {
             }
             rest.iter_mut().for_each(|other| other.clone_from(first));
         }
-        let (w, h) = (self.size[0], self.size[1]);
+        let mut any: Vec<f32> = (0..scenery.shown.len())
+            .map(|i| {
+                let of = |p: &Somebody| f32::from(p.own.as_raw()[i].max(p.anybody.as_raw()[i])) / 255.0;
+                people.iter().map(of).fold(0.0, f32::max)
+            })
+            .collect();
+        let raised = by_scenery(&scenery, &people, &mut any, &mut shares);
+        let (w, h) = size;
         let (mut mine, mut others) = (GrayImage::new(w, h), GrayImage::new(w, h));
         let mut in_front = GrayImage::new(w, h);
         let replaced = |p: usize| seen.replaced.contains(&p);
-        let depth = |p: &Somebody| p.body.as_ref().map_or(f32::INFINITY, super::bodies::Body::mean_depth);
+        let depth = |p: &Somebody| p.body.as_ref().map_or(f32::INFINITY, Body::mean_depth);
         let far = people.iter().filter(|p| replaced(p.person)).map(depth).fold(0.0, f32::max);
         for ((somebody, share), mut matte) in people.iter().zip(&shares).zip(likely) {
+            self.raise(&mut matte, &raised);
             times_share(&mut matte, share, self.small, self.reduced)?;
             let to = if replaced(somebody.person) { &mut mine } else { &mut others };
             to.iter_mut().zip(matte.iter()).for_each(|(a, b)| *a = (*a).max(*b));
@@ -197,7 +309,7 @@ impl<'a> Looks<'a> {
                 in_front.iter_mut().zip(matte.iter()).for_each(|(a, b)| *a = (*a).max(*b));
             }
         }
-        self.inspect(n, &people, &shares, seen);
+        self.inspect(n, &people, &shares, &any, &scenery, seen);
         if !self.one_only {
             self.shown[0] |= others.iter().any(|b| *b > 0);
             send(to_disk, self.folders.picture(OTHERS, n), others)?;
@@ -209,50 +321,85 @@ impl<'a> Looks<'a> {
         Ok(())
     }
 
+    /// Makes pixels of a matte likelier where the small picture says so.
+    fn raise(&self, matte: &mut GrayImage, raised: &[bool]) {
+        let (w, small) = (matte.width() as usize, self.small[0] as usize);
+        let reduced = self.reduced as usize;
+        for (y, row) in matte.as_mut().chunks_exact_mut(w).enumerate() {
+            let raised = &raised[y / reduced * small..][..small];
+            for (x, byte) in row.iter_mut().enumerate() {
+                if raised[x / reduced] {
+                    *byte = (*byte).max((255.0 * RAISED) as u8);
+                }
+            }
+        }
+    }
+
     /// Judges the frame, and guesses what is in front.
-    fn inspect(&mut self, n: usize, people: &[Somebody], shares: &[Vec<f32>], seen: &Seen) {
-        let pixels = self.small[0] as usize * self.small[1] as usize;
-        let any: Vec<f32> = (0..pixels)
-            .map(|i| {
-                let of = |p: &Somebody| f32::from(p.own.as_raw()[i].max(p.anybody.as_raw()[i])) / 255.0;
-                people.iter().map(of).fold(0.0, f32::max)
-            })
-            .collect();
+    fn inspect(
+        &mut self,
+        n: usize,
+        people: &[Somebody],
+        shares: &[Vec<f32>],
+        any: &[f32],
+        scenery: &Scenery,
+        seen: &Seen,
+    ) {
         let mut guessed = Guess::default();
+        let mattes: Vec<Vec<f32>> =
+            shares.iter().map(|share| any.iter().zip(share).map(|(a, s)| a * s).collect()).collect();
+        let mut judged = Vec::new();
         for (k, somebody) in people.iter().enumerate() {
             let person = &seen.people[somebody.person];
-            let matte: Vec<f32> = if people.len() == 1 {
-                any.iter().zip(&shares[k]).map(|(a, s)| a * s).collect()
-            } else {
-                (0..pixels).map(|i| any[i] * shares[k][i]).collect()
-            };
-            let taken: Vec<bool> = (0..pixels)
-                .map(|i| shares.iter().enumerate().any(|(l, s)| l != k && any[i] * s[i] > MINE))
+            let taken: Vec<bool> = (0..any.len())
+                .map(|i| mattes.iter().enumerate().any(|(l, m)| l != k && m[i] > MINE))
                 .collect();
             let confidence = &person.confidence[n];
+            let guess = if person.frames[n].is_some() && !is_misfit(somebody, &mattes[k]) {
+                Guess::new(somebody, any, &taken, confidence, scenery)
+            } else {
+                Guess::default()
+            };
+            let thing: Vec<bool> = guess
+                .pixels
+                .iter()
+                .map(|p| *p == 2)
+                .chain(std::iter::repeat(false))
+                .take(any.len())
+                .collect();
             if seen.replaced.contains(&somebody.person) {
-                let guess = Guess::new(somebody, &any, &taken, confidence);
                 guessed.join(guess);
             }
-            let hidden: Vec<bool> =
-                (0..pixels).map(|i| taken[i] || guessed.pixels.get(i) == Some(&2) && any[i] < 0.1).collect();
+            judged.push((taken, thing));
+        }
+        for (k, (somebody, (taken, thing))) in people.iter().zip(&judged).enumerate() {
+            let person = &seen.people[somebody.person];
+            let confidence = &person.confidence[n];
+            let before = self.before[somebody.person].take().filter(|(t, ..)| t + 1 == n && !seen.cuts[n]);
             let mut checks = Checks::new(&Looked {
                 somebody,
-                matte: &matte,
-                taken: &hidden,
+                others: people,
+                matte: &mattes[k],
+                share: &shares[k],
+                taken,
+                thing,
+                scenery,
                 confidence,
+                carried: person.frames[n].is_none(),
                 familiar: person.familiar[n].unwrap_or(1.0),
                 detected: person.frames[n].as_ref().map_or(0.0, |o| o.score),
                 residual_px: person.residual_px[n],
                 reduced: self.reduced as f32,
             });
-            if let (Some((t, before)), Some(body)) = (&self.before[somebody.person], &somebody.body)
-                && t + 1 == n
-                && !seen.cuts[n]
-            {
+            if let (Some((_, before, matte)), Some(body)) = (&before, &somebody.body) {
                 checks.speed = speed(before, body, confidence, self.fps);
+                checks.change = change((before, matte), (body, &mattes[k]), self.small[0] as usize);
             }
-            self.before[somebody.person] = somebody.body.clone().map(|body| (n, body));
+            self.before[somebody.person] = somebody
+                .body
+                .clone()
+                .filter(|_| person.frames[n].is_some())
+                .map(|body| (n, body, mattes[k].iter().map(|m| *m >= MINE).collect()));
             self.checks[somebody.person][n] = Some(checks);
         }
         self.steady.push(guessed);
@@ -280,8 +427,11 @@ impl<'a> Looks<'a> {
         send(to_disk, self.folders.picture(IN_FRONT, n), out)
     }
 
-    /// The layers of the last frames.
-    pub(super) fn finish(&mut self, to_disk: &SyncSender<(PathBuf, GrayImage)>) -> Result<()> {
+    /// Decides the last frames.
+    pub(super) fn finish(&mut self, seen: &Seen, to_disk: &SyncSender<(PathBuf, GrayImage)>) -> Result<()> {
+        while self.decided < self.came {
+            self.decide(seen, to_disk)?;
+        }
         while let Some(layer) = self.steady.next(true) {
             self.write_layer(layer, to_disk)?;
         }
@@ -292,6 +442,71 @@ impl<'a> Looks<'a> {
     pub(super) fn into_checks(self) -> (Vec<Vec<Option<Checks>>>, [bool; 2]) {
         (self.checks, self.shown)
     }
+}
+
+/// A body that lies beside its matte hides behind nothing: it is fitted wrongly.
+fn is_misfit(somebody: &Somebody, matte: &[f32]) -> bool {
+    let (mut area, mut beside) = (0, 0);
+    for (_, away) in matte.iter().zip(&somebody.away).filter(|(m, _)| **m > MINE) {
+        area += 1;
+        beside += usize::from(*away > MISFIT.0);
+    }
+    beside as f32 > MISFIT.1 * area as f32
+}
+
+/// The evidence of a frame in which no network looked.
+fn nothing_said() -> Evidence {
+    let nowhere =
+        || Segmentation { region: Region { centre: [0.0; 2], size: 1.0, angle: 0.0 }, likely: Vec::new() };
+    Evidence { own: nowhere(), anybody: nowhere() }
+}
+
+/// Corrects what the networks say by what places look like while nobody is there; gives the pixels that are likelier now.
+fn by_scenery(scenery: &Scenery, people: &[Somebody], any: &mut [f32], shares: &mut [Vec<f32>]) -> Vec<bool> {
+    let width = people.first().map_or(1, |p| p.own.width() as usize);
+    let mut raised = vec![false; any.len()];
+    let mut kept = vec![1.0; any.len()];
+    for (i, shown) in scenery.shown.iter().enumerate() {
+        match shown {
+            // Networks take shadows for people's now and then, and what is behind them is better made anew.
+            Shown::Unknown | Shown::Shadow => {}
+            Shown::Same => {
+                let sure = people
+                    .iter()
+                    .any(|p| p.away[i] <= SURE_M && p.own.as_raw()[i].min(p.anybody.as_raw()[i]) >= SURE);
+                if !sure {
+                    kept[i] = 0.0;
+                }
+            }
+            Shown::Other => {
+                let nearest = people
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, p)| p.body.is_some())
+                    .min_by(|a, b| a.1.away[i].total_cmp(&b.1.away[i]));
+                let possible =
+                    |away: f32| POSSIBLE.iter().any(|(metres, least)| away <= *metres && any[i] >= *least);
+                let Some((k, _)) = nearest.filter(|(_, p)| possible(p.away[i])) else { continue };
+                if any[i] < RAISED || people.len() == 1 && shares[k][i] < 1.0 {
+                    raised[i] = true;
+                    any[i] = any[i].max(RAISED);
+                    // Whose it is was weighed already; where nobody's word counted, it is the nearest one's.
+                    let sum: f32 = shares.iter().map(|share| share[i]).sum();
+                    if sum < 0.5 {
+                        shares[k][i] += 1.0 - sum;
+                    }
+                }
+            }
+        }
+    }
+    // Softly: what is decided pixel by pixel flickers.
+    smooth(&mut kept, width);
+    for share in shares {
+        for ((share, kept), raised) in share.iter_mut().zip(&kept).zip(&raised) {
+            *share *= if *raised { 1.0 } else { *kept };
+        }
+    }
+    raised
 }
 
 fn send(to_disk: &SyncSender<(PathBuf, GrayImage)>, path: PathBuf, picture: GrayImage) -> Result<()> {

@@ -153,13 +153,14 @@ fn look(
             looks.next_frame(n, &frame?, seen, &motions, to_disk)?;
             context.advance(Stage::Masks, begun + PARTS[2] * (n + 1) as f64, total)?;
         }
-        looks.finish(to_disk)
+        looks.finish(seen, to_disk)
     })?;
     let (checks, shown) = looks.into_checks();
     for (n, checks) in checks.into_iter().enumerate() {
         let person = &mut seen.people[n];
         person.verdicts = judge(&checks, &seen.cuts, seen.fps as f32);
         person.checks = checks;
+        person.mark_lost(seen.size, &seen.cuts, seen.fps);
     }
     for n in seen.replaced.clone() {
         if let Some(motion) = mend(settings, body, seen, n, folders)? {

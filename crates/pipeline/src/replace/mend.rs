@@ -1,12 +1,13 @@
 //! Short runs of doubtful frames between good ones take their motion and their matte from their neighbours.
 
-use super::bodies::Bodies;
+use super::bodies::{Bodies, Body};
 use super::looks::{Folders, IN_FRONT, Looks, MATTES, OTHERS, open};
 use super::masks::fit_one;
 use super::people::Seen;
-use super::score::{Verdict, doubtful};
+use super::score::{Verdict, change, doubtful};
 use crate::job::Replace;
 use crate::{Error, Result};
+use image::GrayImage;
 use smplx::{BodyModel, Motion};
 use std::ops::Range;
 
@@ -17,8 +18,9 @@ const GOOD_S: f32 = 0.15;
 const AROUND_M: f32 = 0.12;
 /// Parts of the mended body whose joints are this sure are painted in.
 const SURE: f32 = 0.5;
-/// What a mended frame is worth.
+/// What a mended frame is worth that differs from those around by no more than this.
 const WORTH: f32 = 0.6;
+const ALIKE: f32 = 0.2;
 
 /// Mends what can be mended of one person; gives the new motion where something was.
 pub(super) fn mend(
@@ -36,7 +38,8 @@ pub(super) fn mend(
     if runs.is_empty() {
         return Ok(None);
     }
-    let frames: Vec<usize> = runs.into_iter().flatten().collect();
+    let frames: Vec<usize> = runs.iter().cloned().flatten().collect();
+    let mut mattes: Vec<(usize, GrayImage)> = Vec::new();
     let taken: Vec<_> = frames.iter().map(|t| seen.people[person].frames[*t].take()).collect();
     let gaps = std::mem::take(&mut seen.people[person].gaps);
     let motion = fit_one(settings, body, seen, person, &mut |_| Ok(()))?;
@@ -55,7 +58,7 @@ pub(super) fn mend(
         let others = folders.picture(OTHERS, *t);
         let others = others.is_file().then(|| open(&others)).transpose()?;
         let confidence = &mended.confidence[*t];
-        let mut outline = image::GrayImage::new(small[0], small[1]);
+        let mut outline = GrayImage::new(small[0], small[1]);
         outline.iter_mut().enumerate().for_each(|(i, o)| *o = if drawn.covers(i) { 255 } else { 0 });
         let away = bg_mask::squared_distance(&outline);
         let (w, h) = matte.dimensions();
@@ -71,11 +74,38 @@ pub(super) fn mend(
                 byte.0 = [0];
             }
         }
+        mattes.push((*t, matte.clone()));
         matte.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
-        mended.verdicts[*t] = Some(Verdict { score: WORTH, reason: "mended from its neighbours".to_owned() });
+    }
+    // A mended frame is worth something where it is like those around it.
+    let at = |t: usize| -> Result<(Option<Body>, GrayImage)> {
+        let matte = match mattes.iter().find(|(n, _)| *n == t) {
+            Some((_, matte)) => matte.clone(),
+            None => open(&folders.picture(MATTES, t))?,
+        };
+        Ok((bodies.draw(&motion.frames[t])?, image::imageops::thumbnail(&matte, small[0], small[1])))
+    };
+    for run in runs {
+        let around = [at(run.start - 1)?, at(run.end)?];
+        for t in run {
+            let this = at(t)?;
+            let off = around.iter().map(|other| unlike(other, &this, small[0])).fold(0.0, f32::max);
+            if off <= ALIKE {
+                mended.verdicts[t] =
+                    Some(Verdict { score: WORTH, reason: "mended from its neighbours".to_owned() });
+            }
+        }
     }
     mended.mended = frames;
     Ok(Some(motion))
+}
+
+/// How unlike two frames' mattes are after the body's move; 1 where a body isn't in view.
+fn unlike(a: &(Option<Body>, GrayImage), b: &(Option<Body>, GrayImage), width: u32) -> f32 {
+    let (Some(from), Some(to)) = (&a.0, &b.0) else { return 1.0 };
+    let before: Vec<bool> = a.1.iter().map(|v| *v >= bg_mask::THRESHOLD).collect();
+    let now: Vec<f32> = b.1.iter().map(|v| f32::from(*v) / 255.0).collect();
+    change((from, &before), (to, &now), width as usize)
 }
 
 /// Short doubtful runs with good frames of the same shot on both sides.

@@ -13,6 +13,7 @@ mod motion;
 mod occluders;
 mod people;
 mod plate;
+mod scenery;
 mod score;
 
 use crate::composite::open_body;

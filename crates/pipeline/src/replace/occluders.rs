@@ -1,6 +1,10 @@
-//! What stands in front of a person: pixels where the fitted body is and the matte isn't, steadily.
+//! What stands in front of a person: pixels where the fitted body is and the matte isn't, or that look as they do while nobody is
+//! there; steadily.
 
 use super::assign::Somebody;
+use super::bodies::Body;
+use super::scenery::{Scenery, Shown};
+use image::GrayImage;
 use std::collections::VecDeque;
 
 /// Less likely pixels aren't the person's.
@@ -13,41 +17,84 @@ const UNSURE: f32 = 0.35;
 const STEADY: f32 = 0.6;
 /// Seconds to either side that are looked at.
 const AROUND_S: f32 = 0.5;
-/// Metres by which the layer is grown into what isn't the person's: the avatar may be wider than the body.
+/// Metres by which the layer is grown into what isn't the person's, where no seen part of the body is nearer: the avatar may
+/// reach further than the body. What hides more than a limb is grown further.
 const GROW_M: f32 = 0.10;
+const WIDE_M: [f32; 2] = [0.16, 0.35];
+/// The same over unsure parts of the body itself.
+const CLOSE_M: f32 = 0.08;
+/// Metres into the body from which on a place that looks as if nobody were there is hidden.
+const EMPTY_M: f32 = 0.02;
+/// A thing that hides this part of the body at least, beside which the body goes on: that part of the thing's border at least.
+/// What somebody wears may look like what is behind them, but it ends with the body.
+const PIECE: f32 = 0.05;
+const BESIDE: f32 = 0.2;
+/// Pixels beyond the border in which the body must show up again.
+const WITHIN_PX: isize = 4;
+/// Networks paint over what is narrow: its area is so many times its width squared. What isn't narrow they don't take for the
+/// person by more than this.
+const NARROW: f32 = 3.5;
+const SEEN_AS: f32 = 0.6;
 /// Smaller pieces than this part of the body are the matte's holes.
 const SPECK: f32 = 0.015;
 
 /// One frame's guess.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guess {
-    /// `[h, w]` 0 where the body isn't, 1 where it is seen, 2 where something seems to hide it.
+    /// `[h, w]` 0 where the body isn't, 1 where it is seen, 2 where something seems to hide it, 3 at its very edge, 4 where it looks
+    /// as if nobody were there.
     pub(super) pixels: Vec<u8>,
     /// `[h, w]` pixels that are nobody's.
     free: Vec<bool>,
+    /// `[h, w]` pixels between what is known to be empty and what isn't.
+    edge: Vec<bool>,
     per_metre: f32,
     area: usize,
 }
 
 impl Guess {
     /// `likely` is how likely each pixel is anybody's by the surer network; `nearer` marks pixels of people in front.
-    pub(super) fn new(somebody: &Somebody, likely: &[f32], nearer: &[bool], confidence: &[f32]) -> Self {
+    pub(super) fn new(
+        somebody: &Somebody,
+        likely: &[f32],
+        nearer: &[bool],
+        confidence: &[f32],
+        scenery: &Scenery,
+    ) -> Self {
         let Some(body) = &somebody.body else { return Self::default() };
         let depth = somebody.depth_in_body();
+        let things = things(body, &depth, somebody.own.width(), likely, scenery);
         let pixels = (0..likely.len())
             .map(|i| {
                 if !body.covers(i) || nearer[i] {
                     return 0;
                 }
+                if things[i] {
+                    return 2;
+                }
+                let looks_empty = scenery.shown[i] == Shown::Same;
                 let unsure = confidence.get(usize::from(body.joint[i])).is_some_and(|c| *c < UNSURE);
                 // Each network likes to paint over what is narrow: within the body one that says no is enough.
                 let less = f32::from(somebody.own.as_raw()[i].min(somebody.anybody.as_raw()[i])) / 255.0;
                 let hidden = if unsure { likely[i] < NOT } else { less < NOT && depth[i] > INTO_M };
-                if hidden { 2 } else { 1 }
+                match hidden {
+                    true => 2,
+                    false if depth[i] <= EMPTY_M => 3,
+                    false => {
+                        if looks_empty {
+                            4
+                        } else {
+                            1
+                        }
+                    }
+                }
             })
             .collect();
-        let free = likely.iter().map(|l| *l < NOT).collect();
-        Self { pixels, free, per_metre: body.per_metre, area: body.area() }
+        let free =
+            likely.iter().zip(&scenery.shown).map(|(l, shown)| *l < NOT || *shown == Shown::Same).collect();
+        let edge =
+            (0..likely.len()).map(|i| scenery.shown[i] == Shown::Unknown && scenery.is_known(i)).collect();
+        Self { pixels, free, edge, per_metre: body.per_metre, area: body.area() }
     }
 
     /// With what is in front of somebody else.
@@ -56,7 +103,12 @@ impl Guess {
             *self = other;
             return;
         }
-        self.pixels.iter_mut().zip(&other.pixels).for_each(|(mine, theirs)| *mine = (*mine).max(*theirs));
+        let hides = |p: u8| [0, 3, 4, 1, 2][usize::from(p)];
+        self.pixels.iter_mut().zip(&other.pixels).for_each(|(mine, theirs)| {
+            if hides(*theirs) > hides(*mine) {
+                *mine = *theirs;
+            }
+        });
         self.area += other.area;
     }
 }
@@ -101,16 +153,19 @@ impl Steady {
 
     fn decide(&self, index: usize) -> Option<Vec<u8>> {
         let guess = &self.window[index];
-        if !guess.pixels.contains(&2) {
+        if !guess.pixels.iter().any(|p| matches!(p, 2 | 4)) {
             return None;
         }
         let end = (index + self.reach + 1).min(self.window.len());
         let around = index.saturating_sub(self.reach)..end;
         let mut layer = vec![0_u8; guess.pixels.len()];
-        for (i, out) in layer.iter_mut().enumerate().filter(|(i, _)| guess.pixels[*i] == 2) {
-            let there = self.window.range(around.clone()).filter_map(|g| g.pixels.get(i)).filter(|p| **p > 0);
-            let (n, hidden) = there.fold((0, 0), |(n, h), p| (n + 1, h + usize::from(*p == 2)));
-            if hidden as f32 >= STEADY * n as f32 {
+        for (i, out) in layer.iter_mut().enumerate().filter(|(i, _)| matches!(guess.pixels[*i], 2 | 4)) {
+            let there = self.window.range(around.clone()).filter_map(|g| g.pixels.get(i));
+            let mut counts = [0_usize; 5];
+            there.for_each(|p| counts[usize::from(*p)] += 1);
+            let [_, seen, hidden, _, empty] = counts;
+            // What looks empty is hidden where a thing was found in a frame nearby.
+            if hidden > 0 && (hidden + empty) as f32 >= STEADY * (seen + hidden + empty) as f32 {
                 *out = 255;
             }
         }
@@ -126,10 +181,78 @@ impl Steady {
         if kept.iter().all(|b| *b == 0) {
             return None;
         }
-        let grown = bg_mask::dilate(&kept, GROW_M * guess.per_metre).ok()?;
-        let free = grown.as_raw().iter().zip(&guess.free).map(|(b, free)| if *free { *b } else { 0 });
-        Some(free.collect())
+        let mut seen = GrayImage::new(self.width as u32, height as u32);
+        for (i, byte) in seen.iter_mut().enumerate() {
+            *byte = if matches!(guess.pixels[i], 1 | 3 | 4) && kept.as_raw()[i] == 0 { 255 } else { 0 };
+        }
+        let (thing, seen) = (bg_mask::squared_distance(&kept), bg_mask::squared_distance(&seen));
+        let within = |squared: f32, metres: f32| squared <= (metres * guess.per_metre).powi(2);
+        let mut outside = kept.clone();
+        outside.iter_mut().for_each(|b| *b = 255 - *b);
+        let inwards = bg_mask::squared_distance(&outside);
+        let mut middle = GrayImage::new(self.width as u32, height as u32);
+        for (byte, inwards) in middle.iter_mut().zip(&inwards) {
+            *byte = if within(*inwards, WIDE_M[0] / 2.0) { 0 } else { 255 };
+        }
+        let wide = bg_mask::squared_distance(&middle);
+        let grown = (0..kept.len()).map(|i| {
+            let here = match guess.pixels[i] {
+                0 => {
+                    thing[i] < seen[i]
+                        && (within(thing[i], GROW_M) || within(wide[i], WIDE_M[0] / 2.0 + WIDE_M[1]))
+                }
+                _ => within(thing[i], CLOSE_M),
+            };
+            let beside = guess.edge[i] && thing[i] <= 1.0;
+            if thing[i] == 0.0 || here && guess.free[i] || beside { 255 } else { 0 }
+        });
+        Some(grown.collect())
     }
+}
+
+/// Pixels of a body that look as they do while nobody is there, in pieces that cut through the body.
+fn things(body: &Body, depth: &[f32], width: u32, likely: &[f32], scenery: &Scenery) -> Vec<bool> {
+    let w = width as usize;
+    let h = depth.len() / w.max(1);
+    let mut empty = GrayImage::new(width, h as u32);
+    let mut others = GrayImage::from_pixel(width, h as u32, image::Luma([255]));
+    for (i, (byte, other)) in empty.iter_mut().zip(others.iter_mut()).enumerate() {
+        if body.covers(i) && depth[i] > EMPTY_M && scenery.shown[i] == Shown::Same {
+            (*byte, *other) = (255, 0);
+        }
+    }
+    let pieces = bg_mask::components(&empty);
+    let thick = bg_mask::squared_distance(&others);
+    // By piece: borders with the body beyond them, all borders, half the greatest width, and what networks say.
+    let mut found = vec![(0_usize, 0_usize, 0.0_f32, 0.0_f32); pieces.list.len() + 1];
+    for (i, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label > 0) {
+        let (x, y) = ((i % w) as isize, (i / w) as isize);
+        let (beside, borders, widest, said) = &mut found[*label as usize];
+        *widest = widest.max(thick[i]);
+        *said += likely[i];
+        for (dx, dy) in [(1, 0), (-1, 0), (0, 1), (0, -1)] {
+            let at = |k: isize| {
+                let (u, v) = (x + k * dx, y + k * dy);
+                (u >= 0 && v >= 0 && u < w as isize && v < h as isize).then(|| v as usize * w + u as usize)
+            };
+            if at(1).is_some_and(|j| pieces.labels[j] == *label) {
+                continue;
+            }
+            *borders += 1;
+            let on_the_body = (1..=WITHIN_PX).map_while(at).take_while(|j| body.covers(*j));
+            *beside += usize::from(on_the_body.into_iter().any(|j| scenery.shown[j] == Shown::Other));
+        }
+    }
+    let least = PIECE * body.area() as f32;
+    let is_thing: Vec<bool> = std::iter::once(false)
+        .chain(pieces.list.iter().zip(&found[1..]).map(|(piece, (beside, borders, widest, said))| {
+            let area = piece.area as f32;
+            area >= least
+                && *beside as f32 >= BESIDE * *borders as f32
+                && (area >= NARROW * 4.0 * widest || *said <= SEEN_AS * area)
+        }))
+        .collect();
+    pieces.labels.iter().map(|label| is_thing[*label as usize]).collect()
 }
 
 #[cfg(test)]
@@ -138,7 +261,7 @@ mod tests {
 
     fn guess(hidden: bool) -> Guess {
         let pixels = (0..100).map(|i| if (40..60).contains(&i) { 1 + u8::from(hidden) } else { 1 }).collect();
-        Guess { pixels, free: vec![true; 100], per_metre: 1.0, area: 100 }
+        Guess { pixels, free: vec![true; 100], edge: vec![false; 100], per_metre: 1.0, area: 100 }
     }
 
     #[test]

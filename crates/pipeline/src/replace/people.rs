@@ -12,6 +12,13 @@ use std::ops::Range;
 const FEWEST: usize = 4;
 const LEAST: f64 = 0.1;
 
+/// Why a frame without the person isn't trusted.
+const LOST: &str = "the person isn't found any more, in the middle of the picture";
+/// Whoever is nearer to a side border than this part of their region may have gone out of the picture.
+const EDGE: f32 = 0.25;
+/// Whoever was hidden by others to this part may be behind them.
+const HIDDEN: f32 = 0.5;
+
 /// Whoever is seen for so many seconds is somebody.
 const LONG_S: f64 = 1.0;
 
@@ -151,6 +158,49 @@ impl Person {
         match &spans[..] {
             [all] if all.len() == self.frames.len() => "always in view".to_owned(),
             spans => spans.iter().map(words).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// Wasn't seen in a frame, but shortly before and after.
+    pub(super) fn is_bridged(&self, t: usize) -> bool {
+        self.gaps.iter().any(|gap| gap.bridged && gap.frames.contains(&t) && gap.frames.start > 0)
+            && self.frames[t..].iter().any(Option::is_some)
+    }
+
+    /// Names frames in which the person should be in view and wasn't found: who goes out of the picture was last seen at its border.
+    pub(super) fn mark_lost(&mut self, [w, h]: [u32; 2], cuts: &[bool], fps: f64) {
+        let inside = |t: usize| {
+            self.frames[t].as_ref().is_some_and(|o| {
+                let margin = EDGE * o.region.size;
+                let [x, y] = o.region.centre;
+                x > margin && y > 0.0 && x < w as f32 - margin && y < h as f32
+            })
+        };
+        let hidden =
+            |t: usize| self.checks.get(t).and_then(Option::as_ref).is_some_and(|c| c.behind > HIDDEN);
+        let mut t = 0;
+        let mut lost = Vec::new();
+        while t < self.frames.len() {
+            if self.frames[t].is_some() {
+                t += 1;
+                continue;
+            }
+            let end = (t..self.frames.len()).find(|i| self.frames[*i].is_some()).unwrap_or(self.frames.len());
+            // Shots are looked at by themselves.
+            let shot_end = (t..end).find(|i| cuts[*i]);
+            let first = t.checked_sub(1).filter(|_| !cuts[t]);
+            let last = Some(end).filter(|end| *end < self.frames.len() && shot_end.is_none() && !cuts[*end]);
+            let was_there = first.is_some_and(|t| inside(t) && !hidden(t));
+            let comes_back = last.is_some_and(|t| inside(t) && !hidden(t));
+            if was_there && (comes_back || last.is_none())
+                || comes_back && first.is_none() && (end - t) as f64 <= fps
+            {
+                lost.push(t..shot_end.unwrap_or(end));
+            }
+            t = end;
+        }
+        for t in lost.into_iter().flatten().filter(|t| self.checks[*t].is_none()).collect::<Vec<_>>() {
+            self.verdicts[t] = Some(Verdict { score: 0.0, reason: LOST.to_owned() });
         }
     }
 

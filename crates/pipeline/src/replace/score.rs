@@ -2,6 +2,7 @@
 
 use super::assign::Somebody;
 use super::bodies::{Body, JOINTS};
+use super::scenery::{Scenery, Shown};
 use serde::{Deserialize, Serialize};
 
 /// Below this a frame isn't trusted.
@@ -13,6 +14,9 @@ const AROUND_M: f32 = 0.15;
 const MISS_M: f32 = 0.05;
 /// Parts of the body whose joints are this sure must be in the matte.
 const SURE: f32 = 0.6;
+
+/// Networks that give a pixel less than this byte aren't sure.
+const WEAK: u8 = 190;
 
 /// What a frame's checks found about a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +46,34 @@ pub(super) struct Checks {
     pub(super) detected: f32,
     /// How unlike the person looks to what is known of them, 0..1.
     pub(super) strange: f32,
+    /// Part of the matte that looks as it does while nobody is there.
+    pub(super) empty: f32,
+    /// Pixels near the body that look otherwise and are nobody's, as part of the matte.
+    pub(super) forgotten: f32,
+    /// Part of the fitted body that is seen.
+    pub(super) visible: f32,
+    /// Part of the fitted body that lies behind other bodies.
+    pub(super) behind: f32,
+    /// Part of the fitted body that lies behind or before other bodies.
+    pub(super) shared: f32,
+    /// How undecided it is whose the pixels are, 0..1.
+    pub(super) contested: f32,
+    /// 1 less intersection over union of the matte and the body where it isn't hidden.
+    pub(super) unlike: f32,
+    /// Part of the matte that isn't in its largest piece.
+    pub(super) scattered: f32,
+    /// 1 less intersection over union with the frame before, after the body's move.
+    pub(super) change: f32,
+    /// Mean confidence of the joints.
+    pub(super) confidence: f32,
+    /// Part of the fitted body's joints that lie in the picture.
+    pub(super) inside: f32,
+    /// Part of the matte that no network is sure of.
+    pub(super) weak: f32,
+    /// Whether what is behind is known: part of the matte's pixels.
+    pub(super) known: f32,
+    /// The person wasn't found in this frame, but carried across from those around.
+    pub(super) carried: bool,
 }
 
 /// What is thought of a frame.
@@ -56,10 +88,16 @@ pub(super) struct Verdict {
 /// Everything about one person in one frame.
 pub(super) struct Looked<'a> {
     pub(super) somebody: &'a Somebody,
-    /// `[h, w]` the person's matte, 0..1.
+    /// Everybody in the frame.
+    pub(super) others: &'a [Somebody],
+    /// `[h, w]` the person's matte, 0..1, and the part of it that is this person's.
     pub(super) matte: &'a [f32],
-    /// `[h, w]` pixels of others, or of things in front.
+    pub(super) share: &'a [f32],
+    /// `[h, w]` pixels of others, and those of things in front.
     pub(super) taken: &'a [bool],
+    pub(super) thing: &'a [bool],
+    pub(super) scenery: &'a Scenery,
+    pub(super) carried: bool,
     pub(super) confidence: &'a [f32],
     pub(super) detected: f32,
     pub(super) familiar: f32,
@@ -69,11 +107,13 @@ pub(super) struct Looked<'a> {
 
 impl Checks {
     pub(super) fn new(looked: &Looked<'_>) -> Self {
-        let Looked { somebody, matte, taken, confidence, .. } = looked;
+        let Looked { somebody, matte, confidence, .. } = looked;
+        let taken: Vec<bool> = looked.taken.iter().zip(looked.thing).map(|(t, thing)| *t || *thing).collect();
         let inside = |i: usize| matte[i] >= INSIDE;
         let area = (0..matte.len()).filter(|i| inside(*i)).count();
         let mut checks = Self {
             area: area as f32 / matte.len().max(1) as f32,
+            carried: looked.carried,
             detected: looked.detected,
             strange: 1.0 - looked.familiar,
             slender: slender(matte, somebody.own.width() as usize),
@@ -92,6 +132,9 @@ impl Checks {
         }
         checks.disagree = 1.0 - both as f32 / either.max(1) as f32;
         checks.undecided = soft / n.max(1) as f32;
+        checks.confidence = confidence.iter().sum::<f32>() / confidence.len().max(1) as f32;
+        checks.scattered = scattered(matte, somebody.own.width());
+        checks.looked_over(looked, area);
         let Some(body) = &somebody.body else { return checks };
         let outside = (0..matte.len()).filter(|i| inside(*i) && somebody.away[*i] > AROUND_M).count();
         checks.outside = outside as f32 / area.max(1) as f32;
@@ -106,8 +149,102 @@ impl Checks {
         checks.missing = missing as f32 / sure.max(1) as f32;
         checks.residual_m = looked.residual_px / looked.reduced / body.per_metre.max(1e-3);
         (checks.head_deg, checks.tilt_deg) = angles(body);
+        checks.beside(looked, body);
         checks
     }
+
+    /// What places look like while nobody is there says of the matte.
+    fn looked_over(&mut self, looked: &Looked<'_>, area: usize) {
+        let Looked { somebody, matte, share, scenery, .. } = looked;
+        let (mut known, mut empty, mut forgotten, mut weak, mut contested, mut all) = (0, 0, 0, 0, 0.0, 0);
+        for (i, shown) in scenery.shown.iter().enumerate() {
+            if matte[i] >= INSIDE {
+                known += usize::from(*shown != Shown::Unknown);
+                empty += usize::from(*shown == Shown::Same && !looked.thing[i]);
+                weak += usize::from(somebody.own.as_raw()[i].max(somebody.anybody.as_raw()[i]) < WEAK);
+            } else if *shown == Shown::Other
+                && somebody.body.is_some()
+                && somebody.away[i] < AROUND_M
+                && !looked.taken[i]
+                && !looked.thing[i]
+            {
+                forgotten += 1;
+            }
+            if somebody.away[i] == 0.0 && somebody.body.is_some() && somebody.anybody.as_raw()[i] >= 128 {
+                all += 1;
+                contested += 4.0 * share[i].min(1.0) * (1.0 - share[i].min(1.0));
+            }
+        }
+        let part = |n: usize| n as f32 / area.max(1) as f32;
+        (self.known, self.empty, self.forgotten, self.weak) =
+            (part(known), part(empty), part(forgotten), part(weak));
+        self.contested = contested / all.max(1) as f32;
+    }
+
+    /// The matte beside the body, and the body beside others'.
+    fn beside(&mut self, looked: &Looked<'_>, body: &Body) {
+        let Looked { somebody, others, matte, .. } = looked;
+        let (mut area, mut seen, mut behind, mut shared, mut both, mut either) = (0, 0, 0, 0, 0, 0);
+        for (i, m) in matte.iter().enumerate() {
+            let (covered, inside) = (body.covers(i), *m >= INSIDE && !looked.thing[i]);
+            let open = covered && !looked.taken[i] && !looked.thing[i];
+            both += usize::from(open && inside);
+            either += usize::from(open || inside);
+            if !covered {
+                continue;
+            }
+            area += 1;
+            seen += usize::from(inside);
+            let of = others.iter().filter(|o| o.person != somebody.person).filter_map(|o| o.body.as_ref());
+            let nearest = of.map(|o| o.depth[i]).filter(|d| *d > 0.0).fold(f32::INFINITY, f32::min);
+            shared += usize::from(nearest.is_finite());
+            behind += usize::from(nearest < body.depth[i]);
+        }
+        let part = |n: usize, of: usize| n as f32 / of.max(1) as f32;
+        (self.visible, self.behind, self.shared) = (part(seen, area), part(behind, area), part(shared, area));
+        self.unlike = 1.0 - part(both, either);
+        let (w, h) = (somebody.own.width() as f32, somebody.own.height() as f32);
+        let inside = |[x, y]: &&[f32; 2]| (0.0..w).contains(x) && (0.0..h).contains(y);
+        self.inside = part(body.joints.iter().filter(inside).count(), JOINTS);
+    }
+}
+
+/// Part of a matte that isn't in its largest piece.
+fn scattered(matte: &[f32], width: u32) -> f32 {
+    let bytes = matte.iter().map(|m| if *m >= INSIDE { 255 } else { 0 }).collect();
+    let Ok(mask) = bg_mask::mask_from_bytes(width, matte.len() as u32 / width.max(1), bytes) else {
+        return 0.0;
+    };
+    let areas: Vec<usize> = bg_mask::components(&mask).list.iter().map(|piece| piece.area).collect();
+    let (all, largest) = (areas.iter().sum::<usize>(), areas.iter().copied().max().unwrap_or(0));
+    1.0 - largest as f32 / all.max(1) as f32
+}
+
+/// 1 less intersection over union of a matte with that of the frame before, which moves as the body's joints do on average.
+pub(super) fn change(before: (&Body, &[bool]), now: (&Body, &[f32]), width: usize) -> f32 {
+    let moves: Vec<[f32; 2]> = before
+        .0
+        .joints
+        .iter()
+        .zip(&now.0.joints)
+        .map(|(a, b)| [b[0] - a[0], b[1] - a[1]])
+        .filter(|d| d.iter().all(|v| v.is_finite()))
+        .collect();
+    let mean =
+        |k: usize| (moves.iter().map(|d| d[k]).sum::<f32>() / moves.len().max(1) as f32).round() as isize;
+    let (dx, dy, height) = (mean(0), mean(1), now.1.len() / width.max(1));
+    let (mut both, mut either) = (0, 0);
+    for (i, m) in now.1.iter().enumerate() {
+        let (x, y) = ((i % width) as isize - dx, (i / width) as isize - dy);
+        // What came in over the border isn't compared.
+        if x < 0 || y < 0 || x >= width as isize || y >= height as isize {
+            continue;
+        }
+        let (a, b) = (before.1[y as usize * width + x as usize], *m >= INSIDE);
+        both += usize::from(a && b);
+        either += usize::from(a || b);
+    }
+    1.0 - both as f32 / either.max(1) as f32
 }
 
 /// Height by width of what is white.
@@ -148,28 +285,49 @@ pub(super) fn speed(before: &Body, after: &Body, confidence: &[f32], fps: f32) -
         .fold(0.0, f32::max)
 }
 
-/// A check: what it is called, where it is well and where it is bad, and the value that it looks at.
+/// A check: what it is called, where it is well and where it is bad, and the value that it looks at. The bounds were fitted on
+/// synthetic shots: beyond the first lie few good frames, beyond the second none.
 type Check = (&'static str, [f32; 2], fn(&Checks) -> f32);
 
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 19] = [
     ("the mask reaches away from the body", [0.06, 0.26], |c| c.outside),
-    ("the mask leaves out parts of the body that are seen", [0.18, 0.5], |c| c.missing),
-    ("the networks disagree about the person's outline", [0.3, 0.7], |c| c.disagree),
-    ("the networks can't decide", [0.35, 0.7], |c| c.undecided),
-    ("the head doesn't sit on the trunk", [50.0, 95.0], |c| c.head_deg),
+    ("the mask leaves out parts of the body that are seen", [0.10, 0.40], |c| c.missing),
+    ("mask and body are unlike", [0.45, 0.75], |c| c.unlike),
+    ("the networks disagree about the person's outline", [0.32, 0.62], |c| c.disagree),
+    ("the networks can't decide", [0.40, 0.70], |c| c.undecided),
+    ("no network is sure of the mask", [0.15, 0.45], |c| c.weak),
+    ("the mask is in pieces", [0.12, 0.45], |c| c.scattered),
+    ("the mask changes more than the body moves", [0.45, 0.85], |c| c.change),
+    ("the mask holds places that look as if nobody were there", [0.06, 0.20], |c| c.empty),
+    ("something that came into the picture is in no mask", [0.10, 0.35], |c| c.forgotten),
+    ("most of the person is hidden", [0.55, 0.85], |c| 1.0 - c.visible),
+    ("the person is behind somebody", [0.05, 0.45], |c| c.behind),
+    ("bodies lie over each other", [0.3, 0.9], |c| c.shared),
+    ("the head doesn't sit on the trunk", [40.0, 80.0], |c| c.head_deg),
     ("the body lies where the mask stands", [0.0, 1.0], |c| {
         ((c.tilt_deg - 35.0) / 40.0).clamp(0.0, 1.0) * ((c.slender - 0.8) / 0.6).clamp(0.0, 1.0)
     }),
-    ("landmarks and body lie apart", [0.07, 0.2], |c| c.residual_m),
+    ("landmarks and body lie apart", [0.05, 0.14], |c| c.residual_m),
     ("a joint moves faster than people do", [9.0, 20.0], |c| c.speed),
-    ("it looks like somebody else", [0.6, 0.9], |c| c.strange),
+    ("it looks like somebody else", [0.25, 0.70], |c| c.strange),
     ("the mask covers the whole picture", [0.8, 0.97], |c| c.area),
 ];
+
+/// Doubts add up: a frame that is bad by one check, or half bad by two, is just not trusted any more.
+const WEIGHT: f32 = 0.55;
 
 /// How much the area may differ from its neighbours', as a logarithm: well and bad.
 const AREA: [f32; 2] = [0.3, 0.9];
 /// Seconds to either side that count as neighbours.
 const NEIGHBOURS_S: f32 = 0.5;
+
+/// Whoever isn't found is hidden if this part of the body at least lies behind others and less than that shows; else it is
+/// guessed what does.
+const COVERED: f32 = 0.7;
+const SHOWS: f32 = 0.05;
+const HIDDEN: &str = "hidden behind somebody";
+const CARRIED: &str = "the person wasn't found and is carried across";
+const CARRIED_WORTH: f32 = 0.2;
 
 fn badness(value: f32, [well, bad]: [f32; 2]) -> f32 {
     ((value - well) / (bad - well)).clamp(0.0, 1.0)
@@ -181,6 +339,14 @@ pub(super) fn judge(checks: &[Option<Checks>], cuts: &[bool], fps: f32) -> Vec<O
     (0..checks.len())
         .map(|t| {
             let this = checks[t].as_ref()?;
+            if this.carried {
+                let (score, reason) = if this.visible < SHOWS && this.behind > COVERED {
+                    (1.0, HIDDEN)
+                } else {
+                    (CARRIED_WORTH, CARRIED)
+                };
+                return Some(Verdict { score, reason: reason.to_owned() });
+            }
             let found = CHECKS.iter().map(|(name, range, of)| (*name, badness(of(this), *range)));
             let first = (t.saturating_sub(reach) + 1..=t).rev().find(|i| cuts.get(*i) == Some(&true));
             let last = (t + 1..(t + reach + 1).min(checks.len())).find(|i| cuts.get(*i) == Some(&true));
@@ -190,10 +356,11 @@ pub(super) fn judge(checks: &[Option<Checks>], cuts: &[bool], fps: f32) -> Vec<O
             areas.sort_by(f32::total_cmp);
             let usual = areas.get(areas.len() / 2).copied().unwrap_or(this.area);
             let jump = (this.area.max(1e-5) / usual.max(1e-5)).ln().abs();
-            let worst = found
-                .chain([("the mask's area jumps", badness(jump, AREA))])
-                .max_by(|a, b| a.1.total_cmp(&b.1))?;
-            Some(Verdict { score: 1.0 - worst.1, reason: worst.0.to_owned() })
+            let found: Vec<(&str, f32)> =
+                found.chain([("the mask's area jumps", badness(jump, AREA))]).collect();
+            let doubts: f32 = found.iter().map(|(_, badness)| badness).sum();
+            let worst = found.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+            Some(Verdict { score: (1.0 - WEIGHT * doubts).max(0.0), reason: worst.0.to_owned() })
         })
         .collect()
 }
@@ -228,6 +395,7 @@ mod tests {
             missing: 0.05,
             disagree: 0.2,
             detected: 0.9,
+            visible: 0.9,
             ..Checks::default()
         };
         let mut checks = vec![Some(usual); 12];

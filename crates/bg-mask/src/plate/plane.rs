@@ -1,0 +1,108 @@
+//! How the background lies from frame to frame, taken for one plane: enough to ask whether a place looks as it did before.
+
+use super::entry::{self, Entry};
+use super::homography::{self, Homography};
+use crate::error::{Error, Result};
+use image::{GrayImage, RgbImage};
+
+/// A projective map between two frames' pixels; their centres lie at whole numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlaneMap(Homography);
+
+impl PlaneMap {
+    /// Nothing moved.
+    pub const SAME: Self = Self([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+
+    /// Where a pixel goes.
+    #[must_use]
+    pub fn at(&self, pixel: [f32; 2]) -> [f32; 2] {
+        homography::apply(&self.0, pixel)
+    }
+
+    /// This map, and then another one.
+    #[must_use]
+    pub fn then(&self, next: &Self) -> Self {
+        Self(homography::product(&next.0, &self.0))
+    }
+
+    /// The way back; `None` where there is none.
+    #[must_use]
+    pub fn inverse(&self) -> Option<Self> {
+        let [a, b, c, d, e, f, g, h, i] = self.0;
+        let cofactors = [
+            e * i - f * h,
+            c * h - b * i,
+            b * f - c * e,
+            f * g - d * i,
+            a * i - c * g,
+            c * d - a * f,
+            d * h - e * g,
+            b * g - a * h,
+            a * e - b * d,
+        ];
+        let determinant = a * cofactors[0] + b * cofactors[3] + c * cofactors[6];
+        if determinant.abs() < 1e-12 || cofactors[8].abs() < 1e-12 {
+            return None;
+        }
+        Some(Self(cofactors.map(|v| v / cofactors[8])))
+    }
+}
+
+/// Finds how each frame lies to the one before.
+#[derive(Debug, Default)]
+pub struct PlaneFinder {
+    last: Option<Entry>,
+}
+
+impl PlaneFinder {
+    /// The map from the frame before to this one, looking only outside of the holes (255 on people, who move by themselves);
+    /// `None` for the first frame and where too little agrees.
+    ///
+    /// # Errors
+    /// When the sizes differ or the frame is smaller than 32 pixels.
+    pub fn next_frame(&mut self, frame: &RgbImage, hole: &GrayImage) -> Result<Option<PlaneMap>> {
+        let (width, height) = frame.dimensions();
+        if width < 32 || height < 32 {
+            return Err(Error::Empty { what: "the frame (at least 32 × 32)", width, height });
+        }
+        crate::error::same_size("the hole", (width, height), hole.dimensions())?;
+        let fresh = Entry::new(frame.clone(), hole.clone(), None, 1);
+        let last = self.last.replace(fresh);
+        let (Some(last), Some(fresh)) = (&last, &self.last) else { return Ok(None) };
+        crate::error::same_size("the frame", last.picture.dimensions(), (width, height))?;
+        let pairs = entry::pairs(last, fresh);
+        if entry::is_still(&pairs) {
+            return Ok(Some(PlaneMap::SAME));
+        }
+        Ok(homography::robust(&pairs)
+            .filter(|(_, n)| entry::agree(*n, pairs.len()))
+            .map(|(h, _)| PlaneMap(h)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waves(dx: f32) -> RgbImage {
+        RgbImage::from_fn(160, 120, |x, y| {
+            let (x, y) = (x as f32 - dx, y as f32);
+            let v = 128.0 + 50.0 * (x * 0.31).sin() * (y * 0.27).cos() + 30.0 * (x * 0.11 + y * 0.17).sin();
+            image::Rgb([v as u8; 3])
+        })
+    }
+
+    #[test]
+    fn a_pan_is_found_and_undone() {
+        let mut finder = PlaneFinder::default();
+        let nobody = GrayImage::new(160, 120);
+        assert!(finder.next_frame(&waves(0.0), &nobody).unwrap().is_none());
+        let step = finder.next_frame(&waves(4.0), &nobody).unwrap().unwrap();
+        let at = step.at([60.0, 50.0]);
+        assert!((at[0] - 64.0).abs() < 0.3 && (at[1] - 50.0).abs() < 0.3, "{at:?}");
+        let back = step.then(&step.inverse().unwrap()).at([60.0, 50.0]);
+        assert!((back[0] - 60.0).abs() < 1e-3 && (back[1] - 50.0).abs() < 1e-3, "{back:?}");
+        assert_eq!(finder.next_frame(&waves(4.0), &nobody).unwrap(), Some(PlaneMap::SAME));
+        assert!(finder.next_frame(&waves(4.0), &GrayImage::new(8, 8)).is_err());
+    }
+}

@@ -1,0 +1,263 @@
+//! What each place looks like while nobody is there: frames around, laid over each other. A pixel that looks so although
+//! somebody's body is there shows a thing in front of the body; one that doesn't, beside every matte, was forgotten.
+
+use bg_mask::PlaneMap;
+use image::RgbImage;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// At most so many frames on each side are laid over one.
+const MOST: usize = 12;
+/// So many must show a place empty, and agree about it.
+const FEWEST: usize = 2;
+/// Bytes by which a place may differ from itself: at least, at most, and by how many times the usual difference.
+const SAME: ([f32; 2], f32) = ([7.0, 22.0], 2.5);
+/// Beyond so many times that it shows something else.
+const OTHER: f32 = 1.8;
+/// Where a shadow falls, all channels are dimmed alike: the least that is left, and by how much channels may differ.
+const SHADOW: (f32, f32) = (0.35, 0.12);
+
+/// What a pixel shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Nobody knows what is there otherwise.
+    Unknown,
+    /// What is there while nobody is.
+    Same,
+    /// The same, dimmed or lit.
+    Shadow,
+    /// Something else.
+    Other,
+}
+
+/// A frame as others are laid over it.
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub(super) picture: RgbImage,
+    /// `[h, w]` nobody is near.
+    pub(super) clear: Vec<bool>,
+    /// From the frame before to this one; `None` after a cut.
+    pub(super) step: Option<PlaneMap>,
+}
+
+/// What a frame's places look like empty.
+#[derive(Clone, Debug)]
+pub(super) struct Scenery {
+    pub(super) shown: Vec<Shown>,
+    /// `[h, w]` the empty place's colour, where it is known.
+    empty: Vec<Option<[u8; 3]>>,
+    width: usize,
+}
+
+impl Scenery {
+    /// Of a frame that nothing is known of.
+    pub(super) fn unknown([w, h]: [u32; 2]) -> Self {
+        let n = w as usize * h as usize;
+        Self { shown: vec![Shown::Unknown; n], empty: vec![None; n], width: w as usize }
+    }
+
+    /// Lays the frames around over frame `index`, within some columns and rows.
+    pub(super) fn new(samples: &[&Sample], index: usize, [columns, rows]: [Range<usize>; 2]) -> Self {
+        let this = samples[index];
+        let (w, h) = (this.picture.width() as usize, this.picture.height() as usize);
+        let mut scenery = Self::unknown([w as u32, h as u32]);
+        let sources = around(samples, index);
+        if sources.len() < FEWEST {
+            return scenery;
+        }
+        let rows = rows.start.min(h)..rows.end.min(h);
+        let pixels = rows.start * w..rows.end * w;
+        let gains: Vec<[f32; 3]> = sources.iter().map(|(source, map)| offset(this, source, map)).collect();
+        scenery.empty[pixels.clone()].par_chunks_mut(w).enumerate().for_each(|(row, out)| {
+            let mut seen: Vec<[f32; 3]> = Vec::with_capacity(sources.len());
+            for (x, out) in out.iter_mut().enumerate().take(columns.end).skip(columns.start) {
+                seen.clear();
+                for ((source, map), gain) in sources.iter().zip(&gains) {
+                    if let Some(i) = place(map, [x, row + rows.start], [w, h])
+                        && source.clear[i]
+                    {
+                        let p = &source.picture.as_raw()[3 * i..3 * i + 3];
+                        seen.push(std::array::from_fn(|k| f32::from(p[k]) + gain[k]));
+                    }
+                }
+                *out = usual(&mut seen);
+            }
+        });
+        let differences: Vec<Option<f32>> =
+            pixels.clone().into_par_iter().map(|i| scenery.difference(this.picture.as_raw(), i)).collect();
+        let mut known: Vec<f32> = pixels
+            .clone()
+            .zip(&differences)
+            .filter(|(i, _)| this.clear[*i])
+            .filter_map(|(_, difference)| *difference)
+            .collect();
+        if known.len() < 50 {
+            return scenery;
+        }
+        let at = known.len() * 9 / 10;
+        let noise = *known.select_nth_unstable_by(at, f32::total_cmp).1;
+        let ([least, most], times) = SAME;
+        let same = (times * noise).clamp(least, most);
+        for (i, difference) in pixels.zip(differences) {
+            scenery.shown[i] = match difference {
+                None => Shown::Unknown,
+                Some(d) if d <= same => Shown::Same,
+                Some(d) if d < OTHER * same => Shown::Unknown,
+                Some(_) if scenery.is_shaded(this.picture.as_raw(), i) => Shown::Shadow,
+                Some(_) => Shown::Other,
+            };
+        }
+        scenery
+    }
+
+    /// The least difference from what is known to be there, within a pixel; `None` where nothing is.
+    fn difference(&self, picture: &[u8], i: usize) -> Option<f32> {
+        self.empty[i]?;
+        let (x, y, w) = (i % self.width, i / self.width, self.width);
+        let h = self.empty.len() / w;
+        let here = &picture[3 * i..3 * i + 3];
+        let mut least = f32::INFINITY;
+        for v in y.saturating_sub(1)..(y + 2).min(h) {
+            for u in x.saturating_sub(1)..(x + 2).min(w) {
+                if let Some(there) = self.empty[v * w + u] {
+                    let off = here.iter().zip(there).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(0);
+                    least = least.min(f32::from(off));
+                }
+            }
+        }
+        Some(least)
+    }
+
+    /// Are all channels dimmed alike?
+    fn is_shaded(&self, picture: &[u8], i: usize) -> bool {
+        let Some(empty) = self.empty[i] else { return false };
+        // A little is added: dark channels are mostly noise.
+        let share: [f32; 3] =
+            std::array::from_fn(|k| (f32::from(picture[3 * i + k]) + 8.0) / (f32::from(empty[k]) + 8.0));
+        let mean = share.iter().sum::<f32>() / 3.0;
+        let spread = share.iter().map(|s| (s / mean - 1.0).abs()).fold(0.0, f32::max);
+        (SHADOW.0..1.0).contains(&mean) && spread < SHADOW.1
+    }
+
+    /// The empty place's colour is known.
+    pub(super) fn is_known(&self, i: usize) -> bool {
+        self.empty[i].is_some()
+    }
+}
+
+/// The frames that are laid over one, with the maps from it to them.
+fn around<'a>(samples: &[&'a Sample], index: usize) -> Vec<(&'a Sample, PlaneMap)> {
+    let mut found = Vec::new();
+    let stride = |n: usize| n.div_ceil(MOST).max(1);
+    let mut map = PlaneMap::SAME;
+    for (k, sample) in samples[index + 1..].iter().enumerate() {
+        let Some(step) = &sample.step else { break };
+        map = map.then(step);
+        if (k + 1) % stride(samples.len() - index - 1) == 0 {
+            found.push((*sample, map));
+        }
+    }
+    map = PlaneMap::SAME;
+    for k in 1..=index {
+        let Some(step) = samples[index + 1 - k].step.as_ref().and_then(PlaneMap::inverse) else { break };
+        map = map.then(&step);
+        if k % stride(index) == 0 {
+            found.push((samples[index - k], map));
+        }
+    }
+    found
+}
+
+/// The pixel that a pixel lies on in another frame.
+fn place(map: &PlaneMap, [x, y]: [usize; 2], [w, h]: [usize; 2]) -> Option<usize> {
+    let [u, v] = map.at([x as f32, y as f32]).map(|v| (v + 0.5).floor());
+    (u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32).then(|| v as usize * w + u as usize)
+}
+
+/// By how much a source is darker than a frame where nobody is in either: the middle difference of each channel.
+fn offset(this: &Sample, source: &Sample, map: &PlaneMap) -> [f32; 3] {
+    let (w, h) = (this.picture.width() as usize, this.picture.height() as usize);
+    let mut differences: [Vec<f32>; 3] = Default::default();
+    for (x, y) in (0..h).step_by(5).flat_map(|y| (0..w).step_by(5).map(move |x| (x, y))) {
+        let i = y * w + x;
+        if let (true, Some(j)) = (this.clear[i], place(map, [x, y], [w, h]))
+            && source.clear[j]
+        {
+            for (k, d) in differences.iter_mut().enumerate() {
+                let [a, b] = [this.picture.as_raw()[3 * i + k], source.picture.as_raw()[3 * j + k]];
+                d.push(f32::from(a) - f32::from(b));
+            }
+        }
+    }
+    differences.map(|mut d| {
+        if d.len() < 30 {
+            return 0.0;
+        }
+        let middle = d.len() / 2;
+        *d.select_nth_unstable_by(middle, f32::total_cmp).1
+    })
+}
+
+/// The colour that most of some colours are like; `None` for too few, or where they don't agree.
+fn usual(seen: &mut [[f32; 3]]) -> Option<[u8; 3]> {
+    if seen.len() < FEWEST {
+        return None;
+    }
+    seen.sort_by(|a, b| (a[0] + a[1] + a[2]).total_cmp(&(b[0] + b[1] + b[2])));
+    let middle = seen[seen.len() / 2];
+    let off = |c: &[f32; 3]| (0..3).map(|k| (c[k] - middle[k]).abs()).fold(0.0, f32::max);
+    let agree = seen.iter().filter(|c| off(c) < 2.0 * SAME.0[0]).count();
+    (agree >= FEWEST && 2 * agree > seen.len()).then(|| middle.map(|v| v.clamp(0.0, 255.0) as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    /// A wall with a post, before or behind which something red passes.
+    fn samples(behind: bool) -> Vec<Sample> {
+        let n = 12;
+        (0..n)
+            .map(|t| {
+                let left = 4 * t as u32;
+                let is_red = |x: u32| (left..left + 12).contains(&x);
+                let is_post = |x: u32| (28..32).contains(&x);
+                let picture = RgbImage::from_fn(64, 40, |x, y| {
+                    let wall = Rgb([90 + (x * 7 % 23) as u8, 100, 90 + (y * 5 % 19) as u8]);
+                    if is_post(x) && (behind || !is_red(x)) {
+                        Rgb([40, 44, 48])
+                    } else if is_red(x) {
+                        Rgb([200, 30, 40])
+                    } else {
+                        wall
+                    }
+                });
+                let clear = (0..64 * 40).map(|i| !is_red(i % 64)).collect();
+                Sample { picture, clear, step: (t > 0).then_some(PlaneMap::SAME) }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_looks_as_ever_is_in_front() {
+        for behind in [true, false] {
+            let samples = samples(behind);
+            let samples: Vec<&Sample> = samples.iter().collect();
+            // Red lies over columns 24 to 35.
+            let scenery = Scenery::new(&samples, 6, [0..64, 0..40]);
+            let at = |x: usize| scenery.shown[20 * 64 + x];
+            assert_eq!(at(26), Shown::Other);
+            assert_eq!(at(30), if behind { Shown::Same } else { Shown::Other });
+            assert_eq!(at(50), Shown::Same);
+            assert!(scenery.is_known(20 * 64 + 30));
+        }
+    }
+
+    #[test]
+    fn a_shot_of_one_frame_shows_nothing() {
+        let samples = samples(true);
+        let scenery = Scenery::new(&[&samples[0]], 0, [0..64, 0..40]);
+        assert!(scenery.shown.iter().all(|s| *s == Shown::Unknown));
+    }
+}
