@@ -85,6 +85,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bg-mask",
             "demo",
             "evaluation",
+            "lhm",
             "media",
             "pipeline",
             "smplx",
