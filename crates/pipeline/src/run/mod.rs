@@ -65,10 +65,17 @@ pub(crate) fn run(
     if let (Some(found), None | Some(Until::Composite)) = (&replaced, job.output.until) {
         found.check_actors(job)?;
     }
-    let mut filled = replaced.as_ref().map_or_else(|| job.clone(), |found| found.fill(job));
     let mut finished = Finished::default();
+    let mut filled = match &replaced {
+        Some(found) => found.fill(job),
+        None => {
+            let (filled, painted) = crate::strokes::fill(job, context)?;
+            finished.stages.extend(painted);
+            filled
+        }
+    };
     if let Some(found) = &replaced {
-        finished.stages.clone_from(&found.stages);
+        finished.stages.extend(found.stages.iter().cloned());
         if matches!(job.output.until, None | Some(Until::Composite)) {
             finished.stages.extend(crate::light::find::fill(&mut filled, found, context)?);
         }
