@@ -70,6 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "demo",
             "dit",
             "evaluation",
+            "farm",
             "lhm",
             "media",
             "pipeline",
@@ -77,6 +78,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "smplx",
         ],
     ),
+    ("farm", &["media", "pipeline"]),
     (
         "server",
         &[

@@ -55,7 +55,7 @@ impl Run<'_> {
                 None => Start::noise(seed, [1, channels, t, h, w], device)?,
             };
             let (positive, negative) = shared.prompts.branches(&y, &tokens);
-            let mut watch = DenoiseWatch { run, part, window: n };
+            let mut watch = DenoiseWatch { run, part, window: n, unsaved: None };
             let latents = denoise(&shared.model, &positive, negative.as_ref(), start, sampling, &mut watch)?;
             save_tensors(&only_tensors(part), &[("latents", &latents)])
         })
@@ -124,22 +124,51 @@ struct DenoiseWatch<'a, 'b> {
     run: &'a Run<'b>,
     part: &'a Path,
     window: usize,
+    /// The last step, where it wasn't due: who stops the run doesn't lose it.
+    unsaved: Option<Reached>,
+}
+
+/// How far a loop has come, and all that the next steps depend on.
+struct Reached {
+    steps: usize,
+    latents: Tensor,
+    state: SavedState,
+}
+
+impl Reached {
+    fn save(&self, part: &Path) -> Result<()> {
+        let mut tensors = vec![("latents", &self.latents)];
+        tensors.extend(self.state.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
+        save_tensors(&part.join(format!("step-{}.safetensors", self.steps)), &tensors)
+    }
 }
 
 impl Watch for DenoiseWatch<'_, '_> {
     fn block(&mut self, step: usize, block: usize, of: usize) -> ControlFlow<()> {
         let done = step as f64 + block as f64 / of.max(1) as f64;
-        flow(self.run.context.advance(Stage::Denoise, done, self.run.job.sampling.steps))
+        let flow = flow(self.run.context.advance(Stage::Denoise, done, self.run.job.sampling.steps));
+        if flow.is_break()
+            && let Some(reached) = self.unsaved.take()
+            && let Err(error) = reached.save(self.part)
+        {
+            self.run.context.warn(format!("step {} couldn't be saved: {error}", reached.steps));
+        }
+        flow
     }
 
     fn step(&mut self, step: &Step<'_>) -> Result<()> {
         let (output, done) = (&self.run.job.output, step.index + 1);
         let due = |every: usize| every > 0 && done.is_multiple_of(every);
-        if due(output.save_every) && done < self.run.job.sampling.steps {
-            let state = step.carried.save()?;
-            let mut tensors = vec![("latents", step.latents)];
-            tensors.extend(state.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
-            save_tensors(&self.part.join(format!("step-{done}.safetensors")), &tensors)?;
+        // The result follows a last step.
+        if output.save_every > 0 && done < self.run.job.sampling.steps {
+            let reached =
+                Reached { steps: done, latents: step.latents.clone(), state: step.carried.save()? };
+            if due(output.save_every) {
+                reached.save(self.part)?;
+                self.unsaved = None;
+            } else {
+                self.unsaved = Some(reached);
+            }
         }
         if due(output.preview_every) && step.latents.dim(1)? == 16 {
             let path = self.run.work.root().join(format!("preview-{:03}-{done:03}.png", self.window));

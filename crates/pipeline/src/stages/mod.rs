@@ -14,13 +14,13 @@ use crate::job::Job;
 use crate::models::{ModelCache, ModelSet, Wanted};
 use crate::progress::{Context, Event, Stage, peak_memory};
 use crate::report::StageRow;
-use crate::work::{Fingerprint, WorkDir};
+use crate::work::{Claim, Fingerprint, Part, Slot, WorkDir};
 use crate::{Error, Result};
 use conditioning::{Rounding, Strides};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A job on its way through the stages.
 pub(crate) struct Run<'a> {
@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
         cache: &'a ModelCache,
         context: Context<'a>,
     ) -> Result<Self> {
-        Ok(Self { job, models, cache, work: WorkDir::open(job.work_dir())?, context, stages: Vec::new() })
+        Ok(Self { job, models, cache, work: WorkDir::of(job)?, context, stages: Vec::new() })
     }
 
     /// Runs `make` unless its result is there, and keeps the books.
@@ -155,13 +155,27 @@ pub(crate) fn run_stage(
     let start = Instant::now();
     context.tell(&Event::Started { stage, window, windows, total });
     if !cached {
-        let part = slot.begin()?;
-        if let Err(error) = make(&part) {
-            // What is there is a start for the next run; an empty folder is only litter, and `remove_dir` takes no other.
-            let _ = std::fs::remove_dir(&part);
-            return Err(error);
+        if let Some(only) = context.only().filter(|_| !context.makes(stage)) {
+            let folder = work.results().display();
+            let what = format!(
+                "its result isn't in {folder}, and only {only} was to be made: make it first (--only {})",
+                stage.name()
+            );
+            return Err(Error::Missing { stage, what });
         }
-        slot.commit(&part)?;
+        if let Some(part) = claim(stage, &slot, context)? {
+            let made = make(part.folder());
+            if part.lost_to_another() {
+                let owner = "another run".to_owned();
+                return Err(made.err().filter(|e| matches!(e, Error::Cancelled)).unwrap_or(Error::Busy { stage, owner }));
+            }
+            if let Err(error) = made {
+                // What is there is a start for the next run; an empty folder is only litter, and `remove_dir` takes no other.
+                let _ = std::fs::remove_dir(part.folder());
+                return Err(error);
+            }
+            part.commit()?;
+        }
     }
     let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), peak_memory());
     context.tell(&Event::Finished { stage, seconds, cached, peak_bytes });
@@ -171,6 +185,30 @@ pub(crate) fn run_stage(
         format!("{} (window {})", stage.name(), window + 1)
     };
     Ok((slot.path().to_owned(), StageRow { name, seconds, peak_bytes, cached }))
+}
+
+/// How often a result that another run is making is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// The right to make a result; `None` where another run made it meanwhile.
+fn claim(stage: Stage, slot: &Slot, context: Context<'_>) -> Result<Option<Part>> {
+    let start = Instant::now();
+    let mut told = false;
+    loop {
+        let owner = match slot.claim()? {
+            Claim::Ours(part) => return Ok(Some(part)),
+            Claim::Finished => return Ok(None),
+            Claim::Held(owner) => owner,
+        };
+        if context.patience().is_some_and(|patience| start.elapsed() >= patience) {
+            return Err(Error::Busy { stage, owner: owner.to_string() });
+        }
+        if !std::mem::replace(&mut told, true) {
+            context.warn(format!("{}: {owner} is making this result; waiting for it", stage.name()));
+        }
+        context.check()?;
+        std::thread::sleep(LOOK_AGAIN);
+    }
 }
 
 fn flow(result: Result<()>) -> ControlFlow<()> {
