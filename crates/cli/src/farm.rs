@@ -96,9 +96,9 @@ struct ExportArgs {
     /// What renders avatars, on all machines.
     #[arg(long, default_value = "cpu")]
     renderer: String,
-    /// What reckoned memory and time are multiplied by.
-    #[arg(long, default_value_t = Resources::default().reserve)]
-    reserve: f64,
+    /// What reckoned memory and time are multiplied by; 1.5 where it isn't given.
+    #[arg(long)]
+    reserve: Option<f64>,
     /// Cores of a task: a number for all, or GROUP=NUMBER. May be given several times.
     #[arg(long)]
     cores: Vec<String>,
@@ -112,9 +112,9 @@ struct ExportArgs {
     /// Tasks with models ask for a graphics processor.
     #[arg(long)]
     gpu: bool,
-    /// How often a task is put back into the queue before it is given up.
-    #[arg(long, default_value_t = Resources::default().restarts)]
-    restarts: u32,
+    /// How often a task is put back into Slurm's queue before it is given up; 10 where it isn't given.
+    #[arg(long)]
+    restarts: Option<u32>,
     /// How many tasks of one Slurm array run at once.
     #[arg(long)]
     at_once: Option<usize>,
@@ -197,27 +197,64 @@ fn of_group(text: &str) -> Result<(Group, f64), String> {
 
 impl ExportArgs {
     fn resources(&self) -> Result<Resources> {
+        let usual = Resources::default();
         let mut all = Resources {
-            reserve: self.reserve,
+            reserve: self.reserve.unwrap_or(usual.reserve),
             gpu: self.gpu,
-            restarts: self.restarts,
+            restarts: self.restarts.unwrap_or(usual.restarts),
             memory_of: self.memory.iter().copied().collect(),
-            ..Resources::default()
+            ..usual
         };
         for text in &self.cores {
             match text.parse() {
                 Ok(cores) => all.cores = cores,
-                Err(_) => all.cores_of.extend([of_group(text).map_err(|why| anyhow::anyhow!("--cores: {why}"))?]),
+                Err(_) => {
+                    all.cores_of.extend([of_group(text).map_err(|why| anyhow::anyhow!("--cores: {why}"))?])
+                }
             }
         }
         for text in &self.hours {
             match text.parse() {
                 Ok(hours) => all.unknown_hours = hours,
-                Err(_) => all.hours_of.extend([of_group(text).map_err(|why| anyhow::anyhow!("--hours: {why}"))?]),
+                Err(_) => {
+                    all.hours_of.extend([of_group(text).map_err(|why| anyhow::anyhow!("--hours: {why}"))?])
+                }
             }
         }
         all.check()?;
         Ok(all)
+    }
+
+    /// Options of another scheduler would be without effect.
+    fn refuse_what_nobody_reads(&self) -> Result<()> {
+        let of_slurm = [
+            ("--sbatch", !self.sbatch.is_empty()),
+            ("--at-once", self.at_once.is_some()),
+            ("--restarts", self.restarts.is_some()),
+        ];
+        let of_clusters = [
+            ("--reserve", self.reserve.is_some()),
+            ("--cores", !self.cores.is_empty()),
+            ("--memory", !self.memory.is_empty()),
+            ("--hours", !self.hours.is_empty()),
+            ("--gpu", self.gpu),
+            ("--program", self.program.is_some()),
+        ];
+        let given =
+            |all: &[(&'static str, bool)]| all.iter().find(|(_, given)| *given).map(|(name, _)| *name);
+        if self.scheduler == Scheduler::Local
+            && let Some(name) = given(&of_clusters).or_else(|| given(&of_slurm))
+        {
+            bail!(
+                "{name} is for other schedulers: on this machine, anicrafter farm run has options of its own"
+            );
+        }
+        if self.scheduler == Scheduler::Openjd
+            && let Some(name) = given(&of_slurm)
+        {
+            bail!("{name} is for Slurm's scripts (--for slurm)");
+        }
+        Ok(())
     }
 
     fn sbatch(&self) -> Result<Vec<(Option<Group>, String)>> {
@@ -241,14 +278,7 @@ fn export(args: ExportArgs) -> Result<()> {
             );
         }
     }
-    let foreign = [
-        (!args.sbatch.is_empty() || args.at_once.is_some(), Scheduler::Slurm, "--sbatch and --at-once are"),
-    ];
-    for (given, of, what) in foreign {
-        if given && args.scheduler != of {
-            bail!("{what} for Slurm's scripts (--for slurm)");
-        }
-    }
+    args.refuse_what_nobody_reads()?;
     let (resources, more) = (args.resources()?, args.sbatch()?);
     let program = match &args.program {
         Some(program) => program.clone(),
@@ -368,8 +398,7 @@ fn task(args: TaskArgs, style: Style) -> Result<ExitCode> {
     let shot = made.find(&args.shot)?;
     let renderer = made.renderer.parse().map_err(|why| anyhow::anyhow!("the farm's renderer: {why}"))?;
     let session = crate::animate::session(renderer).build()?;
-    let options =
-        TaskOptions { scheduler: args.scheduler, patience: Duration::from_secs(args.patience) };
+    let options = TaskOptions { scheduler: args.scheduler, patience: Duration::from_secs(args.patience) };
     let display = Display::new(style);
     let end = farm::run_task(&made, (shot, args.task), &session, &options, &display, &cancel)?;
     if let Some(reason) = &end.reason {

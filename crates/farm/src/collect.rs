@@ -76,7 +76,9 @@ fn look(video: &Path) -> Result<(Vec<Vec<u8>>, Vec<String>)> {
     let info = reader.info().clone();
     let (width, height) = info.size();
     let known = info.frames;
-    let wanted = |n: usize| known.is_none_or(|all| (0..PICTURES).any(|i| n == i * all.saturating_sub(1) / (PICTURES - 1)));
+    let wanted = |n: usize| {
+        known.is_none_or(|all| (0..PICTURES).any(|i| n == i * all.saturating_sub(1) / (PICTURES - 1)))
+    };
     let (mut pictures, mut count) = (Vec::new(), 0);
     for (n, frame) in reader.enumerate() {
         let frame = frame?;
@@ -98,7 +100,9 @@ fn thumbnail(frame: &RgbImage) -> Result<Vec<u8>> {
     let small = resize(frame, WIDTH, tall, filter);
     let mut bytes = Vec::new();
     let fail = |error: image::ImageError| Error::Damaged { path: "thumbnail".into(), why: error.to_string() };
-    DynamicImage::from(small).write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 82)).map_err(fail)?;
+    DynamicImage::from(small)
+        .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 82))
+        .map_err(fail)?;
     Ok(bytes)
 }
 
@@ -184,7 +188,11 @@ fn html(name: &str, status: &Status, cards: &str) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 /// A file's name as a link: shots' names need no care, an ending may.

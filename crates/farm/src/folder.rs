@@ -141,7 +141,8 @@ impl Farm {
         let damaged = |why: String| Error::Damaged { path: path.clone(), why };
         let mut farm: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         if farm.format != FORMAT {
-            let why = format!("its format is {}, this program knows {FORMAT}: export the farm again", farm.format);
+            let why =
+                format!("its format is {}, this program knows {FORMAT}: export the farm again", farm.format);
             return Err(damaged(why));
         }
         farm.root = std::path::absolute(root).map_err(Error::io(root))?;

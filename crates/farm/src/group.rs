@@ -25,15 +25,8 @@ pub enum Group {
 
 impl Group {
     /// All groups in order.
-    pub const ALL: [Self; 7] = [
-        Self::Find,
-        Self::Composite,
-        Self::Text,
-        Self::Condition,
-        Self::Denoise,
-        Self::Decode,
-        Self::Finish,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Find, Self::Composite, Self::Text, Self::Condition, Self::Denoise, Self::Decode, Self::Finish];
 
     /// The group of a stage.
     #[must_use]
@@ -158,7 +151,8 @@ mod tests {
     #[test]
     fn tasks_keep_the_order_of_the_stages() {
         let mut job = Job::new(Preset::Demo);
-        let names = |job: &Job| Task::all_of(job).iter().map(|t| t.group.name()).collect::<Vec<_>>().join(" ");
+        let names =
+            |job: &Job| Task::all_of(job).iter().map(|t| t.group.name()).collect::<Vec<_>>().join(" ");
         assert_eq!(names(&job), "composite text condition denoise decode finish");
         job.replace = Some(Replace { video: "raw.mp4".into(), ..Replace::default() });
         assert_eq!(names(&job), "find composite text condition denoise decode finish");

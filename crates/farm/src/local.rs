@@ -112,7 +112,8 @@ pub fn run_local(
         walk.stop();
     }
     ended?;
-    let done = (0..farm.shots.len()).filter(|n| walk.stands[*n].iter().all(|stand| *stand == Stand::Done)).count();
+    let done =
+        (0..farm.shots.len()).filter(|n| walk.stands[*n].iter().all(|stand| *stand == Stand::Done)).count();
     Ok(Summary { done, failed: walk.failed, stopped: cancel.is_cancelled() })
 }
 

@@ -8,6 +8,10 @@ use pipeline::work::write_atomically;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// The template's file. Its folder is the farm: a path's default is relative to its template, and can't lead out of its folder.
+const FILE: &str = "openjd.json";
+/// The most values of a task's parameter that the specification allows.
+const MOST_SHOTS: usize = 1024;
 /// The longest notice before a task is ended that the specification allows, in seconds.
 const LONGEST_NOTICE_S: u64 = 600;
 
@@ -17,9 +21,14 @@ const LONGEST_NOTICE_S: u64 = 600;
 /// When a setting makes no sense, or the file can't be written.
 pub fn export(farm: &Farm, program: &Path, resources: &Resources) -> Result<PathBuf> {
     resources.check()?;
-    let path = farm.root().join("openjd").join("template.json");
-    let folder = farm.root().join("openjd");
-    std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    let path = farm.root().join(FILE);
+    if let Some(chain) = farm.chains().iter().find(|chain| chain.shots.len() > MOST_SHOTS) {
+        let why = format!(
+            "{} shots are more than a step may have tasks ({MOST_SHOTS}): make farms of parts of them",
+            chain.shots.len()
+        );
+        return Err(Error::Option { option: "--for openjd", why });
+    }
     let text = serde_json::to_vec_pretty(&template(farm, program, resources))
         .map_err(|error| Error::Damaged { path: path.clone(), why: error.to_string() })?;
     write_atomically(&path, &text)?;
@@ -34,7 +43,11 @@ fn template(farm: &Farm, program: &Path, resources: &Resources) -> Value {
         .enumerate()
         .flat_map(|(n, chain)| {
             let suffix = if chains.len() == 1 { String::new() } else { format!("-{}", n + 1) };
-            chain.tasks.iter().map(move |task| step(farm, chain, task, &suffix, resources)).collect::<Vec<_>>()
+            chain
+                .tasks
+                .iter()
+                .map(move |task| step(farm, chain, task, &suffix, resources))
+                .collect::<Vec<_>>()
         })
         .collect();
     json!({
@@ -46,7 +59,7 @@ fn template(farm: &Farm, program: &Path, resources: &Resources) -> Value {
                 "type": "PATH",
                 "objectType": "DIRECTORY",
                 "dataFlow": "INOUT",
-                "default": farm.root(),
+                "default": ".",
                 "description": "The farm's folder, on a file system that all machines see under this name.",
             },
             {

@@ -110,7 +110,12 @@ mod tests {
 
     fn task(seconds: Option<f64>) -> FarmTask {
         let task = Task { group: Group::Denoise, stages: Vec::new(), after: Vec::new() };
-        let needs = Needs { memory_bytes: 4 << 30, uses_models: true, seconds, stops_within: seconds.map(|s| s / 100.0) };
+        let needs = Needs {
+            memory_bytes: 4 << 30,
+            uses_models: true,
+            seconds,
+            stops_within: seconds.map(|s| s / 100.0),
+        };
         FarmTask { task, needs }
     }
 

@@ -25,7 +25,8 @@ pub struct NamedJob {
 pub fn read_shots(paths: &[PathBuf], base: Option<&Path>, videos: &Path) -> Result<Vec<NamedJob>> {
     let is_table = |path: &Path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
     if base.is_some() && !paths.iter().any(|path| is_table(path)) {
-        let why = "a base job is changed by the rows of a table, and there is none: name a .csv file".to_owned();
+        let why =
+            "a base job is changed by the rows of a table, and there is none: name a .csv file".to_owned();
         return Err(Error::Option { option: "--base", why });
     }
     let mut shots = Vec::new();

@@ -101,7 +101,11 @@ fn batch(farm: &Farm, task: &FarmTask, options: &SlurmOptions) -> String {
         format!("--mem={}M", ask.memory_mib(task)),
         format!("--time={minutes}"),
         // In double quotes, as sbatch reads it; its own % stays.
-        format!("--output=\"{}/{}-%a.log\"", farm.logs().display().to_string().replace('%', "%%"), group.name()),
+        format!(
+            "--output=\"{}/{}-%a.log\"",
+            farm.logs().display().to_string().replace('%', "%%"),
+            group.name()
+        ),
     ];
     if ask.gpu(task) {
         lines.push("--gres=gpu:1".to_owned());

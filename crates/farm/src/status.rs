@@ -119,7 +119,12 @@ impl Status {
             .into_iter()
             .filter(|group| self.shots.iter().any(|shot| shot.tasks.iter().any(|cell| cell.group == *group)))
             .collect();
-        let mut rows = vec![std::iter::once("shot").chain(groups.iter().map(|g| g.name())).map(str::to_owned).collect::<Vec<_>>()];
+        let mut rows = vec![
+            std::iter::once("shot")
+                .chain(groups.iter().map(|g| g.name()))
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        ];
         for shot in &self.shots {
             let cell = |group: &Group| match shot.tasks.iter().find(|cell| cell.group == *group) {
                 Some(cell) => cell.text(),

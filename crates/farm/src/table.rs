@@ -38,8 +38,12 @@ pub(crate) fn read(path: &Path, base: Option<&Path>, videos: &Path) -> Result<Ve
     };
     let (base, base_says) = read_base(base)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(damaged)?;
-    let header: Vec<String> =
-        reader.headers().map_err(damaged)?.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
+    let header: Vec<String> = reader
+        .headers()
+        .map_err(damaged)?
+        .iter()
+        .map(|name| name.trim_start_matches('\u{feff}').to_owned())
+        .collect();
     let mut columns = Vec::new();
     for name in &header {
         let sets = meaning(name).map_err(|why| fail(Some(1), Some(name), why))?;
@@ -62,7 +66,9 @@ pub(crate) fn read(path: &Path, base: Option<&Path>, videos: &Path) -> Result<Ve
             let wrong = |why: String| fail(row, Some(column), why);
             if cell.is_empty() {
                 if must_say(sets, &base, &base_says) {
-                    return Err(wrong("the cell is empty, and the base job doesn't say it either".to_owned()));
+                    return Err(wrong(
+                        "the cell is empty, and the base job doesn't say it either".to_owned(),
+                    ));
                 }
                 continue;
             }
@@ -96,7 +102,8 @@ pub(crate) fn read(path: &Path, base: Option<&Path>, videos: &Path) -> Result<Ve
             Some(name) => name,
             None => {
                 let name = says_output.then(stem).flatten().unwrap_or_else(|| format!("shot-{:03}", n + 1));
-                check_name(&name).map_err(|why| fail(row, None, format!("{why}; or add a column \"{NAME}\"")))?;
+                check_name(&name)
+                    .map_err(|why| fail(row, None, format!("{why}; or add a column \"{NAME}\"")))?;
                 name
             }
         };
@@ -140,7 +147,9 @@ fn read_base(base: Option<&Path>) -> Result<(Job, Table)> {
 fn must_say(sets: &Sets, base: &Job, base_says: &Table) -> bool {
     match sets {
         Sets::Name => true,
-        Sets::Avatar(at) => base.input.actors.get(*at).is_none_or(|actor| actor.avatar.as_os_str().is_empty()),
+        Sets::Avatar(at) => {
+            base.input.actors.get(*at).is_none_or(|actor| actor.avatar.as_os_str().is_empty())
+        }
         Sets::Motion(at) => {
             base.replace.is_none()
                 && base.input.actors.get(*at).is_none_or(|actor| actor.motion.as_os_str().is_empty())
@@ -148,9 +157,7 @@ fn must_say(sets: &Sets, base: &Job, base_says: &Table) -> bool {
         Sets::Setting(section, setting) => match (&**section, &**setting) {
             // Two shots can't have the base's.
             ("output", "video") => true,
-            ("input", "background") => {
-                base.replace.is_none() && base.input.background.as_os_str().is_empty()
-            }
+            ("input", "background") => base.replace.is_none() && base.input.background.as_os_str().is_empty(),
             ("replace", "video") => base_says.get("replace").and_then(|r| r.get("video")).is_none(),
             _ => false,
         },
@@ -177,7 +184,9 @@ fn meaning(column: &str) -> std::result::Result<Sets, String> {
         return Ok(if word == "avatar" { Sets::Avatar(at) } else { Sets::Motion(at) });
     }
     if column == "input.actors" {
-        return Err("give each person's files columns of their own: avatar, motion, avatar.2, motion.2 …".to_owned());
+        return Err(
+            "give each person's files columns of their own: avatar, motion, avatar.2, motion.2 …".to_owned()
+        );
     }
     let known = Job::settings();
     if let Some((section, setting)) = column.split_once('.') {
@@ -237,7 +246,8 @@ fn parse<T: DeserializeOwned>(value: Value) -> std::result::Result<T, String> {
 /// A cell as what its setting holds: text, else a number, a truth, a list as job files write them, else a list of one.
 fn value_of(section: &str, setting: &str, cell: &str) -> std::result::Result<Value, String> {
     let text = Value::String(cell.to_owned());
-    let literal = toml::from_str::<Table>(&format!("x = {cell}")).ok().and_then(|mut table| table.remove("x"));
+    let literal =
+        toml::from_str::<Table>(&format!("x = {cell}")).ok().and_then(|mut table| table.remove("x"));
     let candidates = [Some(text.clone()), literal, Some(Value::Array(vec![text]))];
     let mut first = None;
     for value in candidates.into_iter().flatten() {

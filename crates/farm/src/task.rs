@@ -123,7 +123,8 @@ impl Book<'_> {
 
     fn end(&self, end: &TaskEnd, host: &str, options: &TaskOptions) -> Result<()> {
         let mut record = self.lock();
-        if record.attempts.last().is_none_or(|last| last.ended_s.is_some() || last.pid != std::process::id()) {
+        if record.attempts.last().is_none_or(|last| last.ended_s.is_some() || last.pid != std::process::id())
+        {
             // It ended before it began: the job file is gone, say.
             record.begin(host, options.scheduler.as_deref());
         }

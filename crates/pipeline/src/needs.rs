@@ -40,8 +40,13 @@ pub(crate) fn needs(job: &Job, estimate: Option<&Estimate>) -> Result<Vec<StageN
         None => Some(ModelMemory::of(job, pixels)?),
         Some(_) => None,
     };
-    let avatars: u64 =
-        job.input.actors.iter().filter_map(|actor| std::fs::metadata(&actor.avatar).ok()).map(|m| m.len()).sum();
+    let avatars: u64 = job
+        .input
+        .actors
+        .iter()
+        .filter_map(|actor| std::fs::metadata(&actor.avatar).ok())
+        .map(|m| m.len())
+        .sum();
     let each = |node: StageNode| {
         let stage = node.stage;
         let of_models = models.as_ref().and_then(|models| models.stage(stage));
@@ -62,7 +67,13 @@ pub(crate) fn needs(job: &Job, estimate: Option<&Estimate>) -> Result<Vec<StageN
             _ => 1,
         };
         let stops_within = seconds.map(|seconds| seconds / parts.max(1) as f64);
-        StageNeeds { node, uses_models: of_models.is_some(), memory_bytes: memory as u64, seconds, stops_within }
+        StageNeeds {
+            node,
+            uses_models: of_models.is_some(),
+            memory_bytes: memory as u64,
+            seconds,
+            stops_within,
+        }
     };
     Ok(job.stages().into_iter().map(each).collect())
 }
@@ -111,7 +122,9 @@ impl ModelMemory {
             Stage::Condition => Some(self.condition),
             Stage::Denoise => Some(self.denoise),
             Stage::Decode => Some(self.decode),
-            Stage::Masks | Stage::Motion | Stage::Plate | Stage::Light | Stage::Composite | Stage::Finish => None,
+            Stage::Masks | Stage::Motion | Stage::Plate | Stage::Light | Stage::Composite | Stage::Finish => {
+                None
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The diffusion transformer restores every window's latents.
 
-use super::{Done, Loaded, Run, flow, only_tensors};
+use super::{Done, Loaded, Run, flow, only_tensors, wait_for};
 use crate::denoise::{SavedState, Start, Step, Watch, denoise, window_seed};
+use crate::lease::{Lease, Taken};
 use crate::models::{ModelSet, PreparedPlace, Wanted};
 use crate::progress::{Context, Event, Stage};
 use crate::work::{Fingerprint, load_tensors, save_tensors, take};
@@ -98,10 +99,31 @@ impl Run<'_> {
 
 /// Prepares the transformer's weights where that is wanted, and says how far it is.
 pub(crate) fn prepare_weights(models: &ModelSet, context: Context<'_>) -> Result<Option<PreparedPlace>> {
-    let bytes = models.prepared_place()?.map_or(0, |place| place.bytes);
+    let place = models.prepared_place()?;
+    let bytes = place.as_ref().map_or(0, |place| place.bytes);
+    let _lease = match &place {
+        Some(place) if !place.is_ready => lease_for(&place.folder, context)?,
+        _ => None,
+    };
     models.prepare(&mut |done, total| {
         context.tell(&Event::Preparing { done, total, bytes });
         flow(context.check())
+    })
+}
+
+/// The right to prepare weights into a folder; without one where none can be written beside it, which preparing itself will say.
+fn lease_for(folder: &Path, context: Context<'_>) -> Result<Option<Lease>> {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(".lease");
+    if folder.parent().is_none_or(|root| std::fs::create_dir_all(root).is_err()) {
+        return Ok(None);
+    }
+    wait_for(Stage::Denoise, context, || {
+        Ok(match Lease::take(Path::new(&path)) {
+            Ok(Taken::Ours(lease)) => Ok(Some(lease)),
+            Ok(Taken::Held(owner)) => Err(owner),
+            Err(_) => Ok(None),
+        })
     })
 }
 
@@ -161,8 +183,7 @@ impl Watch for DenoiseWatch<'_, '_> {
         let due = |every: usize| every > 0 && done.is_multiple_of(every);
         // The result follows a last step.
         if output.save_every > 0 && done < self.run.job.sampling.steps {
-            let reached =
-                Reached { steps: done, latents: step.latents.clone(), state: step.carried.save()? };
+            let reached = Reached { steps: done, latents: step.latents.clone(), state: step.carried.save()? };
             if due(output.save_every) {
                 reached.save(self.part)?;
                 self.unsaved = None;

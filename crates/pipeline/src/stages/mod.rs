@@ -11,6 +11,7 @@ pub use decode::DecodedWindow;
 pub(crate) use denoise::prepare_weights;
 
 use crate::job::Job;
+use crate::lease::Owner;
 use crate::models::{ModelCache, ModelSet, Wanted};
 use crate::progress::{Context, Event, Stage, peak_memory};
 use crate::report::StageRow;
@@ -167,7 +168,10 @@ pub(crate) fn run_stage(
             let made = make(part.folder());
             if part.lost_to_another() {
                 let owner = "another run".to_owned();
-                return Err(made.err().filter(|e| matches!(e, Error::Cancelled)).unwrap_or(Error::Busy { stage, owner }));
+                return Err(made
+                    .err()
+                    .filter(|e| matches!(e, Error::Cancelled))
+                    .unwrap_or(Error::Busy { stage, owner }));
             }
             if let Err(error) = made {
                 // What is there is a start for the next run; an empty folder is only litter, and `remove_dir` takes no other.
@@ -192,19 +196,33 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The right to make a result; `None` where another run made it meanwhile.
 fn claim(stage: Stage, slot: &Slot, context: Context<'_>) -> Result<Option<Part>> {
+    wait_for(stage, context, || {
+        Ok(match slot.claim()? {
+            Claim::Ours(part) => Ok(Some(part)),
+            Claim::Finished => Ok(None),
+            Claim::Held(owner) => Err(owner),
+        })
+    })
+}
+
+/// Tries until nobody else has what is wanted, or the caller's patience is over.
+fn wait_for<T>(
+    stage: Stage,
+    context: Context<'_>,
+    mut attempt: impl FnMut() -> Result<std::result::Result<T, Owner>>,
+) -> Result<T> {
     let start = Instant::now();
     let mut told = false;
     loop {
-        let owner = match slot.claim()? {
-            Claim::Ours(part) => return Ok(Some(part)),
-            Claim::Finished => return Ok(None),
-            Claim::Held(owner) => owner,
+        let owner = match attempt()? {
+            Ok(got) => return Ok(got),
+            Err(owner) => owner,
         };
         if context.patience().is_some_and(|patience| start.elapsed() >= patience) {
             return Err(Error::Busy { stage, owner: owner.to_string() });
         }
         if !std::mem::replace(&mut told, true) {
-            context.warn(format!("{}: {owner} is making this result; waiting for it", stage.name()));
+            context.warn(format!("{}: {owner} is making this; waiting for it", stage.name()));
         }
         context.check()?;
         std::thread::sleep(LOOK_AGAIN);
