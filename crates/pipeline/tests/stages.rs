@@ -50,11 +50,13 @@ fn loaded(events: &[Event]) -> Vec<&'static str> {
     models.collect()
 }
 
-/// Stages that had something to do, in order, with the number of windows.
+/// Stages whose results weren't in the work folder, in order, with the number of windows. The video itself never lies there.
 fn made(events: &[Event]) -> Vec<(Stage, usize)> {
     let mut made: Vec<(Stage, usize)> = Vec::new();
     for event in events {
-        if let Event::Finished { stage, cached: false, .. } = event {
+        if let Event::Finished { stage, cached: false, .. } = event
+            && *stage != Stage::Finish
+        {
             match made.last_mut() {
                 Some((last, n)) if last == stage => *n += 1,
                 _ => made.push((*stage, 1)),

@@ -152,7 +152,7 @@ pub(crate) fn run_stage(
     context.check()?;
     let Unit { stage, window, windows, total } = unit;
     let slot = work.slot(stage, window, key);
-    let cached = slot.is_finished();
+    let mut cached = slot.is_finished();
     let start = Instant::now();
     context.tell(&Event::Started { stage, window, windows, total });
     if !cached {
@@ -164,21 +164,9 @@ pub(crate) fn run_stage(
             );
             return Err(Error::Missing { stage, what });
         }
-        if let Some(part) = claim(stage, &slot, context)? {
-            let made = make(part.folder());
-            if part.lost_to_another() {
-                let owner = "another run".to_owned();
-                return Err(made
-                    .err()
-                    .filter(|e| matches!(e, Error::Cancelled))
-                    .unwrap_or(Error::Busy { stage, owner }));
-            }
-            if let Err(error) = made {
-                // What is there is a start for the next run; an empty folder is only litter, and `remove_dir` takes no other.
-                let _ = std::fs::remove_dir(part.folder());
-                return Err(error);
-            }
-            part.commit()?;
+        match claim(stage, &slot, context)? {
+            Some(part) => make_part(stage, part, make)?,
+            None => cached = true,
         }
     }
     let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), peak_memory());
@@ -189,6 +177,20 @@ pub(crate) fn run_stage(
         format!("{} (window {})", stage.name(), window + 1)
     };
     Ok((slot.path().to_owned(), StageRow { name, seconds, peak_bytes, cached }))
+}
+
+fn make_part(stage: Stage, part: Part, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let made = make(part.folder());
+    if part.lost_to_another() && !matches!(made, Err(Error::Cancelled)) {
+        // Whatever went wrong, it went wrong because of that.
+        return Err(Error::Busy { stage, owner: "another run".to_owned() });
+    }
+    if let Err(error) = made {
+        // What is there is a start for the next run; an empty folder is only litter, and `remove_dir` takes no other.
+        let _ = std::fs::remove_dir(part.folder());
+        return Err(error);
+    }
+    part.commit()
 }
 
 /// How often a result that another run is making is looked for.
