@@ -72,6 +72,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "demo",
             "dit",
             "evaluation",
+            "farm",
             "lhm",
             "media",
             "pipeline",
@@ -80,6 +81,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "smplx",
         ],
     ),
+    ("farm", &["media", "pipeline"]),
     (
         "server",
         &[

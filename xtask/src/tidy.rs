@@ -17,9 +17,16 @@ const NO_IO: &[&str] = &[
     "crates/simd/src",
 ];
 
-/// The programs and tests, and the server's one clock: everything else is a library.
-const PROGRAMS: &[&str] =
-    &["crates/cli/", "crates/server/src/clock.rs", "xtask/", "benches/", "tools/", "fuzz/"];
+/// The programs and tests, and the clocks of the server and of a farm's records: everything else is a library.
+const PROGRAMS: &[&str] = &[
+    "crates/cli/",
+    "crates/farm/src/clock.rs",
+    "crates/server/src/clock.rs",
+    "xtask/",
+    "benches/",
+    "tools/",
+    "fuzz/",
+];
 
 /// Where `unsafe` may be opened: vectors, kernels, and the one memory map.
 const UNSAFE_HOMES: &[&str] = &[

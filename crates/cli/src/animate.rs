@@ -44,6 +44,9 @@ pub(crate) struct RunArgs {
     /// Throws away what the work folder has of this stage and the later ones.
     #[arg(long, value_parser = parse_stage)]
     from: Option<Stage>,
+    /// Makes this stage alone, from what the work folder has of the others. May be given several times.
+    #[arg(long, value_parser = parse_stage)]
+    only: Vec<Stage>,
     /// What renders the avatar.
     #[arg(long, default_value = "auto")]
     renderer: RendererChoice,
@@ -126,7 +129,7 @@ impl RunArgs {
         if let Some(stage) = self.from {
             session.forget_from(job, stage)?;
         }
-        run_job(&session, job, style).map(Some)
+        run_stages(&session, job, &self.only, style).map(Some)
     }
 
     /// Runs a job as a rank of a world.
@@ -144,9 +147,18 @@ impl RunArgs {
 
 /// Runs a job and shows how far it is.
 pub(crate) fn run_job(session: &Session, job: &Job, style: Style) -> Result<Finished> {
+    run_stages(session, job, &[], style)
+}
+
+/// Runs a job, or some of its stages alone, and shows how far it is.
+fn run_stages(session: &Session, job: &Job, stages: &[Stage], style: Style) -> Result<Finished> {
     let cancel = cancel_on_ctrl_c();
     let display = Display::new(style);
-    let finished = session.run(job, Context::new(&display, &cancel))?;
+    let context = Context::new(&display, &cancel);
+    let finished = match stages {
+        [] => session.run(job, context)?,
+        stages => session.run_stages(job, stages, context)?,
+    };
     if let (Some(made), false) = (&finished.condition, matches!(style, Style::Json | Style::None)) {
         eprintln!(
             "{} frames, {:.1} frames a second, rendered by {}",

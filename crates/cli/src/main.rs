@@ -10,6 +10,7 @@ mod create;
 mod demo;
 mod eval;
 mod eval_replace;
+mod farm;
 mod job;
 mod models;
 mod progress;
@@ -68,6 +69,8 @@ enum Command {
     Body(body::Args),
     /// Looks at weights: is an installation complete, and what would a job need?
     Models(models::Args),
+    /// Many shots: jobs become tasks that Slurm, an OpenJD scheduler or this machine runs.
+    Farm(farm::Args),
     /// Opens the studio: a page in the browser that does the whole job, and an HTTP API behind it.
     Studio(studio::Args),
     /// Prints a completion script for a shell.
@@ -96,6 +99,10 @@ fn main() -> ExitCode {
         Command::Job(args) => job::run(&args),
         Command::Body(args) => body::run(&args),
         Command::Models(args) => models::run(args, cli.progress),
+        Command::Farm(args) => match farm::run(args, cli.progress, cli.threads) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Studio(args) => studio::run(args, cli.threads),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "anicrafter", &mut std::io::stdout());

@@ -109,6 +109,22 @@ impl Observer for Display {
     }
 }
 
+/// A token that SIGTERM and Ctrl-C cancel, however often they come: a scheduler says it twice, and kills what takes too long.
+pub(crate) fn cancel_on_signals() -> CancelToken {
+    let token = CancelToken::new();
+    let shared = token.clone();
+    let installed = ctrlc::set_handler(move || {
+        if !shared.is_cancelled() {
+            eprintln!("asked to stop: saving");
+        }
+        shared.cancel();
+    });
+    if let Err(error) = installed {
+        eprintln!("note: signals will stop the program at once: {error}");
+    }
+    token
+}
+
 /// A token that Ctrl-C cancels; a second Ctrl-C ends the program at once.
 pub(crate) fn cancel_on_ctrl_c() -> CancelToken {
     let token = CancelToken::new();

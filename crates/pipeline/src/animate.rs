@@ -3,12 +3,12 @@
 use crate::condition_files::ConditionFiles;
 use crate::job::{FirstFrame, Job};
 use crate::models::{ModelCache, ModelSet};
-use crate::progress::Context;
+use crate::progress::{Context, Stage};
 use crate::ranks::Ranks;
 use crate::report::StageRow;
 use crate::stages::{DecodedWindow, Run};
 use crate::windows::{Drift, windows};
-use crate::{DetailTransfer, Result};
+use crate::{DetailTransfer, Error, Result};
 use avatar_render::RendererChoice;
 
 /// What a run made and measured.
@@ -39,17 +39,20 @@ pub fn animate(
     cache: &ModelCache,
     context: Context<'_>,
 ) -> Result<Outcome> {
-    animate_on(Ranks::One, job, renderer, cache, context)
+    let (_, outcome) = animate_as_far(job, renderer, cache, Ranks::One, context)?;
+    outcome.ok_or(Error::Internal("a run that was to go all the way"))
 }
 
-/// [`animate`], the transformer's work divided among ranks.
-pub(crate) fn animate_on(
-    ranks: Ranks<'_>,
+/// As [`animate`], the transformer's work divided among ranks, as far as `context` lets it go: no outcome where that is before the
+/// decoded windows.
+pub(crate) fn animate_as_far(
     job: &Job,
     renderer: RendererChoice,
     cache: &ModelCache,
     context: Context<'_>,
-) -> Result<Outcome> {
+    ranks: Ranks<'_>,
+    context: Context<'_>,
+) -> Result<(Vec<StageRow>, Option<Outcome>)> {
     job.validate_whole()?;
     for lora in crate::inspect::inspect_whole(job).clean()?.loras {
         context.warn(lora.to_string());
@@ -63,8 +66,16 @@ pub(crate) fn animate_on(
     }
     let mut run = Run { ranks, ..Run::new(job, models, cache, context)? };
     let (composite_key, condition) = run.composite(renderer)?;
-    let text = run.text()?;
+    // Some machine may make the text meanwhile: who doesn't need it doesn't ask for it.
+    let needs_text = context.makes(Stage::Text) || context.goes_to(Stage::Denoise);
+    let text = needs_text.then(|| run.text()).transpose()?;
+    if !context.goes_to(Stage::Image) {
+        return Ok((run.stages, None));
+    }
     let image = run.image(&composite_key, &condition)?;
+    if !context.goes_to(Stage::Condition) {
+        return Ok((run.stages, None));
+    }
     let content = match job.video.first_frame {
         FirstFrame::Keep => condition.len().saturating_sub(1),
         FirstFrame::Drop => condition.len(),
@@ -72,12 +83,19 @@ pub(crate) fn animate_on(
     // Windows don't depend on each other: each stage does them all while its models are in memory.
     let windows = windows(content.max(1), job.video.window - 1, job.video.overlap, run.strides());
     let conditioned = run.condition(&windows, &composite_key, &condition)?;
+    let (Some(text), true) = (text, context.goes_to(Stage::Denoise)) else {
+        return Ok((run.stages, None));
+    };
     let denoised = run.denoise(&conditioned, &text, &image)?;
+    if !context.goes_to(Stage::Decode) {
+        return Ok((run.stages, None));
+    }
     let decoded = run.decode(&windows, &conditioned, &denoised)?;
     let drift = crate::finish::measure_drift(&decoded, condition.dimensions())?;
     let fps = condition.fps();
     let detail_transfer = run.models.detail_transfer().clone();
-    Ok(Outcome { condition, decoded, stages: run.stages, drift, fps, detail_transfer })
+    let rows = run.stages.clone();
+    Ok((rows, Some(Outcome { condition, decoded, stages: run.stages, drift, fps, detail_transfer })))
 }
 
 /// Runs a job up to the condition video only.

@@ -77,6 +77,14 @@ pub enum Error {
         /// What is missing and how to give it.
         what: String,
     },
+    /// Another run is making the same result.
+    #[error("{stage}: {owner} is making this result, or took it over: wait until it is done, or end it", stage = stage.name())]
+    Busy {
+        /// The stage.
+        stage: Stage,
+        /// Who has it.
+        owner: String,
+    },
     /// What was found wrong before anything ran.
     #[error("the job can't run:\n{0}")]
     Findings(Box<crate::Findings>),

@@ -24,7 +24,7 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
     let start = Instant::now();
     let mut frames = Joined::open(job, outcome)?;
     let total = frames.len;
-    context.tell(&Event::Started { stage: Stage::Decode, window: 0, windows: 1, total });
+    context.tell(&Event::Started { stage: Stage::Finish, window: 0, windows: 1, total });
     let rate = frame_rate(outcome.fps)?;
     let mut options = WriteOptions::new(rate);
     options.audio = sound(job.sound_from(), job.input.start, context);
@@ -42,7 +42,7 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
             panels.push(&four_panels(&reference, &mesh.frame(at)?, &blend.frame(at)?, &frame)?)?;
         }
         index += 1;
-        context.advance(Stage::Decode, index as f64, total)?;
+        context.advance(Stage::Finish, index as f64, total)?;
     }
     let said = writer.warnings();
     writer.finish()?;
@@ -56,7 +56,9 @@ pub fn write_video(job: &Job, outcome: &mut Outcome, context: Context<'_>) -> Re
         context.tell(&Event::Wrote { path: path.clone() });
     }
     let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), peak_memory());
-    outcome.stages.push(StageRow { name: "lock and encode".to_owned(), seconds, peak_bytes, cached: false });
+    context.tell(&Event::Finished { stage: Stage::Finish, seconds, cached: false, peak_bytes });
+    let name = Stage::Finish.name().to_owned();
+    outcome.stages.push(StageRow { name, seconds, peak_bytes, cached: false });
     Ok(written)
 }
 

@@ -27,10 +27,13 @@ mod detail;
 mod error;
 mod estimate;
 mod finish;
+mod graph;
 mod inspect;
 mod job;
+pub mod lease;
 pub mod light;
 pub mod models;
+mod needs;
 pub mod outputs;
 mod person;
 mod preview;
@@ -54,6 +57,7 @@ pub use detail::{DetailFrame, DetailTransfer, EdgeRing, Place};
 pub use error::{Error, Result};
 pub use estimate::Estimate;
 pub use finish::{beside, frame_rate, sound, warn_of, write_video};
+pub use graph::StageNode;
 pub use inspect::{Finding, Findings, inspect, inspect_weights};
 pub use job::{
     Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job,
@@ -62,6 +66,7 @@ pub use job::{
     SamplingChanges, SolverName, StepCacheName, StepCacheSettings, Stroke, StrokePart, SunPlace, Until,
     Video, VideoChanges, Who,
 };
+pub use needs::StageNeeds;
 pub use person::{Person, PersonOptions, find_people, find_person};
 pub use preview::{Preview, SourceFrame};
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};

@@ -24,6 +24,12 @@ impl<'a> Input<'a> {
     pub fn frames(name: &'a str, path: &'a Path) -> Self {
         Self { name, path, frames: true }
     }
+
+    /// What is read.
+    #[must_use]
+    pub fn path(&self) -> &'a Path {
+        self.path
+    }
 }
 
 /// Refuses outputs (the setting's name and the path) that are one of the inputs or of one another, or that lie in an input's

@@ -5,6 +5,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The stages of a job, in the order they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
@@ -28,13 +29,16 @@ pub enum Stage {
     Condition,
     /// The diffusion transformer.
     Denoise,
-    /// Latents become frames, the background goes back in, the video is written.
+    /// Latents become frames.
     Decode,
+    /// Windows are joined, the background goes back in, the video is written. For a job that ends before its video: what was
+    /// found in the raw video is written.
+    Finish,
 }
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Masks,
         Self::Motion,
         Self::Plate,
@@ -45,6 +49,7 @@ impl Stage {
         Self::Condition,
         Self::Denoise,
         Self::Decode,
+        Self::Finish,
     ];
 
     /// The stage's name as it appears in options, events and the work folder.
@@ -61,6 +66,7 @@ impl Stage {
             Self::Condition => "condition",
             Self::Denoise => "denoise",
             Self::Decode => "decode",
+            Self::Finish => "finish",
         }
     }
 
@@ -198,11 +204,18 @@ impl CancelToken {
 pub struct Context<'a> {
     observer: &'a dyn Observer,
     cancel: &'a CancelToken,
+    /// The stages that are made; all where it isn't given.
+    only: Option<&'a [Stage]>,
+    patience: Option<Duration>,
 }
 
 impl std::fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("cancel", self.cancel).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("cancel", self.cancel)
+            .field("only", &self.only)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
     }
 }
 
@@ -210,7 +223,43 @@ impl<'a> Context<'a> {
     /// A context that tells `observer` and listens to `cancel`.
     #[must_use]
     pub fn new(observer: &'a dyn Observer, cancel: &'a CancelToken) -> Self {
-        Self { observer, cancel }
+        Self { observer, cancel, only: None, patience: None }
+    }
+
+    /// Waits no longer than this for a result that another run is making; without it, as long as that takes.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self }
+    }
+
+    /// Makes these stages alone: results of others have to be there.
+    pub(crate) fn with_only(self, only: &'a [Stage]) -> Self {
+        Self { only: Some(only), ..self }
+    }
+
+    /// Is a stage to be made, where its result isn't there?
+    pub(crate) fn makes(&self, stage: Stage) -> bool {
+        self.only.is_none_or(|only| only.contains(&stage))
+    }
+
+    /// Is there something to be made from this stage on?
+    pub(crate) fn goes_to(&self, stage: Stage) -> bool {
+        self.only.is_none_or(|only| only.iter().any(|wanted| *wanted >= stage))
+    }
+
+    /// Is this the only stage that is to be made?
+    pub(crate) fn makes_only(&self, stage: Stage) -> bool {
+        self.only.is_some_and(|only| only.iter().all(|wanted| *wanted == stage))
+    }
+
+    /// The stages that are to be made, in words, where not all are.
+    pub(crate) fn only(&self) -> Option<String> {
+        self.only.map(|only| only.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(", "))
+    }
+
+    /// How long a result is waited for that another run is making.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.patience
     }
 
     /// Tells the caller.

@@ -4,10 +4,11 @@ use crate::estimate::{Estimate, estimate};
 use crate::inspect::{Findings, inspect};
 use crate::job::Job;
 use crate::models::{GIB, ModelCache, ModelSet, PreparedPlace};
+use crate::needs::{StageNeeds, needs};
 use crate::preview::Preview;
 use crate::progress::{CancelToken, Context, Quiet, Stage};
 use crate::ranks::{Ranks, agree, dismiss, follow};
-use crate::run::{Finished, run};
+use crate::run::{Finished, run, run_stages};
 use crate::stages::prepare_weights;
 use crate::work::{Fingerprint, WorkDir};
 use crate::{Error, Result};
@@ -229,6 +230,31 @@ impl Session {
         made
     }
 
+    /// Makes some stages of a job alone, from what its folders have of the others: [`Job::stages`] says which there are and
+    /// which has to be made first. Machines that see the same folders under the same names can share a job so; two that make the
+    /// same stage wait for one another.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; [`Error::Missing`] where an earlier stage isn't finished; [`Error::Busy`] where another run makes
+    /// the stage and `context` has no more patience; [`Error::Option`] for stages that the job doesn't have.
+    pub fn run_stages(&self, job: &Job, stages: &[Stage], context: Context<'_>) -> Result<Finished> {
+        let job = self.prepare(job)?;
+        let own = &self.settings;
+        self.at_work(|| {
+            let ranks = own.ranks.map_or(Ranks::One, Ranks::Threads);
+            run_stages(&job, own.renderer, &self.cache, own.note.as_deref(), ranks, (stages, context))
+        })
+    }
+
+    /// What each stage of a job takes: memory by the plan, seconds on this machine.
+    ///
+    /// # Errors
+    /// As [`Session::estimate`].
+    pub fn needs(&self, job: &Job) -> Result<Vec<StageNeeds>> {
+        let estimate = job.output.until.is_none().then(|| self.estimate(job)).transpose()?;
+        needs(&self.prepare(job)?, estimate.as_ref())
+    }
+
     /// Everything that can be known to be wrong with a job before anything runs: files are opened as far as their headers,
     /// nothing is decoded.
     ///
@@ -292,7 +318,7 @@ impl Session {
     /// # Errors
     /// When a folder can't be removed.
     pub fn forget_from(&self, job: &Job, stage: Stage) -> Result<()> {
-        WorkDir::open(self.prepare(job)?.work_dir())?.forget_from(stage)
+        WorkDir::of(&self.prepare(job)?)?.forget_from(stage)
     }
 
     /// Prepares the weights of a job's transformer ahead: what `models.prepare` does within a run. `None` where the job wants none.

@@ -2,9 +2,11 @@
 //!
 //! A stage writes into a folder whose name ends in `.part` and is renamed when it is whole, so what carries a final name
 //! is complete, whatever killed the run before. A changed setting changes the fingerprint of the stages that depend on
-//! it and of nothing else.
+//! it and of nothing else. Runs that share a folder make a result once: one has its [`Lease`], and a folder of its own to work
+//! in, so that not even a run that was taken for dead and wakes up again can spoil what the next one makes.
 
-use crate::{Error, Result, Stage};
+use crate::lease::{Lease, Owner, Taken};
+use crate::{Error, Job, Result, Stage};
 use candle_core::{Device, Tensor};
 use image::RgbImage;
 use serde::de::DeserializeOwned;
@@ -77,6 +79,8 @@ fn visit(path: &Path, entries: &mut Vec<Entry>) -> Result<()> {
 #[derive(Clone, Debug)]
 pub struct WorkDir {
     root: PathBuf,
+    /// Where results lie that other jobs may use too; in the work folder where there is none.
+    shared: Option<PathBuf>,
 }
 
 impl WorkDir {
@@ -87,7 +91,25 @@ impl WorkDir {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         std::fs::create_dir_all(&root).map_err(|source| Error::Io { path: root.clone(), source })?;
-        Ok(Self { root })
+        Ok(Self { root, shared: None })
+    }
+
+    /// Opens a job's folders and makes them if they aren't there.
+    ///
+    /// # Errors
+    /// When one can't be made.
+    pub fn of(job: &Job) -> Result<Self> {
+        let shared = job.output.shared.clone();
+        if let Some(folder) = &shared {
+            Self::open(folder)?;
+        }
+        Ok(Self { shared, ..Self::open(job.work_dir())? })
+    }
+
+    /// The folder of the finished stages: the one that jobs share, or the work folder.
+    #[must_use]
+    pub fn results(&self) -> &Path {
+        self.shared.as_deref().unwrap_or(&self.root)
     }
 
     /// The folder itself.
@@ -100,14 +122,21 @@ impl WorkDir {
     #[must_use]
     pub fn slot(&self, stage: Stage, window: usize, fingerprint: &Fingerprint) -> Slot {
         let name = format!("{window:03}-{}-{}", stage.name(), fingerprint.as_str());
-        Slot { path: self.root.join(name) }
+        Slot { path: self.results().join(name) }
     }
 
     /// Throws away every result of `stage` and of the stages after it.
     ///
     /// # Errors
-    /// When a folder can't be removed.
+    /// When a folder can't be removed, or other jobs may need what lies in it.
     pub fn forget_from(&self, stage: Stage) -> Result<()> {
+        if let Some(shared) = &self.shared {
+            let why = format!(
+                "{} holds results of other jobs too, and none are thrown away: what has changed is made again anyway",
+                shared.display()
+            );
+            return Err(Error::Option { option: "output.shared", why });
+        }
         let fail = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::Io { path, source }
@@ -116,7 +145,7 @@ impl WorkDir {
             let path = entry.map_err(fail(&self.root))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let of = name.split('-').nth(1).and_then(Stage::from_name);
-            if of.is_some_and(|of| of >= stage) {
+            if of.is_some_and(|of| of >= stage) && path.is_dir() {
                 std::fs::remove_dir_all(&path).map_err(fail(&path))?;
             }
         }
@@ -143,25 +172,108 @@ impl Slot {
         self.path.is_dir()
     }
 
-    /// The folder to work in: what an interrupted run left there is still there.
+    /// Takes the right to make the result, with a folder to work in: what an interrupted run left there is still there.
     ///
     /// # Errors
-    /// When it can't be made.
-    pub fn begin(&self) -> Result<PathBuf> {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".part");
-        let part = PathBuf::from(name);
-        std::fs::create_dir_all(&part).map_err(|source| Error::Io { path: part.clone(), source })?;
-        Ok(part)
+    /// When the folder can't be made.
+    pub fn claim(&self) -> Result<Claim> {
+        let lease = match Lease::take(&self.beside(".lease"))? {
+            Taken::Ours(lease) => lease,
+            Taken::Held(owner) => return Ok(Claim::Held(owner)),
+        };
+        if self.is_finished() {
+            return Ok(Claim::Finished);
+        }
+        let folder = self.beside(&format!(".{}.part", lease.owner().label()));
+        for left in self.parts()? {
+            // The first one is gone on with. Its name changes, so that whoever left it can't finish it any more.
+            let gone = if folder.exists() {
+                std::fs::remove_dir_all(&left)
+            } else {
+                std::fs::rename(&left, &folder)
+            };
+            gone.map_err(|source| Error::Io { path: left, source })?;
+        }
+        std::fs::create_dir_all(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
+        Ok(Claim::Ours(Part { folder, whole: self.path.clone(), lease }))
     }
 
-    /// Declares what lies in the folder of [`Slot::begin`] complete.
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(ending);
+        PathBuf::from(name)
+    }
+
+    /// What interrupted runs left of this result.
+    fn parts(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let fail = |source| Error::Io { path: folder.to_owned(), source };
+        let own = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned() + ".";
+        let mut parts = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(&own) && name.ends_with(".part") {
+                parts.push(path);
+            }
+        }
+        parts.sort();
+        Ok(parts)
+    }
+}
+
+/// What became of an attempt to make a result.
+#[derive(Debug)]
+pub enum Claim {
+    /// It is ours to make.
+    Ours(Part),
+    /// Another run is at it.
+    Held(Owner),
+    /// It was finished meanwhile.
+    Finished,
+}
+
+/// A result that is being made, by this run alone.
+#[derive(Debug)]
+pub struct Part {
+    folder: PathBuf,
+    whole: PathBuf,
+    lease: Lease,
+}
+
+impl Part {
+    /// The folder to work in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Who took the work over, if somebody did because this run didn't move for too long.
+    #[must_use]
+    pub fn lost_to_another(&self) -> bool {
+        self.lease.is_lost()
+    }
+
+    /// Declares what lies in the folder complete.
     ///
     /// # Errors
     /// When it can't be renamed.
-    pub fn commit(&self, part: &Path) -> Result<()> {
-        std::fs::rename(part, &self.path).map_err(|source| Error::Io { path: self.path.clone(), source })
+    pub fn commit(self) -> Result<()> {
+        match std::fs::rename(&self.folder, &self.whole) {
+            // Another run was faster; equal fingerprints are equal results.
+            Err(_) if self.whole.is_dir() => {
+                let _ = std::fs::remove_dir_all(&self.folder);
+                Ok(())
+            }
+            renamed => renamed.map_err(|source| Error::Io { path: self.whole.clone(), source }),
+        }
     }
+}
+
+/// A new file in a part's folder, in place of one that an interrupted run left: who still writes into that one writes into nothing.
+pub(crate) fn create_file(path: &Path) -> Result<std::fs::File> {
+    let _ = std::fs::remove_file(path);
+    std::fs::File::create(path).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
 /// A file under a temporary name, readable by whom the user's files usually are and not by the user alone.
@@ -346,20 +458,56 @@ fn frame_bytes(width: u32, height: u32) -> u64 {
 mod tests {
     use super::*;
 
+    fn claim(slot: &Slot) -> Part {
+        match slot.claim().unwrap() {
+            Claim::Ours(part) => part,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_slot_is_finished_only_after_its_commit() {
         let dir = tempfile::tempdir().unwrap();
         let work = WorkDir::open(dir.path().join("w")).unwrap();
         let key = Fingerprint::of(&("a", 1)).unwrap();
         let slot = work.slot(Stage::Condition, 2, &key);
-        let part = slot.begin().unwrap();
-        std::fs::write(part.join("x"), b"1").unwrap();
+        let part = claim(&slot);
+        std::fs::write(part.folder().join("x"), b"1").unwrap();
         assert!(!slot.is_finished());
+        // Two runs never make one result together.
+        assert!(matches!(slot.claim().unwrap(), Claim::Held(owner) if owner.pid == std::process::id()));
+        drop(part);
         // Another run finds what the first one left.
-        assert!(slot.begin().unwrap().join("x").exists());
-        slot.commit(&part).unwrap();
+        let part = claim(&slot);
+        assert!(part.folder().join("x").exists());
+        part.commit().unwrap();
         assert!(slot.is_finished() && slot.path().join("x").exists());
+        assert!(matches!(slot.claim().unwrap(), Claim::Finished));
         assert!(!work.slot(Stage::Condition, 2, &Fingerprint::of(&("a", 2)).unwrap()).is_finished());
+        assert_eq!(std::fs::read_dir(work.root()).unwrap().count(), 1, "no lease is left");
+    }
+
+    #[test]
+    fn who_was_taken_for_dead_spoils_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = WorkDir::open(dir.path()).unwrap();
+        let slot = work.slot(Stage::Composite, 0, &Fingerprint::of(&0).unwrap());
+        let slow = claim(&slot);
+        let mut writes = create_file(&slow.folder().join("frames")).unwrap();
+        writes.write_all(b"half").unwrap();
+        // It slept for so long that its lease was taken away.
+        let lease = slot.beside(".lease");
+        std::fs::remove_file(&lease).unwrap();
+        let next = claim(&slot);
+        let mut file = create_file(&next.folder().join("frames")).unwrap();
+        file.write_all(b"wh").unwrap();
+        writes.write_all(b" of it").unwrap();
+        assert!(slow.lost_to_another() && !next.lost_to_another());
+        assert!(slow.commit().is_err(), "its folder is the other's now");
+        assert!(!slot.is_finished());
+        file.write_all(b"ole").unwrap();
+        next.commit().unwrap();
+        assert_eq!(std::fs::read(slot.path().join("frames")).unwrap(), b"whole");
     }
 
     #[test]
@@ -368,13 +516,14 @@ mod tests {
         let work = WorkDir::open(dir.path()).unwrap();
         let key = Fingerprint::of(&0).unwrap();
         for stage in Stage::ALL {
-            let slot = work.slot(stage, 0, &key);
-            slot.commit(&slot.begin().unwrap()).unwrap();
+            claim(&work.slot(stage, 0, &key)).commit().unwrap();
         }
         work.forget_from(Stage::Condition).unwrap();
         for stage in Stage::ALL {
             assert_eq!(work.slot(stage, 0, &key).is_finished(), stage < Stage::Condition, "{stage:?}");
         }
+        let shared = WorkDir { shared: Some(dir.path().to_owned()), ..work };
+        assert!(matches!(shared.forget_from(Stage::Masks), Err(Error::Option { .. })));
     }
 
     #[test]

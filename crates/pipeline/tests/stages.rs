@@ -50,11 +50,13 @@ fn loaded(events: &[Event]) -> Vec<&'static str> {
     models.collect()
 }
 
-/// Stages that had something to do, in order, with the number of windows.
+/// Stages whose results weren't in the work folder, in order, with the number of windows. The video itself never lies there.
 fn made(events: &[Event]) -> Vec<(Stage, usize)> {
     let mut made: Vec<(Stage, usize)> = Vec::new();
     for event in events {
-        if let Event::Finished { stage, cached: false, .. } = event {
+        if let Event::Finished { stage, cached: false, .. } = event
+            && *stage != Stage::Finish
+        {
             match made.last_mut() {
                 Some((last, n)) if last == stage => *n += 1,
                 _ => made.push((*stage, 1)),
@@ -221,4 +223,85 @@ fn prepared_weights_give_the_same_video() {
     stopped.models.prepared = None;
     let refused = ModelSet::new(&stopped.models).unwrap().prepared_place();
     assert!(matches!(refused, Err(Error::Option { option: "models.prepared", .. })));
+}
+
+#[test]
+fn stages_made_one_by_one_end_with_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |name: &str| {
+        let folder = dir.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    let quiet = CancelToken::new();
+    let context = Context::new(&anicrafter_pipeline::Quiet, &quiet);
+    let session = || Session::builder().renderer("cpu".parse().unwrap()).build().unwrap();
+    let whole = job(&folder("whole"));
+    session().run(&whole, context).unwrap();
+
+    let mut parts = job(&folder("parts"));
+    parts.output.shared = Some(folder("shared"));
+    let nodes = parts.stages();
+    for (n, node) in nodes.iter().enumerate() {
+        // What a stage takes has to be there; it says what isn't.
+        if !node.after.is_empty() && n + 1 < nodes.len() {
+            match session().run_stages(&parts, &[nodes[n + 1].stage], context) {
+                Err(Error::Missing { stage, what }) => assert!(what.contains(stage.name()), "{what}"),
+                // It waits for earlier ones alone.
+                Ok(_) => assert!(!nodes[n + 1].after.contains(&node.stage)),
+                Err(other) => panic!("{node:?}: {other}"),
+            }
+        }
+        assert!(!parts.output.video.exists());
+        let made = session().run_stages(&parts, &[node.stage], context).unwrap();
+        let names: Vec<&str> = made.stages.iter().filter(|row| !row.cached).map(|row| &*row.name).collect();
+        let own = names.iter().all(|name| name.starts_with(node.stage.name()));
+        assert!(own, "{node:?} made {names:?}");
+    }
+    assert_eq!(std::fs::read(&parts.output.video).unwrap(), std::fs::read(&whole.output.video).unwrap());
+    let none = session().run_stages(&parts, &[], context);
+    assert!(matches!(none, Err(Error::Option { option: "only", .. })));
+    let masks = session().run_stages(&parts, &[Stage::Masks], context);
+    assert!(matches!(masks, Err(Error::Option { why, .. }) if why.contains("composite")));
+}
+
+#[test]
+fn a_stopped_loop_has_saved_its_last_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |name: &str| {
+        let folder = dir.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    // Saving isn't due in four steps.
+    let long = |folder: &Path| {
+        let mut job = job(folder);
+        (job.sampling.steps, job.output.save_every) = (4, 5);
+        job
+    };
+    let whole = long(&folder("whole"));
+    run(&whole, |_| false).0.unwrap();
+    let stopped = long(&folder("stopped"));
+    let in_third =
+        |event: &Event| matches!(event, Event::Advanced { stage: Stage::Denoise, done, .. } if *done > 2.2);
+    assert!(matches!(run(&stopped, in_third).0, Err(Error::Cancelled)));
+    let saved = || {
+        let parts = std::fs::read_dir(stopped.work_dir()).unwrap().map(|e| e.unwrap().path());
+        let part = parts
+            .filter(|p| p.extension().is_some_and(|e| e == "part"))
+            .find(|p| p.to_string_lossy().contains("denoise"));
+        std::fs::read_dir(part.unwrap())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(saved(), ["step-2.safetensors"]);
+    let (done, events) = run(&stopped, |_| false);
+    done.unwrap();
+    let first = events.iter().find_map(|event| match event {
+        Event::Advanced { stage: Stage::Denoise, done, .. } => Some(*done),
+        _ => None,
+    });
+    assert_eq!(first, Some(2.0), "it goes on with the third step");
+    assert_eq!(std::fs::read(&stopped.output.video).unwrap(), std::fs::read(&whole.output.video).unwrap());
 }

@@ -40,6 +40,25 @@ impl Job {
     }
 }
 
+impl Job {
+    /// All settings as job files have them: section and name.
+    #[must_use]
+    pub fn settings() -> Vec<(&'static str, &'static str)> {
+        fn of<S: Section>(name: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+            S::SETTINGS.iter().map(move |(setting, _)| (name, *setting))
+        }
+        of::<Input>("input")
+            .chain(of::<Video>("video"))
+            .chain(of::<Light>("light"))
+            .chain(of::<Models>("models"))
+            .chain(of::<Prompt>("prompt"))
+            .chain(of::<Sampling>("sampling"))
+            .chain(of::<Output>("output"))
+            .chain(of::<Replace>("replace"))
+            .collect()
+    }
+}
+
 fn section<S: Section>(out: &mut String, name: &str, values: &S) -> Result<()> {
     let failed = |e: toml::ser::Error| Error::Settings(e.to_string());
     let values = toml::Table::try_from(values).map_err(failed)?;

@@ -2,6 +2,7 @@
 
 use super::{Job, Until};
 use crate::outputs::{Input, refuse_overwriting};
+use crate::work::Fingerprint;
 use crate::{Result, beside};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,7 @@ impl Job {
             &mut self.models.tokenizer,
             &mut self.prompt.embeddings,
             &mut self.output.work,
+            &mut self.output.shared,
             &mut self.output.mesh,
             &mut self.output.mask,
         ];
@@ -105,6 +107,17 @@ impl Job {
             all.extend(replace.mask.iter().map(|path| Input::frames("replace.mask", path)));
         }
         all
+    }
+
+    /// The fingerprint of the settings and of everything that the job reads: names, sizes and times of change, not contents.
+    ///
+    /// # Errors
+    /// When something that the job reads can't be looked at.
+    pub fn fingerprint(&self) -> Result<Fingerprint> {
+        let inputs = self.inputs();
+        let given = inputs.iter().map(Input::path).filter(|path| !path.as_os_str().is_empty());
+        let files = given.map(Fingerprint::of_path).collect::<Result<Vec<_>>>()?;
+        Fingerprint::of(&(self, files))
     }
 
     /// Refuses an output that is one of the inputs, or would become one of an input's frames.

@@ -15,6 +15,10 @@ settings! {
         /// The folder for finished stages; next to the video where it isn't given.
         #[arg(long)]
         work: Option<PathBuf> [PathBuf] = None,
+        /// A folder for finished stages that other jobs may use too, in place of the work folder: where jobs agree in everything that a
+        /// stage depends on, one makes it and all take it.
+        #[arg(long)]
+        shared: Option<PathBuf> [PathBuf] = None,
         /// Stops after this step, whose result is then the output: a video, for masks also a folder, for a motion a .json.
         #[arg(long)]
         until: Option<Until> [Until] = None,

@@ -24,14 +24,18 @@ const SEEN: usize = 4000;
 /// Longest side of a picture in which a shadow is looked for.
 const SIDE: u32 = 480;
 
+/// Does the job look for a light in its raw video?
+pub(crate) fn is_wanted(job: &Job) -> bool {
+    job.light.source == crate::job::LightSource::Auto && !job.light.is_given()
+}
+
 /// The light file, where a job looks for one in its raw video: made, or found in the work folder.
 ///
 /// # Errors
 /// When a file can't be read or the work folder not be written.
 fn find(job: &Job, found: &Replaced, context: Context<'_>) -> Result<Option<(PathBuf, StageRow)>> {
-    let wanted = job.light.source == crate::job::LightSource::Auto && !job.light.is_given();
     let (Some(replace), Some(masks), Some(motion), true) =
-        (&job.replace, &found.masks, &found.motion, wanted)
+        (&job.replace, &found.masks, &found.motion, is_wanted(job))
     else {
         return Ok(None);
     };
@@ -46,7 +50,7 @@ fn find(job: &Job, found: &Replaced, context: Context<'_>) -> Result<Option<(Pat
         &hole,
         replace.shadow > 0.0,
     ))?;
-    let work = WorkDir::open(job.work_dir())?;
+    let work = WorkDir::of(job)?;
     let frames = VideoReader::open(&replace.video)?.info().frames.unwrap_or(0);
     let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Light, frames), &key, |part| {
         let model = open_body(job.input.body.as_deref())?;

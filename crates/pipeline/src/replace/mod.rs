@@ -17,7 +17,7 @@ mod scenery;
 mod score;
 
 use crate::composite::open_body;
-use crate::job::{Job, Replace, Until};
+use crate::job::{Actor, Job, Replace, Until};
 use crate::progress::{Context, Stage};
 use crate::report::StageRow;
 use crate::stages::{Unit, run_stage};
@@ -71,6 +71,42 @@ fn raw_of(job: &Job) -> Result<&Replace> {
     })
 }
 
+/// How far the job goes in its raw video.
+pub(crate) fn found_until(job: &Job) -> Stage {
+    match job.output.until {
+        Some(Until::Masks) => Stage::Masks,
+        Some(Until::Motion) => Stage::Motion,
+        Some(Until::Plate | Until::Composite) | None => Stage::Plate,
+    }
+}
+
+/// What is looked for in a raw video, because the job needs it and doesn't bring it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wants {
+    masks: bool,
+    pub(crate) motion: bool,
+    pub(crate) plate: bool,
+}
+
+impl Wants {
+    pub(crate) fn of(job: &Job, settings: &Replace, until: Stage) -> Self {
+        let is_moved = |actor: &Actor| !actor.motion.as_os_str().is_empty();
+        let has_motion = !job.input.actors.is_empty() && job.input.actors.iter().all(is_moved);
+        let ends_with_plate = job.output.until == Some(Until::Plate);
+        let plate = until >= Stage::Plate && job.input.background.as_os_str().is_empty();
+        Self {
+            masks: settings.mask.is_none() && (until == Stage::Masks || plate),
+            motion: until >= Stage::Motion && !has_motion && !ends_with_plate,
+            plate,
+        }
+    }
+
+    /// Tracking gives masks and landmarks; it is left out where neither is needed.
+    pub(crate) fn tracks(self) -> bool {
+        self.masks || self.motion
+    }
+}
+
 /// Runs the stages up to `until` ([`Stage::Masks`], [`Stage::Motion`] or [`Stage::Plate`]) in the job's work folder. What the
 /// job brings is taken: masks (`replace.mask`), a background, the avatars' motions.
 ///
@@ -84,7 +120,7 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         let why = format!("{} isn't one of masks, motion, plate", until.name());
         return Err(Error::Option { option: "until", why });
     }
-    let work = WorkDir::open(job.work_dir())?;
+    let work = WorkDir::of(job)?;
     let video = Fingerprint::of_path(&settings.video)?;
     let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
     let motions: Option<Vec<PathBuf>> = job.input.actors.iter().map(|actor| given(&actor.motion)).collect();
@@ -98,15 +134,11 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         painted: false,
         stages: Vec::new(),
     };
-    // Tracking gives masks and landmarks; it is left out where neither is needed.
-    let ends_with_plate = job.output.until == Some(Until::Plate);
-    let wants_motion = until >= Stage::Motion && done.motion.is_none() && !ends_with_plate;
-    let wants_plate = until >= Stage::Plate && done.plate.is_none();
-    let wants_masks = done.masks.is_none() && (until == Stage::Masks || wants_plate);
+    let wants = Wants::of(job, settings, until);
     let count_frames =
         || -> Result<usize> { Ok(VideoReader::open(&settings.video)?.info().frames.unwrap_or(0)) };
     let mut tracked = None;
-    if wants_masks || wants_motion {
+    if wants.tracks() {
         let body = job.input.body.as_deref().map(Fingerprint::of_path).transpose()?;
         let key = Fingerprint::of(&(&video, settings.person, body, settings.focal_px))?;
         let frames = count_frames()?;
@@ -126,7 +158,7 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         done.in_front = layer(IN_FRONT);
         tracked = Some(Tracked { others: layer(OTHERS), folder, key, seen });
     }
-    if let (true, Some(Tracked { folder, key, seen, .. })) = (wants_motion, &tracked) {
+    if let (true, Some(Tracked { folder, key, seen, .. })) = (wants.motion, &tracked) {
         let frames = seen.cuts.len();
         let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Motion, frames), key, |part| {
             motion::choose(seen, folder, part, context)
@@ -146,7 +178,7 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         done.painted = true;
         done.stages.push(corrected.row);
     }
-    if let (true, Some(masks)) = (wants_plate, &done.masks) {
+    if let (true, Some(masks)) = (wants.plate, &done.masks) {
         // What stays: everybody else, and what stands in front.
         let others = tracked.as_ref().and_then(|t| t.others.clone());
         let in_front = match &job.input.occluders[..] {

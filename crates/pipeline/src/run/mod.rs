@@ -3,14 +3,15 @@
 mod condition_video;
 mod export;
 
-use crate::animate::{Outcome, animate_on};
+use crate::animate::{Outcome, animate_as_far};
 use crate::finish::write_video;
 use crate::job::{Job, Until};
-use crate::models::ModelCache;
+use crate::models::{ModelCache, ModelSet};
 use crate::progress::{Context, Event, Stage};
 use crate::ranks::Ranks;
-use crate::replace::{Replaced, replace};
+use crate::replace::{Replaced, found_until, replace};
 use crate::report::{self, Extras, StageRow};
+use crate::stages::Run;
 use crate::work::FrameFile;
 use crate::{Error, Result, frame_rate};
 use avatar_render::RendererChoice;
@@ -36,6 +37,27 @@ pub struct Finished {
     pub evaluation: Option<evaluation::Evaluation>,
 }
 
+/// Makes some stages of a job alone, from what its folders have of the others.
+pub(crate) fn run_stages(
+    job: &Job,
+    renderer: RendererChoice,
+    cache: &ModelCache,
+    note: Option<&str>,
+    ranks: Ranks<'_>,
+    (stages, context): (&[Stage], Context<'_>),
+) -> Result<Finished> {
+    let refuse = |why: String| Err(Error::Option { option: "only", why });
+    let known = job.stages();
+    let has = known.iter().map(|node| node.stage.name()).collect::<Vec<_>>().join(", ");
+    if let Some(stage) = stages.iter().find(|stage| known.iter().all(|node| node.stage != **stage)) {
+        return refuse(format!("the job has no stage {}: it has {has}", stage.name()));
+    }
+    if stages.is_empty() {
+        return refuse(format!("no stage is named: the job has {has}"));
+    }
+    run(job, renderer, cache, note, ranks, context.with_only(stages))
+}
+
 /// Runs a job. `note` is what a report's reader must know.
 pub(crate) fn run(
     job: &Job,
@@ -56,16 +78,23 @@ pub(crate) fn run(
                 .map_err(|source| Error::Io { path: folder.to_owned(), source })?;
         }
     }
-    let found_until = match job.output.until {
-        Some(Until::Masks) => Stage::Masks,
-        Some(Until::Motion) => Stage::Motion,
-        Some(Until::Plate | Until::Composite) | None => Stage::Plate,
-    };
-    let replaced = job.replace.as_ref().map(|_| replace(job, found_until, context)).transpose()?;
-    if let (Some(found), None | Some(Until::Composite)) = (&replaced, job.output.until) {
-        found.check_actors(job)?;
-    }
     let mut finished = Finished::default();
+    if context.makes_only(Stage::Text) {
+        // The prompt is all that it takes.
+        let mut run = Run::new(job, ModelSet::new(&job.models)?, cache, context)?;
+        run.text()?;
+        finished.stages = run.stages;
+        return Ok(finished);
+    }
+    let furthest = if context.goes_to(Stage::Plate) {
+        Stage::Plate
+    } else if context.goes_to(Stage::Motion) {
+        Stage::Motion
+    } else {
+        Stage::Masks
+    };
+    let until = found_until(job).min(furthest);
+    let replaced = job.replace.as_ref().map(|_| replace(job, until, context)).transpose()?;
     let mut filled = match &replaced {
         Some(found) => found.fill(job),
         None => {
@@ -76,9 +105,14 @@ pub(crate) fn run(
     };
     if let Some(found) = &replaced {
         finished.stages.extend(found.stages.iter().cloned());
-        if matches!(job.output.until, None | Some(Until::Composite)) {
+        if context.goes_to(Stage::Light) && matches!(job.output.until, None | Some(Until::Composite)) {
+            found.check_actors(job)?;
             finished.stages.extend(crate::light::find::fill(&mut filled, found, context)?);
         }
+    }
+    if !context.goes_to(Stage::Composite) {
+        finished.replaced = replaced;
+        return Ok(finished);
     }
     match job.output.until {
         Some(Until::Masks) => export::masks(job, &replaced, context)?,
@@ -90,8 +124,12 @@ pub(crate) fn run(
             finished.condition = Some(made);
         }
         None => {
-            let outcome = to_video(&filled, renderer, cache, ranks, context)?;
-            finished.stages.extend(outcome.stages.iter().cloned());
+            let (rows, outcome) = to_video(&filled, renderer, cache, ranks, context)?;
+            finished.stages.extend(rows);
+            let Some(outcome) = outcome else {
+                finished.replaced = replaced;
+                return Ok(finished);
+            };
             if job.output.report {
                 let path = job.output.video.with_extension("html");
                 let extras = Extras { note, raw: replaced.as_ref() };
@@ -111,15 +149,18 @@ pub(crate) fn run(
     Ok(finished)
 }
 
-/// The whole way, to the video and what is written beside it.
+/// The whole way, to the video and what is written beside it; or as far as `context` lets it go, which gives no outcome.
 fn to_video(
     job: &Job,
     renderer: RendererChoice,
     cache: &ModelCache,
     ranks: Ranks<'_>,
     context: Context<'_>,
-) -> Result<Outcome> {
-    let mut outcome = animate_on(ranks, job, renderer, cache, context)?;
+) -> Result<(Vec<StageRow>, Option<Outcome>)> {
+    let (rows, outcome) = animate_as_far(job, renderer, cache, ranks, context)?;
+    let Some(mut outcome) = outcome.filter(|_| context.makes(Stage::Finish)) else {
+        return Ok((rows, None));
+    };
     for (i, drift) in outcome.drift.iter().enumerate() {
         let [r, g, b] = drift.colour;
         context.warn(format!(
@@ -137,7 +178,7 @@ fn to_video(
             write_frames(frames, outcome.fps, path)?;
         }
     }
-    Ok(outcome)
+    Ok((outcome.stages.clone(), Some(outcome)))
 }
 
 /// Frames of the work folder as a video.

@@ -6,7 +6,7 @@ use crate::composite::{Compositor, gray_to_rgb};
 use crate::condition_files::{ConditionFiles, Meta};
 use crate::job::{Job, Video};
 use crate::progress::{Context, Event, Stage};
-use crate::work::{Fingerprint, write_atomically};
+use crate::work::{Fingerprint, create_file, write_atomically};
 use crate::{Error, Result};
 use avatar_render::RendererChoice;
 use std::io::{BufWriter, Write};
@@ -61,7 +61,7 @@ fn write_condition(job: &Job, mut compositor: Compositor, part: &Path, context: 
     context.tell(&Event::Started { stage: Stage::Composite, window: 0, windows: 1, total });
     let create = |name: &str| -> Result<(PathBuf, BufWriter<std::fs::File>)> {
         let path = part.join(name);
-        let file = std::fs::File::create(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let file = create_file(&path)?;
         Ok((path, BufWriter::with_capacity(1 << 20, file)))
     };
     let mut files = [create("plate.rgb")?, create("blend.rgb")?, create("mesh.rgb")?, create("mask.rgb")?];

@@ -4,7 +4,7 @@ use super::{Done, Loaded, Run, flow, stopped};
 use crate::models::Wanted;
 use crate::progress::Stage;
 use crate::windows::Window;
-use crate::work::{Fingerprint, load_tensors, take};
+use crate::work::{Fingerprint, create_file, load_tensors, take};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::io::{BufWriter, Write};
@@ -82,7 +82,7 @@ fn write_decoded(
     observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<()> {
     let io = |source| Error::Io { path: path.to_owned(), source };
-    let mut file = BufWriter::with_capacity(1 << 20, std::fs::File::create(path).map_err(io)?);
+    let mut file = BufWriter::with_capacity(1 << 20, create_file(path)?);
     let mut write = |frames: &Tensor| -> Result<()> {
         let (_, f, h, w) = frames.dims4()?;
         for i in 0..f {

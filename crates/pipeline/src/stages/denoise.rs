@@ -1,8 +1,9 @@
 //! The diffusion transformer restores every window's latents.
 
-use super::{Done, Loaded, Run, flow, only_tensors};
+use super::{Done, Loaded, Run, flow, only_tensors, wait_for};
 use crate::denoise::{SavedState, Start, Step, Watch, window_seed};
 use crate::job::Output;
+use crate::lease::{Lease, Taken};
 use crate::models::{ModelSet, PreparedPlace, Wanted};
 use crate::progress::{Context, Event, Stage};
 use crate::work::{Fingerprint, load_tensors, save_tensors, take};
@@ -63,6 +64,7 @@ impl Run<'_> {
                 root: run.work.root(),
                 part,
                 window: n,
+                unsaved: None,
             };
             let branches = (&positive, negative.as_ref());
             let latents = run.ranks.denoise(&shared.model, branches, start, run.job, &mut watch)?;
@@ -108,10 +110,31 @@ impl Run<'_> {
 
 /// Prepares the transformer's weights where that is wanted, and says how far it is.
 pub(crate) fn prepare_weights(models: &ModelSet, context: Context<'_>) -> Result<Option<PreparedPlace>> {
-    let bytes = models.prepared_place()?.map_or(0, |place| place.bytes);
+    let place = models.prepared_place()?;
+    let bytes = place.as_ref().map_or(0, |place| place.bytes);
+    let _lease = match &place {
+        Some(place) if !place.is_ready => lease_for(&place.folder, context)?,
+        _ => None,
+    };
     models.prepare(&mut |done, total| {
         context.tell(&Event::Preparing { done, total, bytes });
         flow(context.check())
+    })
+}
+
+/// The right to prepare weights into a folder; without one where none can be written beside it, which preparing itself will say.
+fn lease_for(folder: &Path, context: Context<'_>) -> Result<Option<Lease>> {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(".lease");
+    if folder.parent().is_none_or(|root| std::fs::create_dir_all(root).is_err()) {
+        return Ok(None);
+    }
+    wait_for(Stage::Denoise, context, || {
+        Ok(match Lease::take(Path::new(&path)) {
+            Ok(Taken::Ours(lease)) => Ok(Some(lease)),
+            Ok(Taken::Held(owner)) => Err(owner),
+            Err(_) => Ok(None),
+        })
     })
 }
 
@@ -138,6 +161,23 @@ struct DenoiseWatch<'a> {
     root: &'a Path,
     part: &'a Path,
     window: usize,
+    /// The last step, where it wasn't due: who stops the run doesn't lose it.
+    unsaved: Option<Reached>,
+}
+
+/// How far a loop has come, and all that the next steps depend on.
+struct Reached {
+    steps: usize,
+    latents: Tensor,
+    state: SavedState,
+}
+
+impl Reached {
+    fn save(&self, part: &Path) -> Result<()> {
+        let mut tensors = vec![("latents", &self.latents)];
+        tensors.extend(self.state.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
+        save_tensors(&part.join(format!("step-{}.safetensors", self.steps)), &tensors)
+    }
 }
 
 /// Is something that is done after every so many steps done after step `step`?
@@ -148,7 +188,14 @@ fn is_due(every: usize, step: usize) -> bool {
 impl Watch for DenoiseWatch<'_> {
     fn block(&mut self, step: usize, block: usize, of: usize) -> ControlFlow<()> {
         let done = step as f64 + block as f64 / of.max(1) as f64;
-        flow(self.context.advance(Stage::Denoise, done, self.steps))
+        let flow = flow(self.context.advance(Stage::Denoise, done, self.steps));
+        if flow.is_break()
+            && let Some(reached) = self.unsaved.take()
+            && let Err(error) = reached.save(self.part)
+        {
+            self.context.warn(format!("step {} couldn't be saved: {error}", reached.steps));
+        }
+        flow
     }
 
     fn saves(&mut self, step: usize) -> bool {
@@ -157,11 +204,19 @@ impl Watch for DenoiseWatch<'_> {
 
     fn step(&mut self, step: &Step<'_>) -> Result<()> {
         let done = step.index + 1;
-        if self.saves(step.index) {
-            let state = step.carried.save()?;
-            let mut tensors = vec![("latents", step.latents)];
-            tensors.extend(state.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
-            save_tensors(&self.part.join(format!("step-{done}.safetensors")), &tensors)?;
+        // The result follows a last step.
+        if self.output.save_every > 0 && done < self.steps {
+            self.unsaved = match step.carried.save() {
+                Ok(state) => Some(Reached { steps: done, latents: step.latents.clone(), state }),
+                // Ranks bring what is theirs together where a step is due, and not for the case that somebody stops the run.
+                Err(Error::PartOfAState) if !self.saves(step.index) => None,
+                Err(error) => return Err(error),
+            };
+            if self.saves(step.index)
+                && let Some(reached) = self.unsaved.take()
+            {
+                reached.save(self.part)?;
+            }
         }
         if is_due(self.output.preview_every, step.index) && step.latents.dim(1)? == 16 {
             let path = self.root.join(format!("preview-{:03}-{done:03}.png", self.window));

@@ -11,17 +11,18 @@ pub use decode::DecodedWindow;
 pub(crate) use denoise::prepare_weights;
 
 use crate::job::Job;
+use crate::lease::Owner;
 use crate::models::{ModelCache, ModelSet, Wanted};
 use crate::progress::{Context, Event, Stage, peak_memory};
 use crate::ranks::Ranks;
 use crate::report::StageRow;
-use crate::work::{Fingerprint, WorkDir};
+use crate::work::{Claim, Fingerprint, Part, Slot, WorkDir};
 use crate::{Error, Result};
 use conditioning::{Rounding, Strides};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A job on its way through the stages.
 pub(crate) struct Run<'a> {
@@ -79,8 +80,15 @@ impl<'a> Run<'a> {
         cache: &'a ModelCache,
         context: Context<'a>,
     ) -> Result<Self> {
-        let work = WorkDir::open(job.work_dir())?;
-        Ok(Self { job, models, cache, work, context, ranks: Ranks::One, stages: Vec::new() })
+        Ok(Self {
+            job,
+            models,
+            cache,
+            work: WorkDir::of(job)?,
+            context,
+            ranks: Ranks::One,
+            stages: Vec::new(),
+        })
     }
 
     /// Runs `make` unless its result is there, and keeps the books.
@@ -155,17 +163,22 @@ pub(crate) fn run_stage(
     context.check()?;
     let Unit { stage, window, windows, total } = unit;
     let slot = work.slot(stage, window, key);
-    let cached = slot.is_finished();
+    let mut cached = slot.is_finished();
     let start = Instant::now();
     context.tell(&Event::Started { stage, window, windows, total });
     if !cached {
-        let part = slot.begin()?;
-        if let Err(error) = make(&part) {
-            // What is there is a start for the next run; an empty folder is only litter, and `remove_dir` takes no other.
-            let _ = std::fs::remove_dir(&part);
-            return Err(error);
+        if let Some(only) = context.only().filter(|_| !context.makes(stage)) {
+            let folder = work.results().display();
+            let what = format!(
+                "its result isn't in {folder}, and only {only} was to be made: make it first (--only {})",
+                stage.name()
+            );
+            return Err(Error::Missing { stage, what });
         }
-        slot.commit(&part)?;
+        match claim(stage, &slot, context)? {
+            Some(part) => make_part(stage, part, make)?,
+            None => cached = true,
+        }
     }
     let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), peak_memory());
     context.tell(&Event::Finished { stage, seconds, cached, peak_bytes });
@@ -175,6 +188,58 @@ pub(crate) fn run_stage(
         format!("{} (window {})", stage.name(), window + 1)
     };
     Ok((slot.path().to_owned(), StageRow { name, seconds, peak_bytes, cached }))
+}
+
+fn make_part(stage: Stage, part: Part, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let made = make(part.folder());
+    if part.lost_to_another() && !matches!(made, Err(Error::Cancelled)) {
+        // Whatever went wrong, it went wrong because of that.
+        return Err(Error::Busy { stage, owner: "another run".to_owned() });
+    }
+    if let Err(error) = made {
+        // What is there is a start for the next run; an empty folder is only litter, and `remove_dir` takes no other.
+        let _ = std::fs::remove_dir(part.folder());
+        return Err(error);
+    }
+    part.commit()
+}
+
+/// How often a result that another run is making is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// The right to make a result; `None` where another run made it meanwhile.
+fn claim(stage: Stage, slot: &Slot, context: Context<'_>) -> Result<Option<Part>> {
+    wait_for(stage, context, || {
+        Ok(match slot.claim()? {
+            Claim::Ours(part) => Ok(Some(part)),
+            Claim::Finished => Ok(None),
+            Claim::Held(owner) => Err(owner),
+        })
+    })
+}
+
+/// Tries until nobody else has what is wanted, or the caller's patience is over.
+fn wait_for<T>(
+    stage: Stage,
+    context: Context<'_>,
+    mut attempt: impl FnMut() -> Result<std::result::Result<T, Owner>>,
+) -> Result<T> {
+    let start = Instant::now();
+    let mut told = false;
+    loop {
+        let owner = match attempt()? {
+            Ok(got) => return Ok(got),
+            Err(owner) => owner,
+        };
+        if context.patience().is_some_and(|patience| start.elapsed() >= patience) {
+            return Err(Error::Busy { stage, owner: owner.to_string() });
+        }
+        if !std::mem::replace(&mut told, true) {
+            context.warn(format!("{}: {owner} is making this; waiting for it", stage.name()));
+        }
+        context.check()?;
+        std::thread::sleep(LOOK_AGAIN);
+    }
 }
 
 pub(crate) fn flow(result: Result<()>) -> ControlFlow<()> {

@@ -225,6 +225,7 @@ impl CreateVideo {
         for (name, given) in [
             ("job.output.video", &output.video),
             ("job.output.work", &output.work),
+            ("job.output.shared", &output.shared),
             ("job.output.mesh", &output.mesh),
             ("job.output.mask", &output.mask),
         ] {

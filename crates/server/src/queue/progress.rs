@@ -55,7 +55,7 @@ pub struct Progress {
 fn usual_share(name: &str) -> f64 {
     match name {
         "masks" | "plate" | "composite" => 10.0,
-        "motion" | "text" | "image" => 4.0,
+        "motion" | "text" | "image" | "finish" => 4.0,
         "condition" => 12.0,
         "decode" => 16.0,
         _ => 40.0,

@@ -115,6 +115,7 @@ pub(crate) fn work_of(job: &Job, frames: Option<usize>) -> Vec<Work> {
             ModelSet::new(&job.models).ok().and_then(|set| set.plan(job).ok()).map(|plan| plan.total_flops);
         all.push(each(Stage::Denoise, windows as f64 * flops.unwrap_or(1e12) / 1e12));
         all.push(each(Stage::Decode, in_windows));
+        all.push(one(Stage::Finish, "", n * size));
     }
     all
 }
