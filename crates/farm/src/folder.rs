@@ -86,7 +86,7 @@ impl Farm {
         let mut ready = Vec::new();
         for NamedJob { name, mut job, .. } in jobs {
             made.settle(&name, &mut job)?;
-            let fail = |source| Error::Shot { shot: name.clone(), source };
+            let fail = |source| Error::Shot { shot: name.clone(), source: Box::new(source) };
             job.validate().map_err(fail)?;
             session.inspect(&job).and_then(pipeline::Findings::clean).map_err(fail)?;
             let needs = session.needs(&job).map_err(fail)?;

@@ -49,7 +49,6 @@ pub(crate) fn animate_as_far(
     job: &Job,
     renderer: RendererChoice,
     cache: &ModelCache,
-    context: Context<'_>,
     ranks: Ranks<'_>,
     context: Context<'_>,
 ) -> Result<(Vec<StageRow>, Option<Outcome>)> {

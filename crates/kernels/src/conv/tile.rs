@@ -114,7 +114,7 @@ unsafe fn rows<S: Vectors, const MR: usize, const NV: usize>(
     let mut row = 0;
     macro_rules! tiles {
         ($($rows:expr),+) => {$(
-            if row + $rows <= p.m {
+            if p.m - row >= $rows {
                 row = match c2.as_deref_mut() {
                     None => s.enter(Tiles::<{ $rows }, NV> { p, c: &mut *c, panel, row }),
                     Some(c2) => s.enter(Pairs::<{ $rows }, NV> { p, c: &mut *c, c2, panel, row }),
