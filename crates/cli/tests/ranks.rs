@@ -18,7 +18,7 @@ fn anicrafter(args: &[String]) -> Output {
 /// A tiny job in a folder of its own.
 fn job(folder: &Path, more: &[&str]) -> Vec<String> {
     std::fs::create_dir_all(folder).unwrap();
-    tiny(&folder.join("o.mp4"), &[&["--dtype", "f32"], more].concat())
+    tiny(&folder.join("o.mp4"), &[&["--dtype", "f32", "--cfg", "1.5"], more].concat())
 }
 
 /// The latents of every window, by the name of their place in the work folder.
@@ -54,12 +54,10 @@ fn threads_as_ranks_give_the_same_latents() {
     let alone = dir.path().join("alone");
     let done = anicrafter(&job(&alone, &[]));
     assert!(done.status.success(), "{}", text(&done.stderr));
-    for ranks in ["2", "4"] {
-        let shared = dir.path().join(ranks);
-        let done = anicrafter(&job(&shared, &["--ranks", ranks]));
-        assert!(done.status.success(), "{}", text(&done.stderr));
-        same(&alone, &shared);
-    }
+    let shared = dir.path().join("shared");
+    let done = anicrafter(&job(&shared, &["--ranks", "4"]));
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    same(&alone, &shared);
 }
 
 #[test]

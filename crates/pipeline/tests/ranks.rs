@@ -23,7 +23,7 @@ fn job(folder: &Path) -> Job {
     (job.video.width, job.video.height) = (80, 48);
     (job.video.window, job.video.overlap) = (5, 1);
     job.models.dtype = Dtype::F32;
-    job.sampling.steps = 4;
+    (job.sampling.steps, job.sampling.cfg_scale) = (4, 1.5);
     let tea = StepCacheSettings::of(StepCacheName::Tea);
     job.sampling.step_cache = Some(StepCacheSettings { threshold: Some(1000.0), ..tea });
     job.output.save_every = 1;
