@@ -3,6 +3,7 @@
 //! `cargo test -p anicrafter --features mpi --test ranks`; without an `mpirun` those tests say that they were skipped, unless
 //! `ANICRAFTER_REQUIRE_MPI=1` makes that a failure.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![cfg_attr(feature = "mpi", expect(clippy::print_stdout, reason = "tests tell what they skip"))]
 
 mod support;
 
