@@ -82,6 +82,21 @@ fn tables() -> Result<(), Box<dyn std::error::Error>> {
         ("tiles, 10 Gbit/s", tiles, 10.0 * gbit, 100e-6),
         ("vectors, 10 Gbit/s", vectors, 10.0 * gbit, 100e-6),
     ];
+    println!("\nThe wire on which four ranks are no faster than two.\n");
+    println!("| a rank's rate | 480p | 720p |");
+    println!("| --- | --- | --- |");
+    for (name, rates) in [("a card", card), ("a socket with tiles", tiles), ("a socket without", vectors)] {
+        print!("| {name} |");
+        for ((_, latent), flops) in sizes.into_iter().zip(rates) {
+            let on = |ranks| {
+                let wire = Cluster { ranks, flops, bytes_per_second: 1.0, latency: 0.0, straggler: 0.05 };
+                step(&config, &job(latent), &wire)
+            };
+            let (two, four) = (on(2)?, on(4)?);
+            print!(" {:.1} Gbit/s |", (four.bytes - two.bytes) / (two.compute - four.compute) / gbit);
+        }
+        println!();
+    }
     table(&config, &cards, &[1, 2, 4, 8], sizes, job)?;
     table(&config, &sockets, &[1, 2, 4, 8, 10, 16, 20, 40, 80], sizes, job)?;
     Ok(())

@@ -4,9 +4,9 @@
 //! `cargo test -p anicrafter-dit --features mpi --test ranks`; without an `mpirun` those tests say that they were skipped, unless
 //! `ANICRAFTER_REQUIRE_MPI=1` makes that a failure.
 #![expect(
-    clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "tests, helpers included, which show their figures"
+    clippy::unwrap_used,
+    reason = "tests that say what they measured, helpers included"
 )]
 
 use anicrafter_dit::cost::all_to_all_bytes;

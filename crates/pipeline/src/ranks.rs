@@ -110,15 +110,11 @@ impl Ranks<'_> {
                 let mut bytes = Order { positive, negative, start: &start }.encode()?;
                 world.broadcast_vec(0, &mut bytes)?;
                 drop(bytes);
-                let cards = Cards::join(world, model_device(&start))?;
+                let cards = Cards::join(world, start.latents.device())?;
                 denoise_on_ranks(cards.or(world), model, positive, negative, start, sampling, watch)
             }
         }
     }
-}
-
-fn model_device(start: &Start) -> &Device {
-    start.latents.device()
 }
 
 /// The way from card to card, where the ranks have cards.
