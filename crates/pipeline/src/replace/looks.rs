@@ -104,9 +104,10 @@ const NEAR_PX: f32 = 3.0;
 const PERSON: [f32; 2] = [0.3, 0.55];
 /// Metres around a body in which scenery is looked up.
 const MARGIN_M: f32 = 0.6;
-/// A pixel that looks as it does while nobody is there is nobody's, unless it is this near to a body (the margin that networks leave
-/// around people is steadier than what is decided pixel by pixel), or within so many metres and both networks are this sure; one
-/// that looks otherwise is the nearest body's within so many metres, if a network thinks it possible.
+/// A pixel that looks as it does while nobody is there is nobody's, unless it lies this near to a body's outline (the margin that
+/// networks leave around people is steadier than what is decided pixel by pixel), or on a body or within so many metres of one
+/// and both networks are this sure; one that looks otherwise is the nearest body's within so many metres, if a network thinks it
+/// possible.
 const NEAR_M: f32 = 0.1;
 const SURE: u8 = 225;
 const SURE_M: f32 = 0.2;
@@ -497,7 +498,7 @@ fn by_scenery(scenery: &Scenery, people: &[Somebody], any: &mut [f32], shares: &
             Shown::Unknown | Shown::Shadow => {}
             Shown::Same => {
                 let sure = people.iter().any(|p| {
-                    p.away[i] <= NEAR_M
+                    p.away[i] > 0.0 && p.away[i] <= NEAR_M
                         || p.away[i] <= SURE_M && p.own.as_raw()[i].min(p.anybody.as_raw()[i]) >= SURE
                 });
                 if !sure {
