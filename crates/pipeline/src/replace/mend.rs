@@ -39,7 +39,6 @@ pub(super) fn mend(
         return Ok(None);
     }
     let frames: Vec<usize> = runs.iter().cloned().flatten().collect();
-    let mut mattes: Vec<(usize, GrayImage)> = Vec::new();
     let taken: Vec<_> = frames.iter().map(|t| seen.people[person].frames[*t].take()).collect();
     let gaps = std::mem::take(&mut seen.people[person].gaps);
     let motion = fit_one(settings, body, seen, person, &mut |_| Ok(()))?;
@@ -74,29 +73,27 @@ pub(super) fn mend(
                 byte.0 = [0];
             }
         }
-        mattes.push((*t, matte.clone()));
         matte.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
     }
     // A mended frame is worth something where it is like those around it.
     let at = |t: usize| -> Result<(Option<Body>, GrayImage)> {
-        let matte = match mattes.iter().find(|(n, _)| *n == t) {
-            Some((_, matte)) => matte.clone(),
-            None => open(&folders.picture(MATTES, t))?,
-        };
+        let matte = open(&folders.picture(MATTES, t))?;
         Ok((bodies.draw(&motion.frames[t])?, image::imageops::thumbnail(&matte, small[0], small[1])))
     };
+    let mut trusted = Vec::new();
     for run in runs {
         let around = [at(run.start - 1)?, at(run.end)?];
         for t in run {
             let this = at(t)?;
             let off = around.iter().map(|other| unlike(other, &this, small[0])).fold(0.0, f32::max);
             if off <= ALIKE {
+                trusted.push(t);
                 mended.verdicts[t] =
                     Some(Verdict { score: WORTH, reason: "mended from its neighbours".to_owned() });
             }
         }
     }
-    mended.mended = frames;
+    mended.mended = trusted;
     Ok(Some(motion))
 }
 

@@ -25,9 +25,10 @@ const WIDE_M: [f32; 2] = [0.16, 0.35];
 const CLOSE_M: f32 = 0.08;
 /// Metres into the body from which on a place that looks as if nobody were there is hidden.
 const EMPTY_M: f32 = 0.02;
-/// A thing that hides this part of the body at least, beside which the body goes on: that part of the thing's border at least.
+/// A thing that hides this part of the body at least (and at most, if networks still see the person), beside which the body goes on: that part of the thing's border at least.
 /// What somebody wears may look like what is behind them, but it ends with the body.
 const PIECE: f32 = 0.05;
+const MOST: f32 = 0.4;
 const BESIDE: f32 = 0.2;
 /// Pixels beyond the border in which the body must show up again.
 const WITHIN_PX: isize = 4;
@@ -248,6 +249,7 @@ fn things(body: &Body, depth: &[f32], width: u32, likely: &[f32], scenery: &Scen
         .chain(pieces.list.iter().zip(&found[1..]).map(|(piece, (beside, borders, widest, said))| {
             let area = piece.area as f32;
             area >= least
+                && (area <= MOST * body.area() as f32 || *said <= SEEN_AS * area)
                 && *beside as f32 >= BESIDE * *borders as f32
                 && (area >= NARROW * 4.0 * widest || *said <= SEEN_AS * area)
         }))

@@ -16,7 +16,7 @@ const LEAST: f64 = 0.1;
 const LOST: &str = "the person isn't found any more, in the middle of the picture";
 /// Whoever is nearer to a side border than this part of their region may have gone out of the picture.
 const EDGE: f32 = 0.25;
-/// Whoever was hidden by others to this part may be behind them.
+/// Whoever was hidden to this part may be hidden altogether.
 const HIDDEN: f32 = 0.5;
 
 /// Whoever is seen for so many seconds is somebody.
@@ -55,7 +55,7 @@ pub(super) struct Person {
     pub(super) residual_px: Vec<f32>,
     pub(super) checks: Vec<Option<Checks>>,
     pub(super) verdicts: Vec<Option<Verdict>>,
-    /// Frames that were mended from their neighbours.
+    /// Frames that were mended from their neighbours, and are like them.
     pub(super) mended: Vec<usize>,
 }
 
@@ -200,8 +200,10 @@ impl Person {
                 x > margin && y > 0.0 && x < w as f32 - margin && y < h as f32
             })
         };
-        let hidden =
-            |t: usize| self.checks.get(t).and_then(Option::as_ref).is_some_and(|c| c.behind > HIDDEN);
+        let hidden = |t: usize| {
+            let checks = self.checks.get(t).and_then(Option::as_ref);
+            checks.is_some_and(|c| c.behind > HIDDEN || c.visible < 1.0 - HIDDEN)
+        };
         let mut t = 0;
         let mut lost = Vec::new();
         while t < self.frames.len() {
@@ -239,5 +241,39 @@ fn words(frames: &Range<usize>) -> String {
         format!("frame {}", frames.start)
     } else {
         format!("frames {} to {}", frames.start, frames.end - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mocap::Region;
+
+    /// Somebody in frames 0 to 2 and 6 to 8 of nine.
+    fn person(x: f32) -> Person {
+        let region = Region { centre: [x, 50.0], size: 60.0, angle: 0.0 };
+        let seen = Observation { region, score: 1.0, landmarks: Vec::new(), hands: [None, None] };
+        let frames: Vec<_> = (0..9).map(|t| (!(3..6).contains(&t)).then(|| seen.clone())).collect();
+        Person { verdicts: vec![None; 9], checks: vec![None; 9], frames, ..Person::default() }
+    }
+
+    #[test]
+    fn who_is_lost_in_the_middle_of_the_picture_is_named() {
+        let named = |mut person: Person, cuts: &[bool]| {
+            person.mark_lost([160, 90], cuts, 12.0);
+            (0..9).filter(|t| person.is_doubtful(*t)).collect::<Vec<_>>()
+        };
+        assert_eq!(named(person(80.0), &[false; 9]), [3, 4, 5]);
+        // Out over the border and in again.
+        assert!(named(person(5.0), &[false; 9]).is_empty());
+        // In another shot nobody has to be there.
+        let mut cuts = [false; 9];
+        (cuts[3], cuts[6]) = (true, true);
+        assert!(named(person(80.0), &cuts).is_empty());
+        // Whoever was behind somebody may be still.
+        let mut hidden = person(80.0);
+        let behind = Checks { behind: 0.9, ..Checks::default() };
+        (hidden.checks[2], hidden.checks[6]) = (Some(behind), Some(behind));
+        assert!(named(hidden, &[false; 9]).is_empty());
     }
 }

@@ -15,8 +15,9 @@ const MISS_M: f32 = 0.05;
 /// Parts of the body whose joints are this sure must be in the matte.
 const SURE: f32 = 0.6;
 
-/// Networks that give a pixel less than this byte aren't sure.
+/// Networks that give a pixel less than this byte aren't sure, and from that on they are.
 const WEAK: u8 = 190;
+const SURE_BYTE: u8 = 225;
 
 /// What a frame's checks found about a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -72,6 +73,8 @@ pub(super) struct Checks {
     pub(super) weak: f32,
     /// Whether what is behind is known: part of the matte's pixels.
     pub(super) known: f32,
+    /// Part of the fitted body's places that look as they do while nobody is there.
+    pub(super) gone: f32,
     /// The person wasn't found in this frame, but carried across from those around.
     pub(super) carried: bool,
 }
@@ -160,7 +163,10 @@ impl Checks {
         for (i, shown) in scenery.shown.iter().enumerate() {
             if matte[i] >= INSIDE {
                 known += usize::from(*shown != Shown::Unknown);
-                empty += usize::from(*shown == Shown::Same && !looked.thing[i]);
+                // Not the soft margin around people, but what both networks swear to.
+                let sure = somebody.own.as_raw()[i].min(somebody.anybody.as_raw()[i]) >= SURE_BYTE;
+                let on_body = somebody.away[i] <= MISS_M;
+                empty += usize::from(*shown == Shown::Same && !looked.thing[i] && sure && on_body);
                 weak += usize::from(somebody.own.as_raw()[i].max(somebody.anybody.as_raw()[i]) < WEAK);
             } else if *shown == Shown::Other
                 && somebody.body.is_some()
@@ -185,6 +191,7 @@ impl Checks {
     fn beside(&mut self, looked: &Looked<'_>, body: &Body) {
         let Looked { somebody, others, matte, .. } = looked;
         let (mut area, mut seen, mut behind, mut shared, mut both, mut either) = (0, 0, 0, 0, 0, 0);
+        let mut gone = 0;
         for (i, m) in matte.iter().enumerate() {
             let (covered, inside) = (body.covers(i), *m >= INSIDE && !looked.thing[i]);
             let open = covered && !looked.taken[i] && !looked.thing[i];
@@ -195,6 +202,7 @@ impl Checks {
             }
             area += 1;
             seen += usize::from(inside);
+            gone += usize::from(matches!(looked.scenery.shown[i], Shown::Same | Shown::Shadow));
             let of = others.iter().filter(|o| o.person != somebody.person).filter_map(|o| o.body.as_ref());
             let nearest = of.map(|o| o.depth[i]).filter(|d| *d > 0.0).fold(f32::INFINITY, f32::min);
             shared += usize::from(nearest.is_finite());
@@ -202,6 +210,7 @@ impl Checks {
         }
         let part = |n: usize, of: usize| n as f32 / of.max(1) as f32;
         (self.visible, self.behind, self.shared) = (part(seen, area), part(behind, area), part(shared, area));
+        self.gone = part(gone, area);
         self.unlike = 1.0 - part(both, either);
         let (w, h) = (somebody.own.width() as f32, somebody.own.height() as f32);
         let inside = |[x, y]: &&[f32; 2]| (0.0..w).contains(x) && (0.0..h).contains(y);
@@ -321,11 +330,11 @@ const AREA: [f32; 2] = [0.3, 0.9];
 /// Seconds to either side that count as neighbours.
 const NEIGHBOURS_S: f32 = 0.5;
 
-/// Whoever isn't found is hidden if this part of the body at least lies behind others and less than that shows; else it is
-/// guessed what does.
-const COVERED: f32 = 0.7;
+/// Whoever isn't found doesn't show if this part of the body at least lies behind others or looks as if nobody were there, and
+/// less than that is in the matte; else it is guessed what does.
+const COVERED: f32 = 0.8;
 const SHOWS: f32 = 0.05;
-const HIDDEN: &str = "hidden behind somebody";
+const HIDDEN: &str = "nothing of the person shows";
 const CARRIED: &str = "the person wasn't found and is carried across";
 const CARRIED_WORTH: f32 = 0.2;
 
@@ -340,11 +349,9 @@ pub(super) fn judge(checks: &[Option<Checks>], cuts: &[bool], fps: f32) -> Vec<O
         .map(|t| {
             let this = checks[t].as_ref()?;
             if this.carried {
-                let (score, reason) = if this.visible < SHOWS && this.behind > COVERED {
-                    (1.0, HIDDEN)
-                } else {
-                    (CARRIED_WORTH, CARRIED)
-                };
+                // Behind others, behind a thing, or away.
+                let nothing_shows = this.visible < SHOWS && this.behind + this.gone > COVERED;
+                let (score, reason) = if nothing_shows { (1.0, HIDDEN) } else { (CARRIED_WORTH, CARRIED) };
                 return Some(Verdict { score, reason: reason.to_owned() });
             }
             let found = CHECKS.iter().map(|(name, range, of)| (*name, badness(of(this), *range)));
