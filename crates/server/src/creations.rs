@@ -277,13 +277,16 @@ fn subject(
     Subject::new(rgb, &options, config, &pipeline::open_body(None)?)
 }
 
+/// Changes what is known of a making, if it is still wanted.
+type Tell<'a> = &'a dyn Fn(&mut dyn FnMut(&mut Making));
+
 /// Runs the network.
 fn make(
     prepared: &Prepared,
     library: &Library,
     session: &Session,
     cancel: &CancelToken,
-    tell: &dyn Fn(&mut dyn FnMut(&mut Making)),
+    tell: Tell<'_>,
     id: &str,
 ) -> ApiResult<(LibraryFile, usize)> {
     let failed = |error: pipeline::Error| match error {
