@@ -277,8 +277,8 @@ fn subject(
     Subject::new(rgb, &options, config, &pipeline::open_body(None)?)
 }
 
-/// Changes what is told of a making.
-type Tell<'a> = dyn Fn(&mut dyn FnMut(&mut Making)) + 'a;
+/// Changes what is known of a making, if it is still wanted.
+type Tell<'a> = &'a dyn Fn(&mut dyn FnMut(&mut Making));
 
 /// Runs the network.
 fn make(
@@ -286,7 +286,7 @@ fn make(
     library: &Library,
     session: &Session,
     cancel: &CancelToken,
-    tell: &Tell<'_>,
+    tell: Tell<'_>,
     id: &str,
 ) -> ApiResult<(LibraryFile, usize)> {
     let failed = |error: pipeline::Error| match error {

@@ -138,19 +138,26 @@ fn a_dropped_clip_moves_and_is_painted_on() {
     {
         page.key(key, code);
     }
-    let frame = page.eval("document.querySelector('.easel').dataset.frame");
+    let painted = page.eval("[document.querySelector('.easel').dataset.frame, document.querySelector('#player .screen').dataset.preview]");
     page.key("Enter", 13);
     page.wait_for(
-        &format!("document.querySelector('#strokes')?.innerText.startsWith('2 strokes on frame ' + {frame})"),
+        &format!(
+            "document.querySelector('#strokes').innerText.startsWith('2 strokes on frame ' + {})",
+            painted[0]
+        ),
         5,
     );
+    // The composite follows: it is another one.
+    page.wait_for(
+        &format!("document.querySelector('#player .screen').dataset.preview !== {}", painted[1]),
+        60,
+    );
     page.wait_for(PREVIEW_SHOWS, 60);
-    // The masks have them, on that frame and on those beside it.
-    let frame: usize = frame.as_str().unwrap().parse().unwrap();
-    let shown = "performance.getEntriesByType('resource').map((e) => /previews.preview_[0-9a-f]+(?=.frames.[0-9]+$)/.exec(e.name)?.[0]).filter(Boolean).pop()";
-    let preview = page.eval(shown);
+    // The masks have the strokes, on that frame and on those beside it.
+    let frame: usize = painted[0].as_str().unwrap().parse().unwrap();
+    let preview = page.eval("document.querySelector('#player .screen').dataset.preview");
     for n in [frame.saturating_sub(3), frame, (frame + 3).min(31)] {
-        let path = format!("/v1/{}/frames/{n}/masks", preview.as_str().unwrap());
+        let path = format!("/v1/previews/{}/frames/{n}/masks", preview.as_str().unwrap());
         let masks = image::load_from_memory(&studio.send("GET", &path, &[], b"").body).unwrap().to_rgba8();
         let front = masks.pixels().filter(|p| p[0] > 200 && p[3] > 100).count();
         assert!(front * 100 > masks.pixels().len(), "frame {n}: {front}");

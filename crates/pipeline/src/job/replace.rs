@@ -136,3 +136,25 @@ impl Replace {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_named_by_number_place_or_all() {
+        let read = |json: &str| serde_json::from_str::<Who>(json);
+        for (json, who) in [
+            ("2", Who::One(2)),
+            ("\"2\"", Who::One(2)),
+            ("\"all\"", Who::All),
+            ("\"12:0.5,0.25\"", Who::At { frame: 12, place: [0.5, 0.25] }),
+        ] {
+            assert_eq!(read(json).unwrap(), who);
+            assert_eq!(read(&serde_json::to_string(&who).unwrap()).unwrap(), who);
+        }
+        for wrong in ["\"12:0.5\"", "\"12:0.5,1.5\"", "\"x:0.5,0.5\"", "\"12:NaN,0\"", "\"somebody\""] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

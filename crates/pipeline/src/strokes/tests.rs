@@ -1,3 +1,5 @@
+//! What strokes do to masks: followed, lost, cut off, and who has the last word.
+
 use super::*;
 use crate::progress::Quiet;
 use image::{Rgb, RgbImage};

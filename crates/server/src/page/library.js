@@ -5,7 +5,7 @@ import * as avatars from "./avatars.js";
 import { by, bytes, confirmed, dialog, duration, el, say, trouble } from "./dom.js";
 
 const KINDS = [["", "Everything"], ["avatar", "Avatars"], ["picture", "Pictures"], ["video", "Videos"], ["motion", "Motions"], ["unknown", "Can't be used"]];
-const SIGNS = { avatar: "🧍", picture: "🖼", video: "🎞", motion: "🏃", weights: "⚖", job: "📄", unknown: "❓" };
+const SIGNS = { weights: "weights", job: "job file", unknown: "no picture" };
 
 export const library = { files: [], changed: new EventTarget() };
 let shown = "";
@@ -37,7 +37,7 @@ export function facts(file) {
 }
 
 function thumbnail(file) {
-  const sign = () => el("span", { aria: { hidden: "true" } }, SIGNS[file.kind] ?? "📄");
+  const sign = () => el("span", { aria: { hidden: "true" } }, SIGNS[file.kind] ?? "no picture yet");
   const place = el("div", { class: "pic" });
   if (file.usable && ["avatar", "picture", "video", "motion"].includes(file.kind)) {
     const picture = el("img", { src: `/v1/files/${file.id}/thumbnail?placeholder=true`, alt: "", loading: "lazy", width: 320, height: 200, on: { error: () => place.replaceChildren(sign()) } });

@@ -99,6 +99,8 @@ function set(change) {
   // Strokes belong to the video that they were painted on.
   if (change.strokes?.length === 0) view?.brush.end(false);
   Object.assign(state, change);
+  // People are looked for from the first frame on.
+  if ("start" in change && !("video" in change) && state.mode === "replace" && state.video) findPeople();
   look();
 }
 

@@ -46,6 +46,7 @@ export class Player {
       if (info.status === "failed") throw new Error(info.error);
       const fresh = this.info?.id !== info.id;
       this.info = info;
+      this.screen.dataset.preview = info.id;
       if (fresh) this.forget();
       this.slider.max = info.frames - 1;
       this.slider.disabled = this.button.disabled = this.correct.disabled = false;

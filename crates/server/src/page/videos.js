@@ -51,7 +51,7 @@ function picture(video) {
   const place = el("div", { class: "pic" });
   if (video.variants.includes("thumbnail")) place.append(el("img", { src: `/v1/videos/${video.id}/content?variant=thumbnail&placeholder=true`, alt: "", loading: "lazy" }));
   else if (video.preview_step !== null && video.state === "running") place.append(el("img", { src: `/v1/videos/${video.id}/preview?step=${video.preview_step}&placeholder=true`, alt: `A rough look after step ${video.preview_step}` }));
-  else place.append(el("span", { aria: { hidden: "true" } }, { running: "⏳", failed: "⚠", cancelled: "✕" }[video.state] ?? "🎬"));
+  else place.append(el("span", { aria: { hidden: "true" } }, { running: "no picture yet", failed: "no picture", cancelled: "no picture" }[video.state] ?? "waiting"));
   return place;
 }
 
