@@ -209,7 +209,7 @@ impl ExportArgs {
             match text.parse() {
                 Ok(cores) => all.cores = cores,
                 Err(_) => {
-                    all.cores_of.extend([of_group(text).map_err(|why| anyhow::anyhow!("--cores: {why}"))?])
+                    all.cores_of.extend([of_group(text).map_err(|why| anyhow::anyhow!("--cores: {why}"))?]);
                 }
             }
         }
@@ -217,7 +217,7 @@ impl ExportArgs {
             match text.parse() {
                 Ok(hours) => all.unknown_hours = hours,
                 Err(_) => {
-                    all.hours_of.extend([of_group(text).map_err(|why| anyhow::anyhow!("--hours: {why}"))?])
+                    all.hours_of.extend([of_group(text).map_err(|why| anyhow::anyhow!("--hours: {why}"))?]);
                 }
             }
         }

@@ -61,7 +61,7 @@ pub enum Error {
         /// Its name.
         shot: String,
         /// What is wrong.
-        source: pipeline::Error,
+        source: Box<pipeline::Error>,
     },
     /// A setting that can't be honoured.
     #[error("{option}: {why}")]

@@ -118,7 +118,9 @@ pub(crate) fn read(path: &Path, base: Option<&Path>, videos: &Path) -> Result<Ve
         }
         job.validate().map_err(|error| fail(row, None, format!("{name}: {error}")))?;
         let row = row.map_or_else(String::new, |row| format!(", row {row}"));
-        shots.push(NamedJob { name, job, from: format!("{}{row}", path.display()) });
+        let said = header.iter().zip(&record).filter(|(column, cell)| *column != NAME && !cell.is_empty());
+        let says = said.map(|(column, cell)| (column.clone(), cell.to_owned())).collect();
+        shots.push(NamedJob { name, job, from: format!("{}{row}", path.display()), says });
     }
     if shots.is_empty() {
         return Err(fail(None, None, "the table has no rows".to_owned()));
