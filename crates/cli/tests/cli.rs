@@ -37,6 +37,7 @@ fn every_subcommand_has_help() {
         "eval-replace",
         "composite",
         "eval",
+        "farm",
         "avatar",
         "body",
         "job",

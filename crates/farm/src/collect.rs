@@ -39,7 +39,7 @@ pub fn collect(farm: &Farm, to: &Path) -> Result<Collected> {
     std::fs::create_dir_all(to).map_err(Error::io(to))?;
     let status = Status::of(farm)?;
     let (mut files, mut missing, mut cards) = (Vec::new(), Vec::new(), String::new());
-    for shot in &status.shots {
+    for (shot, own) in status.shots.iter().zip(&farm.shots) {
         let result = shot.video.as_deref().filter(|video| shot.done && video.is_file());
         let mut card = Card { shot, file: None, pictures: Vec::new(), facts: Vec::new() };
         if let Some(video) = result {
@@ -57,6 +57,7 @@ pub fn collect(farm: &Farm, to: &Path) -> Result<Collected> {
                 Ok(seen) => (card.pictures, card.facts) = seen,
                 Err(error) => card.facts.push(format!("no pictures: {error}")),
             }
+            card.facts.extend(own.says.iter().map(|(column, cell)| format!("{column}: {cell}")));
         } else if !shot.done {
             missing.push(shot.name.clone());
         } else if let Some(video) = &shot.video {

@@ -39,6 +39,8 @@ pub struct Shot {
     pub name: String,
     /// Its tasks, in an order in which they can be run.
     pub tasks: Vec<FarmTask>,
+    /// What its row of a table says, column by column.
+    pub says: Vec<(String, String)>,
 }
 
 /// A task of a shot and what it takes.
@@ -84,7 +86,7 @@ impl Farm {
         }
         let mut made = Self { format: FORMAT, shots: Vec::new(), renderer: renderer.to_owned(), root };
         let mut ready = Vec::new();
-        for NamedJob { name, mut job, .. } in jobs {
+        for NamedJob { name, mut job, says, .. } in jobs {
             made.settle(&name, &mut job)?;
             let fail = |source| Error::Shot { shot: name.clone(), source: Box::new(source) };
             job.validate().map_err(fail)?;
@@ -92,7 +94,7 @@ impl Farm {
             let needs = session.needs(&job).map_err(fail)?;
             let of = |task: Task| FarmTask { needs: Needs::of(&task, &needs), task };
             let tasks = Task::all_of(&job).into_iter().map(of).collect();
-            made.shots.push(Shot { name, tasks });
+            made.shots.push(Shot { name, tasks, says });
             ready.push(job);
         }
         // Nothing is written before everything is known to be right.

@@ -82,9 +82,9 @@ impl Resources {
     /// Minutes of a task.
     #[must_use]
     pub fn minutes(&self, task: &FarmTask) -> u64 {
-        let own = self.hours_of.get(&task.task.group).copied();
-        let reckoned = task.needs.seconds.map(|seconds| (seconds * self.reserve + AROUND_S) / 3600.0);
-        (60.0 * own.or(reckoned).unwrap_or(self.unknown_hours)).ceil().max(1.0) as u64
+        let own = self.hours_of.get(&task.task.group).map(|hours| 60.0 * hours);
+        let reckoned = task.needs.seconds.map(|seconds| (seconds * self.reserve + AROUND_S) / 60.0);
+        own.or(reckoned).unwrap_or(60.0 * self.unknown_hours).ceil().max(1.0) as u64
     }
 
     /// Seconds before its time is over at which a task is told to stop, so that it can save: twice what it needs at the most.

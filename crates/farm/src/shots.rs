@@ -14,6 +14,8 @@ pub struct NamedJob {
     pub job: Job,
     /// The job file, or the row of a table.
     pub from: String,
+    /// What its row of a table says, column by column.
+    pub says: Vec<(String, String)>,
 }
 
 /// Reads the shots of job files (`.toml`, `.json`), named after their files, and of tables (`.csv`), whose rows are changes of the job
@@ -37,7 +39,7 @@ pub fn read_shots(paths: &[PathBuf], base: Option<&Path>, videos: &Path) -> Resu
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let from = path.display().to_string();
             check_name(&name).map_err(|why| Error::Damaged { path: path.clone(), why })?;
-            shots.push(NamedJob { name, job: Job::read(path)?, from });
+            shots.push(NamedJob { name, job: Job::read(path)?, from, says: Vec::new() });
         }
     }
     if shots.is_empty() {

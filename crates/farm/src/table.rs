@@ -118,7 +118,9 @@ pub(crate) fn read(path: &Path, base: Option<&Path>, videos: &Path) -> Result<Ve
         }
         job.validate().map_err(|error| fail(row, None, format!("{name}: {error}")))?;
         let row = row.map_or_else(String::new, |row| format!(", row {row}"));
-        shots.push(NamedJob { name, job, from: format!("{}{row}", path.display()) });
+        let said = header.iter().zip(&record).filter(|(column, cell)| *column != NAME && !cell.is_empty());
+        let says = said.map(|(column, cell)| (column.clone(), cell.to_owned())).collect();
+        shots.push(NamedJob { name, job, from: format!("{}{row}", path.display()), says });
     }
     if shots.is_empty() {
         return Err(fail(None, None, "the table has no rows".to_owned()));
@@ -246,8 +248,11 @@ fn parse<T: DeserializeOwned>(value: Value) -> std::result::Result<T, String> {
 /// A cell as what its setting holds: text, else a number, a truth, a list as job files write them, else a list of one.
 fn value_of(section: &str, setting: &str, cell: &str) -> std::result::Result<Value, String> {
     let text = Value::String(cell.to_owned());
+    // Spreadsheets write truths in capitals.
+    let lower = cell.to_lowercase();
+    let written = if matches!(&*lower, "true" | "false") { &*lower } else { cell };
     let literal =
-        toml::from_str::<Table>(&format!("x = {cell}")).ok().and_then(|mut table| table.remove("x"));
+        toml::from_str::<Table>(&format!("x = {written}")).ok().and_then(|mut table| table.remove("x"));
     let candidates = [Some(text.clone()), literal, Some(Value::Array(vec![text]))];
     let mut first = None;
     for value in candidates.into_iter().flatten() {
@@ -300,7 +305,7 @@ mod tests {
     fn rows_are_changes_of_the_base_job() {
         let files = Files::new();
         let shots = files
-            .read("name,avatar,sampling.seed,background,prompt,models.lora\none,b.ply,7,,,\ntwo,,8,/x/park.mp4,\"a, b\",\"[{path = \"\"l.safetensors\"\"}]\"\n")
+            .read("name,avatar,sampling.seed,background,prompt,models.lora,panels\none,b.ply,7,,,,\ntwo,,8,/x/park.mp4,\"a, b\",\"[{path = \"\"l.safetensors\"\"}]\",TRUE\n")
             .unwrap();
         let folder = files.0.path();
         let (one, two) = (&shots[0], &shots[1]);
@@ -312,6 +317,7 @@ mod tests {
         assert_eq!(two.job.input.background, Path::new("/x/park.mp4"));
         assert_eq!(two.job.input.actors[0].avatar, folder.join("jobs/a.ply"));
         assert_eq!((&*two.job.prompt.positive, two.job.models.lora.len()), ("a, b", 1));
+        assert!(two.job.output.panels && !one.job.output.panels);
         assert!(two.from.ends_with("shots.csv, row 3"), "{}", two.from);
     }
 

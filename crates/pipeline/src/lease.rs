@@ -306,7 +306,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    for _ in 0..200 {
+                    for _ in 0..40 {
                         if let Taken::Ours(_lease) = Lease::take(&path).unwrap() {
                             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                             times.fetch_add(1, Ordering::SeqCst);

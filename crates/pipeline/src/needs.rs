@@ -28,8 +28,9 @@ const PROGRAM: f64 = 0.25 * GIB;
 const FOUND: f64 = 640.0;
 /// Bytes for each pixel while frames are rendered or joined: 157 MiB at 1360 × 768.
 const FRAMES: f64 = 160.0;
-/// Activations of the autoencoder's widest level that are in memory together.
-const LIVE: f64 = 6.0;
+/// Activations of the autoencoder's widest level that are in memory together; measured with the small one at 640 × 384, between six
+/// and seven.
+const LIVE: f64 = 8.0;
 
 /// What the stages of a job take. `estimate` is the job's, where it goes as far as its models.
 pub(crate) fn needs(job: &Job, estimate: Option<&Estimate>) -> Result<Vec<StageNeeds>> {
