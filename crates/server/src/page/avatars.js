@@ -18,7 +18,7 @@ export async function ask(file) {
   const weights = el("select", {}, ...folders.map((folder) => option([folder, folder])));
   const model = el("select", {}, ...[["", "as config.json beside it says"], ["mini", "mini"], ["500m", "500m"], ["1b", "1b"]].map(option));
   const dtype = el("select", {}, ...[["f32", "32 bits"], ["bf16", "16 bits"], ["q8", "8 bits"], ["q4", "4 bits"]].map(option));
-  const plan = el("div", { aria: { live: "polite" } });
+  const plan = el("div", { class: "brush", aria: { live: "polite" } });
   const make = el("button", { type: "button", class: "main", data: { action: "make" }, on: { click: () => begin() } }, "Make it");
   const network = el("div", { class: "brush", hidden: true },
     el("p", { class: "note" }, "LHM's and Sapiens' weights (CC BY-NC 4.0) and SMPL-X's files are for non-commercial research only. They aren't part of this program: bring your own."),
@@ -44,7 +44,7 @@ export async function ask(file) {
       const found = await post("/v1/avatars/plan", wanted());
       plan.replaceChildren(
         el("dl", { class: "facts" },
-          el("dt", {}, "Time"), el("dd", {}, `about ${duration(found.seconds)}`),
+          el("dt", {}, "Time"), el("dd", {}, found.seconds < 1 ? duration(found.seconds) : `about ${duration(found.seconds)}`),
           el("dt", {}, "Memory"), el("dd", {}, `about ${bytes(found.peak_bytes)}; ${bytes(found.read_bytes)} are read`),
           el("dt", {}, "Avatar"), el("dd", {}, `${found.points.toLocaleString("en")} Gaussians`),
           el("dt", {}, "Picture"), el("dd", {}, `${Math.round(found.body_in_view * 100)} % of the body in view, ${found.head_in_view ? "with a head" : "no head"}`)),
