@@ -56,7 +56,7 @@ fn dit_block(weights: &Weights, tokens: usize) -> Result<Case> {
     let (x, t_mod) = (input("x", &[1, tokens, d])?, input("t_mod", &[1, 6, d])?);
     let rope = Rope3d::new(config.head_dim(), grid, &Device::Cpu)?;
     Ok(Box::new(move || {
-        let scope = Scope { context: &context, t_mod: &t_mod, rope: &rope, rows: 4096 };
+        let scope = Scope { context: &context, t_mod: &t_mod, rope: &rope, rows: 4096, ranks: None };
         // The block works in place, so each run gets its own copy.
         Ok(block.forward(x.copy()?, &scope)?)
     }))

@@ -30,6 +30,7 @@ const ALONE: &[&[&str]] = &[
     &["-p", "anicrafter-bg-mask"],
     &["-p", "anicrafter-media"],
     &["-p", "anicrafter-kernels"],
+    &["-p", "anicrafter-ranks"],
     &["-p", "anicrafter-avatar-render"],
     &["-p", "parity", "--no-default-features"],
     &["-p", "parity", "--no-default-features", "--features", "body"],

@@ -1,8 +1,10 @@
 //! `anicrafter animate`.
 
 use crate::progress::{Display, Style, cancel_on_ctrl_c};
+use crate::ranks;
 use crate::settings::{InputArgs, SamplingArgs, VideoArgs, changes, read_job};
-use anyhow::Result;
+use ::ranks::Collectives;
+use anyhow::{Result, bail};
 use avatar_render::RendererChoice;
 use pipeline::{
     Context, Finished, Job, JobChanges, ModelChanges, OutputChanges, Session, SessionBuilder, Stage,
@@ -48,6 +50,10 @@ pub(crate) struct RunArgs {
     /// What renders the avatar.
     #[arg(long, default_value = "auto")]
     renderer: RendererChoice,
+    /// Ranks that share the transformer's work: threads of this process, or the processes that mpirun or srun has started, which
+    /// must be as many. Their number divides the model's heads (40); with guidance, half of it.
+    #[arg(long)]
+    ranks: Option<usize>,
 }
 
 pub(crate) fn parse_stage(name: &str) -> Result<Stage, String> {
@@ -88,7 +94,14 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
 impl RunArgs {
     /// Runs a job, or does with it what is asked for instead.
     pub(crate) fn run(self, job: &Job, style: Style) -> Result<Option<Finished>> {
-        let session = session(self.renderer).build()?;
+        if let Some(world) = ranks::join(self.ranks)? {
+            return ranks::told(&*world, self.run_among(&*world, job, style));
+        }
+        let builder = session(self.renderer);
+        let session = match self.ranks {
+            Some(ranks) => builder.ranks(ranks).build()?,
+            None => builder.build()?,
+        };
         job.validate()?;
         if let Some(path) = &self.write_job {
             session.prepare(job)?.write(path)?;
@@ -104,6 +117,9 @@ impl RunArgs {
                 Err(_) if !findings.is_clean() => {}
                 Err(error) => return Err(error),
             }
+            if let (Some(ranks), None, true) = (self.ranks, job.output.until, findings.is_clean()) {
+                print!("{}", crate::models::ranks_text(&session.prepare(job)?, ranks)?);
+            }
             if findings.is_clean() && job.output.until.is_none() {
                 print!("{}", crate::models::estimate_text(&session.estimate(job)?));
             }
@@ -114,6 +130,20 @@ impl RunArgs {
             session.forget_from(job, stage)?;
         }
         run_stages(&session, job, &self.only, style).map(Some)
+    }
+
+    /// Runs a job as a rank of a world.
+    fn run_among(&self, world: &dyn Collectives, job: &Job, style: Style) -> Result<Option<Finished>> {
+        if self.write_job.is_some() || self.dry_run || self.from.is_some() || !self.only.is_empty() {
+            bail!(
+                "--write-job, --dry-run, --from and --only are for one process: run them without the launcher"
+            );
+        }
+        let job = ranks::with_own_card(job);
+        let session = session(self.renderer).build()?;
+        let cancel = cancel_on_ctrl_c();
+        let display = Display::new(if world.rank() == 0 { style } else { Style::None });
+        Ok(session.run_among(world, &job, Context::new(&display, &cancel))?)
     }
 }
 

@@ -14,6 +14,7 @@ mod farm;
 mod job;
 mod models;
 mod progress;
+mod ranks;
 mod replace;
 mod settings;
 mod studio;
@@ -114,6 +115,7 @@ fn main() -> ExitCode {
             eprintln!("cancelled; what is finished stays in the work folder");
             ExitCode::from(130)
         }
+        Err(error) if error.is::<ranks::Told>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             if no_room(&error) {

@@ -5,6 +5,7 @@ use crate::settings::{SamplingArgs, VideoArgs, changes};
 use anyhow::{Context as _, Result, bail};
 use avatar_render::RendererChoice;
 use clap::Subcommand;
+use dit::cost::Cluster;
 use pipeline::models::{GIB, ModelSet};
 use pipeline::{
     Context, Estimate, Findings, Job, JobChanges, LHM_LICENCE, LhmRequest, LhmSetup, ModelChanges,
@@ -135,6 +136,21 @@ pub(crate) fn report(findings: &Findings, verdict: &str) -> Result<()> {
         return Ok(());
     }
     bail!("{verdict}:\n{findings}");
+}
+
+/// What a step of a job takes on each of several ranks, as text.
+pub(crate) fn ranks_text(job: &Job, ranks: usize) -> Result<String> {
+    let set = ModelSet::new(&job.models)?;
+    // Only what doesn't depend on the machine is told: rates are one.
+    let cluster = Cluster { ranks, flops: 1.0, bytes_per_second: 1.0, latency: 0.0, straggler: 0.0 };
+    let step = dit::cost::step(set.dit_config(), &set.workload(job)?, &cluster)?;
+    Ok(format!(
+        "ranks        {ranks}: {} × {} that share the tokens; each {:.2} TFLOP and {:.2} GB to the others a step\n",
+        step.groups,
+        step.sharing,
+        step.flops / 1e12,
+        step.bytes / 1e9
+    ))
 }
 
 /// The plan of a job, as text.

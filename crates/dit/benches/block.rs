@@ -70,7 +70,7 @@ impl Inputs {
 
     /// The residual stream is updated in place; the values stay finite over the runs, as the norms start each branch.
     fn scope(&self) -> Scope<'_> {
-        Scope { context: &self.context, t_mod: &self.t_mod, rope: &self.rope, rows: 4096 }
+        Scope { context: &self.context, t_mod: &self.t_mod, rope: &self.rope, rows: 4096, ranks: None }
     }
 }
 

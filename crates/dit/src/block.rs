@@ -2,7 +2,7 @@
 //!
 //! After `DiTBlock` of AniCrafter's `diffsynth/models/wan_video_dit.py` (commit e9e8965).
 
-use crate::{Config, Result};
+use crate::{Among, Config, Result};
 use candle_core::{DType, Tensor};
 use nn::{
     Activation, Attention, LayerNorm, Linear, Pieces, Precision, ProbeAt, RmsNorm, Rope3d, Weights, add_gated,
@@ -24,10 +24,12 @@ pub struct Scope<'a> {
     pub context: &'a Context,
     /// `[1, 6, D]`: shift, scale and gate of self-attention, then of the feed-forward layer.
     pub t_mod: &'a Tensor,
-    /// The angles of all L tokens.
+    /// The angles of the tokens that are here.
     pub rope: &'a Rope3d,
     /// Tokens that are handled at a time; bounds the memory, doesn't change the result.
     pub rows: usize,
+    /// The ranks that share the tokens; `None` where all of them are here.
+    pub ranks: Option<Among<'a>>,
 }
 
 /// Self-attention, cross-attention and feed-forward layer, each added to the tokens.
@@ -87,7 +89,10 @@ impl Block {
         let chunks = chunks(&x, scope.rows)?;
 
         let msa_in = |x: &Tensor| self.norm1.forward_modulated(x, &shift_msa, &scale_msa);
-        let x = self.self_attn.add_to(x, msa_in, &gate_msa, &chunks, scope.rope, probe)?;
+        let x = match scope.ranks {
+            None => self.self_attn.add_to(x, msa_in, &gate_msa, &chunks, scope.rope, probe)?,
+            Some(among) => self.self_attn.add_among(x, msa_in, &gate_msa, &chunks, scope.rope, among)?,
+        };
 
         let keys = self.cross_attn.keys(scope.context)?;
         let mut x = x;
@@ -187,6 +192,42 @@ impl SelfAttention {
         }
         probe.show_pieces(seen_q, 1)?;
         probe.show_pieces(seen, 1)?;
+        Ok(x)
+    }
+
+    /// [`SelfAttention::add_to`] where each rank has a part of the tokens: for the attention itself, all of them come to each for
+    /// its own heads.
+    fn add_among(
+        &self,
+        mut x: Tensor,
+        input: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
+        gate: &Tensor,
+        chunks: &[(usize, usize)],
+        rope: &Rope3d,
+        among: Among<'_>,
+    ) -> Result<Tensor> {
+        let mut queries = Gathered::new(&x, chunks)?;
+        let mut keys = Gathered::new(&x, chunks)?;
+        let mut values = Gathered::new(&x, chunks)?;
+        for &(first, len) in chunks {
+            let h = input(&x.narrow(1, first, len)?)?;
+            queries.put(first, self.norm_q.forward_rope(self.q.forward(&h)?, rope, first)?)?;
+            keys.put(first, self.norm_k.forward_rope(self.k.forward(&h)?, rope, first)?)?;
+            values.put(first, self.v.forward(&h)?)?;
+        }
+        let queries = among.to_heads(&queries.tensor)?;
+        // Padding takes no part: nobody looks at it, and what it sees itself is thrown away.
+        let real = |x: Tensor| Result::Ok(x.narrow(1, 0, among.part.tokens)?.contiguous()?);
+        let keys = real(among.to_heads(&keys.tensor)?)?;
+        let values = real(among.to_heads(&values.tensor)?)?;
+        let n_heads = self.n_heads / among.part.ranks;
+        let attention = Attention { precision: self.precision, ..Attention::new(n_heads) };
+        let out = attention.forward(&queries, &keys, &values)?;
+        drop((queries, keys, values));
+        let out = among.to_tokens(&out)?;
+        for &(first, len) in chunks {
+            x = self.o.forward_add(&out.narrow(1, first, len)?, x, first, Some(gate))?;
+        }
         Ok(x)
     }
 }

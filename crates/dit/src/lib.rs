@@ -4,7 +4,8 @@
 //! A [`Config`] and an [`nn::Weights`] cursor go in, tensors come out; nothing here opens a file. A step is
 //! *embed → blocks → head* ([`WanModel::embed`], [`WanModel::run_blocks`], [`WanModel::head`], or all at once
 //! [`WanModel::forward`]), so that a step cache can leave the blocks out. The blocks come from a [`BlockProvider`]: all
-//! in memory, or streamed from their source within a budget. [`plan`] says beforehand what a job takes.
+//! in memory, or streamed from their source within a budget. [`plan`] says beforehand what a job takes, [`cost`] what it gains from
+//! several machines: [`WanModel::on_ranks`] is the model with its tokens shared among ranks.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -28,15 +29,22 @@
 
 mod block;
 mod config;
+pub mod cost;
 mod error;
 mod model;
 mod observer;
+mod pass;
 pub mod plan;
 mod provider;
+mod share;
+mod team;
 
 pub use block::{Block, Context, Scope};
 pub use config::Config;
 pub use error::{Error, Result};
-pub use model::{Branch, Conditions, Embedded, WanModel, pad_context, rows_at_a_time};
+pub use model::{Branch, Conditions, WanModel, pad_context, rows_at_a_time};
 pub use observer::Observer;
+pub use pass::{Embedded, OnRanks};
 pub use provider::{BlockProvider, Resident, Streamed, Streaming};
+pub use share::Among;
+pub use team::{Team, Turn};

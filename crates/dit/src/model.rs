@@ -1,15 +1,12 @@
-//! The whole transformer: embed, blocks, head.
+//! The whole transformer: its weights, and what is embedded once for a job. A step over it is `pass`.
 //!
 //! After `WanModel` and `model_fn_wan_video` of AniCrafter (commit e9e8965). Differences: the text and image rows are
 //! embedded once for a job instead of at every step, and positions aren't limited to 1024 an axis.
 
 use crate::provider::{BlockProvider, Resident};
-use crate::{Config, Context, Error, Observer, Result, Scope};
+use crate::{Config, Context, Error, Observer, Result};
 use candle_core::{Device, Tensor};
-use nn::{
-    Activation, Grid, LayerNorm, Linear, ProbeAt, Rope3d, Weights, patchify, timestep_embedding, unpatchify,
-};
-use std::ops::ControlFlow;
+use nn::{Activation, LayerNorm, Linear, ProbeAt, Weights};
 
 /// Memory that the widest intermediate of a chunk of tokens may take on the CPU, in bytes.
 const CHUNK_BYTES: usize = 256 << 20;
@@ -34,38 +31,24 @@ pub struct Conditions<'a> {
 /// A branch's conditions, embedded once for all steps.
 #[derive(Clone, Debug)]
 pub struct Branch {
-    context: Context,
-    y: Option<Tensor>,
-    add_condition: Option<Tensor>,
-}
-
-/// A latent's tokens and everything else that the blocks and the head need for one step of one branch.
-#[derive(Clone, Debug)]
-pub struct Embedded {
-    /// `[B, L, D]`, the added condition included.
-    pub tokens: Tensor,
-    /// `[1, D]`, the embedded timestep.
-    pub t: Tensor,
-    /// `[1, 6, D]`, what the blocks are modulated by; step caches compare it.
-    pub t_mod: Tensor,
-    context: Context,
-    rope: Rope3d,
-    grid: Grid,
+    pub(crate) context: Context,
+    pub(crate) y: Option<Tensor>,
+    pub(crate) add_condition: Option<Tensor>,
 }
 
 /// Wan's transformer: predicts the velocity of a latent at a noise level.
 #[derive(Debug)]
 pub struct WanModel {
-    config: Config,
-    device: Device,
-    patch_embedding: Linear,
+    pub(crate) config: Config,
+    pub(crate) device: Device,
+    pub(crate) patch_embedding: Linear,
     text_embedding: [Linear; 2],
-    time_embedding: [Linear; 2],
-    time_projection: Linear,
+    pub(crate) time_embedding: [Linear; 2],
+    pub(crate) time_projection: Linear,
     img_emb: Option<ImageEmbedding>,
-    blocks: Box<dyn BlockProvider>,
-    head: Head,
-    rows: usize,
+    pub(crate) blocks: Box<dyn BlockProvider>,
+    pub(crate) head: Head,
+    pub(crate) rows: usize,
 }
 
 impl WanModel {
@@ -184,156 +167,6 @@ impl WanModel {
         }
         Ok(Branch { context: Context { text, image }, y: y.cloned(), add_condition: add_condition.cloned() })
     }
-
-    /// Predicts the velocity for one branch.
-    ///
-    /// # Shapes
-    /// `x` `[B, C, T, H, W]` latents, f32 → `[B, out_dim, T, H, W]`, f32. `timestep` in 0 to 1000; the reference rounds
-    /// it to bf16 before it comes here.
-    ///
-    /// # Errors
-    /// When the shapes don't fit, a block can't be read, or the observer says stop.
-    pub fn forward(
-        &self,
-        x: &Tensor,
-        timestep: f64,
-        branch: &Branch,
-        observer: &mut dyn Observer,
-    ) -> Result<Tensor> {
-        let mut outputs = self.forward_all(x, timestep, &[branch], observer)?;
-        Ok(outputs.remove(0))
-    }
-
-    /// Predicts for several branches, taking each block once: streamed weights are read once for all of them.
-    ///
-    /// # Errors
-    /// As [`WanModel::forward`].
-    pub fn forward_all(
-        &self,
-        x: &Tensor,
-        timestep: f64,
-        branches: &[&Branch],
-        observer: &mut dyn Observer,
-    ) -> Result<Vec<Tensor>> {
-        let mut embedded = Vec::with_capacity(branches.len());
-        for (n, branch) in branches.iter().enumerate() {
-            embedded.push(self.embed_probed(x, timestep, branch, &mut ProbeAt::root(observer.probe(n)))?);
-        }
-        let tokens = self.run_blocks(&embedded.iter().collect::<Vec<_>>(), observer)?;
-        let mut outputs = Vec::with_capacity(tokens.len());
-        for (n, (tokens, embedded)) in tokens.iter().zip(&embedded).enumerate() {
-            outputs.push(self.head_probed(tokens, embedded, &mut ProbeAt::root(observer.probe(n)))?);
-        }
-        Ok(outputs)
-    }
-
-    /// The first part of a step: tokens and timestep.
-    ///
-    /// # Errors
-    /// When the shapes don't fit.
-    pub fn embed(&self, x: &Tensor, timestep: f64, branch: &Branch) -> Result<Embedded> {
-        self.embed_probed(x, timestep, branch, &mut ProbeAt::default())
-    }
-
-    fn embed_probed(
-        &self,
-        x: &Tensor,
-        timestep: f64,
-        branch: &Branch,
-        probe: &mut ProbeAt<'_>,
-    ) -> Result<Embedded> {
-        let c = &self.config;
-        let sinusoid = timestep_embedding(&[timestep], c.freq_dim, &self.device)?; // [1, freq_dim]
-        probe.show("sinusoidal", &sinusoid);
-        let [time_in, time_out] = &self.time_embedding;
-        let t = time_out.forward(&time_in.forward_act(&sinusoid, Activation::Silu)?)?; // [1, D]
-        probe.show("t", &t);
-        let t_proj = self.time_projection.forward(&Activation::Silu.forward(&t)?)?; // [1, 6·D]
-        probe.show("t_proj", &t_proj);
-        let t_mod = t_proj.reshape((1, 6, c.dim))?; // [1, 6, D]
-
-        let Ok((b, channels, frames, height, width)) = x.dims5() else {
-            return shape("x", "[B, C, T, H, W]".into(), x);
-        };
-        let x = match &branch.y {
-            Some(y) => {
-                let expected = [b, c.in_dim.saturating_sub(channels), frames, height, width];
-                if y.dims() != expected {
-                    return shape("y", format!("{expected:?}"), y);
-                }
-                Tensor::cat(&[x, y], 1)? // [B, in_dim, T, H, W]
-            }
-            None => x.clone(),
-        };
-        if x.dims()[1] != c.in_dim {
-            return shape("x", format!("{} channels with y", c.in_dim), &x);
-        }
-        let (patches, grid) = patchify(&x, c.patch_size)?;
-        let mut tokens = self.patch_embedding.forward(&patches)?; // [B, L, D]
-        probe.show_with("patch_embedding", || {
-            // As the convolution that it is in the reference; a copy, since the condition is added in place.
-            tokens.transpose(1, 2)?.force_contiguous()?.reshape((b, c.dim, grid.t, grid.h, grid.w))
-        })?;
-        if let Some(condition) = &branch.add_condition {
-            if condition.dims() != tokens.dims() {
-                return shape("add_condition", format!("{:?}", tokens.dims()), condition);
-            }
-            tokens = nn::add_gated(tokens, 0, condition, None)?;
-        }
-        let rope = Rope3d::new(c.head_dim(), grid, &self.device)?;
-        Ok(Embedded { tokens, t, t_mod, context: branch.context.clone(), rope, grid })
-    }
-
-    /// The middle part of a step: all blocks, for the branches that need them. A step cache may leave a branch out and
-    /// reuse its last difference between what comes out here and [`Embedded::tokens`].
-    ///
-    /// # Shapes
-    /// `[B, L, D]` for each branch.
-    ///
-    /// # Errors
-    /// When a block can't be read or the observer says stop.
-    pub fn run_blocks(&self, branches: &[&Embedded], observer: &mut dyn Observer) -> Result<Vec<Tensor>> {
-        // The blocks work in place; the caller's tokens stay as they are.
-        let mut tokens = branches.iter().map(|e| e.tokens.copy()).collect::<candle_core::Result<Vec<_>>>()?;
-        let of = self.config.num_layers;
-        let may_go_on = |observer: &mut dyn Observer, block| match observer.block(block, of) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::Cancelled { block, of }),
-        };
-        if branches.is_empty() {
-            return Ok(tokens);
-        }
-        self.blocks.for_each(&mut |n, block| {
-            may_go_on(observer, n)?;
-            for (b, (x, e)) in tokens.iter_mut().zip(branches).enumerate() {
-                let scope = Scope { context: &e.context, t_mod: &e.t_mod, rope: &e.rope, rows: self.rows };
-                let mut probe = ProbeAt::root(observer.probe(b));
-                let name = format!("block{n}");
-                *x = block.forward_probed(x.clone(), &scope, &mut probe.pp(&name))?;
-                probe.show_with(&name, || x.copy())?; // the next block works in place
-            }
-            Ok(())
-        })?;
-        may_go_on(observer, of)?;
-        Ok(tokens)
-    }
-
-    /// The last part of a step: from the tokens that left the blocks to the prediction.
-    ///
-    /// # Shapes
-    /// `tokens` `[B, L, D]` → `[B, out_dim, T, H, W]`.
-    ///
-    /// # Errors
-    /// When the shapes don't fit.
-    pub fn head(&self, tokens: &Tensor, embedded: &Embedded) -> Result<Tensor> {
-        self.head_probed(tokens, embedded, &mut ProbeAt::default())
-    }
-
-    fn head_probed(&self, tokens: &Tensor, embedded: &Embedded, probe: &mut ProbeAt<'_>) -> Result<Tensor> {
-        let rows = self.head.forward(tokens, &embedded.t)?; // [B, L, pt·ph·pw·out_dim]
-        probe.show("head", &rows);
-        Ok(unpatchify(&rows, embedded.grid, self.config.patch_size)?)
-    }
 }
 
 /// Image features to context rows.
@@ -367,7 +200,7 @@ impl ImageEmbedding {
 
 /// Tokens to patches of the prediction.
 #[derive(Debug)]
-struct Head {
+pub(crate) struct Head {
     norm: LayerNorm,
     head: Linear,
     modulation: Tensor,
@@ -383,7 +216,7 @@ impl Head {
         })
     }
 
-    fn forward(&self, tokens: &Tensor, t: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, tokens: &Tensor, t: &Tensor) -> Result<Tensor> {
         let rows = self.modulation.squeeze(0)?.broadcast_add(t)?; // [2, D]
         let (shift, scale) = (rows.get(0)?, rows.get(1)?);
         Ok(self.head.forward(&self.norm.forward_modulated(tokens, &shift, &scale)?)?)
@@ -425,6 +258,6 @@ fn dims3(what: &'static str, tensor: &Tensor) -> Result<(usize, usize, usize)> {
     }
 }
 
-fn shape<T>(what: &'static str, expected: String, got: &Tensor) -> Result<T> {
+pub(crate) fn shape<T>(what: &'static str, expected: String, got: &Tensor) -> Result<T> {
     Err(Error::Shape { what, expected, got: got.dims().to_vec() })
 }

@@ -59,6 +59,25 @@ impl Rope3d {
         self.cos.dims()[0]
     }
 
+    /// The table of the tokens `first .. first + len` alone: they are tokens 0 and up from now on. Places behind the last token
+    /// are those of padding, which isn't turned.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn part(&self, first: usize, len: usize) -> Result<Self> {
+        let real = self.tokens().saturating_sub(first).min(len);
+        let first = first.min(self.tokens());
+        let cut = |table: &Tensor, padding: f32| -> Result<Tensor> {
+            let own = table.narrow(0, first, real)?.contiguous()?;
+            if real == len {
+                return Ok(own);
+            }
+            let padding = Tensor::full(padding, (len - real, table.dims()[1]), table.device())?;
+            if real == 0 { Ok(padding) } else { Tensor::cat(&[&own, &padding], 0) }
+        };
+        Ok(Self { cos: cut(&self.cos, 1.0)?, sin: cut(&self.sin, 0.0)? })
+    }
+
     /// K, elements of a head.
     #[must_use]
     pub fn head_dim(&self) -> usize {
@@ -88,5 +107,30 @@ impl Rope3d {
         let (_, l, d) = x.dims3()?;
         let rows = self.rows(first, l, d)?;
         ops::choose(|backend| backend.rope(x, &rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::DType;
+
+    #[test]
+    fn a_part_turns_its_tokens_as_the_whole_does() {
+        let (grid, device) = (Grid { t: 2, h: 2, w: 3 }, Device::Cpu);
+        let whole = Rope3d::new(12, grid, &device).unwrap();
+        let x = Tensor::randn(0_f32, 1.0, (1, 12, 24), &device).unwrap();
+        let turned = whole.forward(&x, 0).unwrap();
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (first, len) in [(0, 5), (5, 5), (10, 5), (15, 5)] {
+            let part = whole.part(first, len).unwrap();
+            assert_eq!(part.tokens(), len);
+            let real = 12_usize.saturating_sub(first).min(len);
+            let padding = Tensor::ones((1, len - real, 24), DType::F32, &device).unwrap();
+            let own = x.narrow(1, first.min(12), real).unwrap();
+            let got = part.forward(&Tensor::cat(&[&own, &padding], 1).unwrap(), 0).unwrap();
+            let want = Tensor::cat(&[&turned.narrow(1, first.min(12), real).unwrap(), &padding], 1).unwrap();
+            assert_eq!(values(&got), values(&want), "{first} and {len} more");
+        }
     }
 }

@@ -88,7 +88,7 @@ fn block(device: &Device, latent: [usize; 3]) -> Result<()> {
     };
     let (t_mod, rope) = (random("t_mod", &[1, 6, d], device)?, Rope3d::new(config.head_dim(), grid, device)?);
     let rows = dit::rows_at_a_time(&config, device);
-    let scope = Scope { context: &context, t_mod: &t_mod, rope: &rope, rows };
+    let scope = Scope { context: &context, t_mod: &t_mod, rope: &rope, rows, ranks: None };
     // The stream is updated in place; the values stay finite over the runs, as the norms start each branch.
     let x = random("x", &[1, tokens, d], device)?;
     let (seconds, peak) = measure(device, || {

@@ -4,6 +4,7 @@ use crate::condition_files::ConditionFiles;
 use crate::job::{FirstFrame, Job};
 use crate::models::{ModelCache, ModelSet};
 use crate::progress::{Context, Stage};
+use crate::ranks::Ranks;
 use crate::report::StageRow;
 use crate::stages::{DecodedWindow, Run};
 use crate::windows::{Drift, windows};
@@ -38,12 +39,14 @@ pub fn animate(
     cache: &ModelCache,
     context: Context<'_>,
 ) -> Result<Outcome> {
-    let (_, outcome) = animate_as_far(job, renderer, cache, context)?;
+    let (_, outcome) = animate_as_far(Ranks::One, job, renderer, cache, context)?;
     outcome.ok_or(Error::Internal("a run that was to go all the way"))
 }
 
-/// As [`animate`], as far as `context` lets it go: no outcome where that is before the decoded windows.
+/// As [`animate`], as far as `context` lets it go: no outcome where that is before the decoded windows. The transformer's work is
+/// divided among `ranks`.
 pub(crate) fn animate_as_far(
+    ranks: Ranks<'_>,
     job: &Job,
     renderer: RendererChoice,
     cache: &ModelCache,
@@ -60,7 +63,7 @@ pub(crate) fn animate_as_far(
     if !models.is_trained() {
         context.warn("the small diffusion weights are untrained (models.untrained): the person in the result is noise, not a restored picture");
     }
-    let mut run = Run::new(job, models, cache, context)?;
+    let mut run = Run { ranks, ..Run::new(job, models, cache, context)? };
     let (composite_key, condition) = run.composite(renderer)?;
     // Some machine may make the text meanwhile: who doesn't need it doesn't ask for it.
     let needs_text = context.makes(Stage::Text) || context.goes_to(Stage::Denoise);

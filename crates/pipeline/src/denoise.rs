@@ -2,14 +2,16 @@
 //!
 //! Ported from `diffsynth/pipelines/wan_video_v2v_combine.py` of the AniCrafter repository (`__call__` and
 //! `model_fn_wan_video`): the positive branch carries the condition tokens, the negative one doesn't; guidance is
-//! `negative + cfg · (positive − negative)`; with a scale of exactly 1 the negative branch isn't run.
+//! `negative + cfg · (positive − negative)`; with a scale of exactly 1 the negative branch isn't run. On several ranks
+//! ([`denoise_on_ranks`]) all of them go through the same loop, and only the transformer's work is divided.
 
 pub use crate::job::{FewStepName, Interval, Sampling, SolverName, StepCacheName, StepCacheSettings};
 pub use sampler::{FewStep, SavedState};
 
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use dit::{Branch, Conditions, Embedded, WanModel};
+use dit::{Branch, Conditions, Embedded, Team, Turn, WanModel};
+use ranks::Collectives;
 use sampler::noise::Generator;
 use sampler::{Decision, Level, Signals, Solver, StepCache};
 use std::ops::ControlFlow;
@@ -40,14 +42,19 @@ pub struct Step<'a> {
 pub struct Carried<'a> {
     solver: &'a Solver,
     cache: Option<&'a StepCache>,
+    /// Does the cache keep a part of what it would on one rank?
+    is_part: bool,
 }
 
 impl Carried<'_> {
     /// Everything that [`Start::state`] takes: an interrupted loop goes on from it to the same bits.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When the device fails; [`Error::PartOfAState`] on ranks, where [`Watch::saves`] didn't ask for the whole.
     pub fn save(&self) -> Result<SavedState> {
+        if self.is_part {
+            return Err(Error::PartOfAState);
+        }
         let mut state = SavedState::default();
         state.extend("solver", self.solver.save()?);
         if let Some(cache) = self.cache {
@@ -63,6 +70,13 @@ pub trait Watch {
     fn block(&mut self, step: usize, block: usize, of: usize) -> ControlFlow<()> {
         let _ = (step, block, of);
         ControlFlow::Continue(())
+    }
+
+    /// Will what is carried be saved after this step? Asked on ranks alone, of rank 0's watcher, since a step cache's tokens must then
+    /// be brought together.
+    fn saves(&mut self, step: usize) -> bool {
+        let _ = step;
+        false
     }
 
     /// After a step.
@@ -124,13 +138,50 @@ pub fn denoise(
     sampling: &Sampling,
     watch: &mut dyn Watch,
 ) -> Result<Tensor> {
+    run(model, (positive, negative), start, sampling, watch, None)
+}
+
+/// [`denoise`] on the ranks of `world`, each of which calls it with the same inputs and gets the latents: the branches are divided
+/// among two groups where that goes, their tokens among a group's ranks. What goes wrong on a rank is told to all.
+///
+/// # Errors
+/// As [`denoise`]; when the ranks can't share the model's heads, or one of them fails.
+pub fn denoise_on_ranks(
+    world: &dyn Collectives,
+    model: &WanModel,
+    positive: &Conditions<'_>,
+    negative: Option<&Conditions<'_>>,
+    start: Start,
+    sampling: &Sampling,
+    watch: &mut dyn Watch,
+) -> Result<Tensor> {
+    let made = run(model, (positive, negative), start, sampling, watch, Some(world));
+    if let Err(error) = &made {
+        world.fail(&error.to_string());
+    }
+    made
+}
+
+fn run(
+    model: &WanModel,
+    (positive, negative): (&Conditions<'_>, Option<&Conditions<'_>>),
+    start: Start,
+    sampling: &Sampling,
+    watch: &mut dyn Watch,
+    world: Option<&dyn Collectives>,
+) -> Result<Tensor> {
     sampling.validate()?;
     let mut branches = vec![model.branch(positive)?];
     if sampling.cfg_scale != 1.0 {
         let negative = negative.ok_or(Error::NegativeMissing { cfg_scale: sampling.cfg_scale })?;
         branches.push(model.branch(negative)?);
     }
-    let mut run = Loop::new(model, branches, sampling, &start)?;
+    let world = world.filter(|world| world.size() > 1);
+    let team = match world {
+        Some(world) => Team::new(model, world, branches.len())?,
+        None => Team::alone(model),
+    };
+    let mut run = Loop::new(team, world, branches, sampling, &start)?;
     let mut latents = run.keep(&start.latents)?;
     for index in start.step..sampling.steps {
         latents = run.step(index, &latents, watch)?;
@@ -139,12 +190,15 @@ pub fn denoise(
 }
 
 struct Loop<'a> {
-    model: &'a WanModel,
+    team: Team<'a>,
+    world: Option<&'a dyn Collectives>,
     branches: Vec<Branch>,
     cache: Option<StepCache>,
     solver: Solver,
     sampling: &'a Sampling,
     seed: u64,
+    /// L, tokens of a branch.
+    tokens: usize,
 }
 
 /// The branches' velocities, and of each: did the model run, and the change that the step cache had added up.
@@ -152,7 +206,8 @@ type Predictions = (Vec<Tensor>, Vec<(bool, f64)>);
 
 impl<'a> Loop<'a> {
     fn new(
-        model: &'a WanModel,
+        team: Team<'a>,
+        world: Option<&'a dyn Collectives>,
         branches: Vec<Branch>,
         sampling: &'a Sampling,
         start: &Start,
@@ -163,9 +218,15 @@ impl<'a> Loop<'a> {
             solver.restore(&start.state.part("solver"))?;
             if let Some(cache) = &mut cache {
                 cache.restore(&start.state.part("cache"))?;
+                // Saved whole; each rank keeps its part.
+                let turn = team.turn(branches.len(), true)?;
+                cache.change_tokens(|branch, whole| {
+                    if turn.own.contains(&branch) { turn.hands.cut(whole) } else { Ok(nothing(whole)?) }
+                })?;
             }
         }
-        Ok(Self { model, branches, cache, solver, sampling, seed: start.seed })
+        let tokens = team.tokens(&start.latents)?;
+        Ok(Self { team, world, branches, cache, solver, sampling, seed: start.seed, tokens })
     }
 
     /// Rounds to what the reference keeps between operations.
@@ -201,6 +262,9 @@ impl<'a> Loop<'a> {
             self.solver.step(index, &velocity, latents)?
         };
         let next = self.keep(&next)?;
+        let whole = self.whole_cache(index, watch)?;
+        let in_parts =
+            self.world.is_some() && self.cache.as_ref().is_some_and(|c| c.level() == Level::Tokens);
         watch.step(&Step {
             index,
             timestep,
@@ -209,9 +273,35 @@ impl<'a> Loop<'a> {
             velocity: &velocity,
             latents: &next,
             cache: &cache,
-            carried: Carried { solver: &self.solver, cache: self.cache.as_ref() },
+            carried: Carried {
+                solver: &self.solver,
+                cache: whole.as_ref().or(self.cache.as_ref()),
+                is_part: in_parts && whole.is_none(),
+            },
         })?;
         Ok(next)
+    }
+
+    /// The step cache with all tokens, where ranks keep parts of them and rank 0 will save it.
+    fn whole_cache(&self, index: usize, watch: &mut dyn Watch) -> Result<Option<StepCache>> {
+        let (Some(world), Some(cache)) = (self.world, &self.cache) else { return Ok(None) };
+        if cache.level() != Level::Tokens {
+            return Ok(None);
+        }
+        let mut saves = [u8::from(world.rank() == 0 && watch.saves(index))];
+        world.broadcast(0, &mut saves)?;
+        if saves == [0] {
+            return Ok(None);
+        }
+        let mut whole = cache.clone();
+        let turn = self.team.turn(self.branches.len(), true)?;
+        whole.change_tokens(|branch, part| {
+            let own = turn.own.contains(&branch);
+            let gathered = own.then(|| turn.hands.gather(part, self.tokens)).transpose()?;
+            let dims = [1, self.tokens, self.team.model().config().dim];
+            turn.from_branch(branch, gathered.as_ref(), &dims, part.device())
+        })?;
+        Ok(Some(whole))
     }
 
     /// The velocities of the branches that take part in a step.
@@ -226,9 +316,8 @@ impl<'a> Loop<'a> {
         let active =
             if self.branches.len() > 1 && !self.sampling.guides(sigma) { 1 } else { self.branches.len() };
         let Some(mut cache) = self.cache.take() else {
-            let embedded = self.embed(active, timestep, latents)?;
-            let tokens = self.run_blocks(index, &embedded, watch)?;
-            return Ok((self.heads(&tokens, &embedded)?, vec![(true, 0.0); active]));
+            let velocities = self.velocities(index, timestep, active, latents, watch)?;
+            return Ok((velocities, vec![(true, 0.0); active]));
         };
         let result = match cache.level() {
             Level::Tokens => {
@@ -251,21 +340,36 @@ impl<'a> Loop<'a> {
         latents: &Tensor,
         watch: &mut dyn Watch,
     ) -> Result<Predictions> {
-        let embedded = self.embed(active, timestep, latents)?;
-        let signals = Signals { sigma, sample: latents, modulation: embedded.first().map(|e| &e.t_mod) };
+        // The parts of the tokens that ranks keep must stay where they are.
+        let turn = self.team.turn(active, true)?;
+        let embedded = self.embed(&turn, timestep, latents)?;
+        // All branches have one timestep; a rank that rests in this step looks at it too.
+        let modulation = match embedded.first() {
+            Some(embedded) => embedded.t_mod.clone(),
+            None => turn.hands.embed(latents, timestep, &self.branches[0])?.t_mod,
+        };
+        let signals = Signals { sigma, sample: latents, modulation: Some(&modulation) };
         let compute = cache.decide(&signals, active)? == Decision::Compute;
         let decisions = vec![(compute, cache.accumulated()); active];
         let tokens = if compute {
-            let tokens = self.run_blocks(index, &embedded, watch)?;
-            for (branch, (tokens, embedded)) in tokens.iter().zip(&embedded).enumerate() {
-                cache.store(branch, &embedded.tokens, tokens)?;
+            let tokens = self.run_blocks(&turn, index, &embedded, watch)?;
+            let mut own = tokens.iter().zip(&embedded);
+            for branch in 0..active {
+                match turn.own.contains(&branch).then(|| own.next()).flatten() {
+                    Some((tokens, embedded)) => cache.store(branch, &embedded.tokens, tokens)?,
+                    // Another group's: it only counts.
+                    None => {
+                        let nothing = nothing(latents)?;
+                        cache.store(branch, &nothing, &nothing)?;
+                    }
+                }
             }
             tokens
         } else {
             let one = |(branch, e): (usize, &Embedded)| cache.predict(branch, &e.tokens);
-            embedded.iter().enumerate().map(one).collect::<sampler::Result<_>>()?
+            turn.own.clone().zip(&embedded).map(one).collect::<sampler::Result<_>>()?
         };
-        Ok((self.heads(&tokens, &embedded)?, decisions))
+        Ok((self.heads(&turn, &tokens, &embedded, latents)?, decisions))
     }
 
     /// A cache around the whole model: a step that is left out costs next to nothing.
@@ -284,28 +388,56 @@ impl<'a> Loop<'a> {
             let one = |branch| self.keep(&cache.predict(branch, latents)?);
             return Ok(((0..active).map(one).collect::<Result<_>>()?, decisions));
         }
-        let embedded = self.embed(active, timestep, latents)?;
-        let tokens = self.run_blocks(index, &embedded, watch)?;
-        let velocities = self.heads(&tokens, &embedded)?;
+        let velocities = self.velocities(index, timestep, active, latents, watch)?;
         for (branch, velocity) in velocities.iter().enumerate() {
             cache.store(branch, latents, velocity)?;
         }
         Ok((velocities, decisions))
     }
 
-    fn embed(&self, active: usize, timestep: f64, latents: &Tensor) -> Result<Vec<Embedded>> {
-        let branches = self.branches.iter().take(active);
-        Ok(branches.map(|branch| self.model.embed(latents, timestep, branch)).collect::<Result<_, _>>()?)
+    /// What the model says of the active branches.
+    fn velocities(
+        &self,
+        index: usize,
+        timestep: f64,
+        active: usize,
+        latents: &Tensor,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Tensor>> {
+        let turn = self.team.turn(active, false)?;
+        let embedded = self.embed(&turn, timestep, latents)?;
+        let tokens = self.run_blocks(&turn, index, &embedded, watch)?;
+        self.heads(&turn, &tokens, &embedded, latents)
+    }
+
+    fn embed(&self, turn: &Turn<'_>, timestep: f64, latents: &Tensor) -> Result<Vec<Embedded>> {
+        let branches = self.branches[turn.own.clone()].iter();
+        Ok(branches.map(|branch| turn.hands.embed(latents, timestep, branch)).collect::<Result<_, _>>()?)
     }
 
     /// The tokens after all blocks. Each block's weights are used for all branches before the next block's are.
-    fn run_blocks(&self, index: usize, embedded: &[Embedded], watch: &mut dyn Watch) -> Result<Vec<Tensor>> {
+    fn run_blocks(
+        &self,
+        turn: &Turn<'_>,
+        index: usize,
+        embedded: &[Embedded],
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Tensor>> {
         let mut observer = |block: usize, of: usize| watch.block(index, block, of);
-        Ok(self.model.run_blocks(&embedded.iter().collect::<Vec<_>>(), &mut observer)?)
+        Ok(turn.hands.run_blocks(&embedded.iter().collect::<Vec<_>>(), &mut observer)?)
     }
 
-    fn heads(&self, tokens: &[Tensor], embedded: &[Embedded]) -> Result<Vec<Tensor>> {
-        tokens.iter().zip(embedded).map(|(tokens, e)| self.keep(&self.model.head(tokens, e)?)).collect()
+    /// The velocities of all active branches.
+    fn heads(
+        &self,
+        turn: &Turn<'_>,
+        tokens: &[Tensor],
+        embedded: &[Embedded],
+        latents: &Tensor,
+    ) -> Result<Vec<Tensor>> {
+        let own = tokens.iter().zip(embedded).map(|(tokens, e)| turn.hands.head(tokens, e));
+        let all = turn.all(own.collect::<Result<_, _>>()?, latents)?;
+        all.iter().map(|velocity| self.keep(velocity)).collect()
     }
 
     fn guide(&self, positive: &Tensor, negative: &Tensor) -> Result<Tensor> {
@@ -320,6 +452,11 @@ impl<'a> Loop<'a> {
         let values = Generator::new(seed).randn(like.elem_count());
         Ok(Tensor::from_vec(values, like.shape(), &Device::Cpu)?.to_device(like.device())?)
     }
+}
+
+/// Stands where another rank has something.
+fn nothing(like: &Tensor) -> candle_core::Result<Tensor> {
+    Tensor::zeros((1, 1, 1), DType::F32, like.device())
 }
 
 /// The initial noise of a job: PyTorch's CPU generator, `[1, C, T, h, w]` in f32.

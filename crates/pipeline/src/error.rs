@@ -115,6 +115,14 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A step cache's tokens lie on several ranks.
+    #[error(
+        "the step cache's tokens lie on several ranks, and nobody asked for the whole: a watcher that saves says so in Watch::saves"
+    )]
+    PartOfAState,
+    /// Ranks that can't work together.
+    #[error(transparent)]
+    Ranks(#[from] ranks::Error),
     /// Two videos that should match don't.
     #[error("{what}: {a} and {b} don't match")]
     Mismatch {
@@ -197,6 +205,7 @@ impl From<dit::Error> for Error {
     fn from(error: dit::Error) -> Self {
         match error {
             dit::Error::Cancelled { .. } => Self::Cancelled,
+            dit::Error::Ranks(error) => Self::Ranks(error),
             other => Self::Dit(other),
         }
     }

@@ -38,6 +38,7 @@ pub mod outputs;
 mod person;
 mod preview;
 mod progress;
+mod ranks;
 mod replace;
 pub mod report;
 mod run;

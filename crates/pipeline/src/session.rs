@@ -7,10 +7,12 @@ use crate::models::{GIB, ModelCache, ModelSet, PreparedPlace};
 use crate::needs::{StageNeeds, needs};
 use crate::preview::Preview;
 use crate::progress::{CancelToken, Context, Quiet, Stage};
+use crate::ranks::{Ranks, agree, dismiss, follow};
 use crate::run::{Finished, run, run_stages};
 use crate::stages::prepare_weights;
 use crate::work::{Fingerprint, WorkDir};
 use crate::{Error, Result};
+use ::ranks::Collectives;
 use avatar_render::RendererChoice;
 use image::RgbImage;
 use std::path::PathBuf;
@@ -53,6 +55,7 @@ pub struct SessionBuilder {
     rates: Option<PathBuf>,
     renderer: RendererChoice,
     note: Option<String>,
+    ranks: Option<usize>,
 }
 
 impl SessionBuilder {
@@ -102,6 +105,13 @@ impl SessionBuilder {
     /// What renders avatars.
     pub fn renderer(mut self, renderer: RendererChoice) -> Self {
         self.renderer = renderer;
+        self
+    }
+
+    /// Threads of this process that share the transformer's tokens, each with its part of the threads that work: for machines whose
+    /// sockets are better off with memory of their own. 1 where it isn't given.
+    pub fn ranks(mut self, ranks: usize) -> Self {
+        self.ranks = Some(ranks);
         self
     }
 
@@ -177,7 +187,47 @@ impl Session {
     pub fn run(&self, job: &Job, context: Context<'_>) -> Result<Finished> {
         let job = self.prepare(job)?;
         let own = &self.settings;
-        self.at_work(|| run(&job, own.renderer, &self.cache, own.note.as_deref(), context))
+        self.at_work(|| {
+            let ranks = own.ranks.map_or(Ranks::One, Ranks::Threads);
+            run(&job, own.renderer, &self.cache, own.note.as_deref(), ranks, context)
+        })
+    }
+
+    /// Runs a job as a rank of `world`: all of its ranks call this with the same job. Rank 0 does the job and gets what is finished;
+    /// the others need the weights alone, share the transformer's work, and get `None` when all is done. What goes wrong on
+    /// a rank ends all, with an error that names it.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; when the ranks want different things, can't share the model's heads, or one of them fails; when the
+    /// session has threads of its own, which a world's ends can't be handed to.
+    pub fn run_among(
+        &self,
+        world: &dyn Collectives,
+        job: &Job,
+        context: Context<'_>,
+    ) -> Result<Option<Finished>> {
+        let work = || {
+            if self.threads.is_some() || self.settings.ranks.is_some() {
+                let why = "a session that is a rank itself has no threads or ranks of its own".to_owned();
+                return Err(Error::Option { option: "ranks", why });
+            }
+            let job = self.prepare(job)?;
+            agree(world, &job)?;
+            if world.rank() > 0 {
+                follow(world, &job, &self.cache, context)?;
+                return Ok(None);
+            }
+            let own = &self.settings;
+            let ranks = Ranks::World(world);
+            let finished = run(&job, own.renderer, &self.cache, own.note.as_deref(), ranks, context)?;
+            dismiss(world)?;
+            Ok(Some(finished))
+        };
+        let made = work();
+        if let Err(error) = &made {
+            world.fail(&error.to_string());
+        }
+        made
     }
 
     /// Makes some stages of a job alone, from what its folders have of the others: [`Job::stages`] says which there are and
@@ -190,7 +240,10 @@ impl Session {
     pub fn run_stages(&self, job: &Job, stages: &[Stage], context: Context<'_>) -> Result<Finished> {
         let job = self.prepare(job)?;
         let own = &self.settings;
-        self.at_work(|| run_stages(&job, own.renderer, &self.cache, own.note.as_deref(), (stages, context)))
+        self.at_work(|| {
+            let ranks = own.ranks.map_or(Ranks::One, Ranks::Threads);
+            run_stages(&job, own.renderer, &self.cache, own.note.as_deref(), ranks, (stages, context))
+        })
     }
 
     /// What each stage of a job takes: memory by the plan, seconds on this machine.

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use anicrafter_pipeline::denoise::{
-    FewStepName, Sampling, SavedState, SolverName, Start, Step, StepCacheName, StepCacheSettings, Watch,
-    denoise, window_seed,
+    FewStepName, Interval, Sampling, SavedState, SolverName, Start, Step, StepCacheName, StepCacheSettings,
+    Watch, denoise, denoise_on_ranks, window_seed,
 };
 use anicrafter_pipeline::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use dit::{Conditions, Config, WanModel};
 use nn::{RandomWeights, Weights};
+use ranks::{Collectives, Threads};
 use std::sync::Arc;
 
 const SHAPE: [usize; 5] = [1, 16, 2, 4, 4];
@@ -32,6 +33,32 @@ impl Small {
         let of = |context| Conditions { context, clip_feature: None, y: None, add_condition: None };
         let (positive, negative) = (of(&self.positive), of(&self.negative));
         denoise(&self.model, &positive, Some(&negative), start, sampling, watch)
+    }
+
+    /// What each of `size` ranks gets, and what rank 0's watcher saw.
+    fn run_on(
+        &self,
+        size: usize,
+        sampling: &Sampling,
+        start: &Start,
+        watch: impl Fn() -> Saving + Sync,
+    ) -> Result<(Vec<Tensor>, Saving)> {
+        let of = |context| Conditions { context, clip_feature: None, y: None, add_condition: None };
+        let (positive, negative) = (of(&self.positive), of(&self.negative));
+        let seen = std::sync::Mutex::new(Saving::default());
+        let latents = Threads::run(size, |rank| {
+            let mut own = watch();
+            let (model, start) = (&self.model, start.clone());
+            let others: &mut dyn Watch = &mut ();
+            let watch: &mut dyn Watch = if rank.rank() == 0 { &mut own } else { others };
+            let made = denoise_on_ranks(rank, model, &positive, Some(&negative), start, sampling, watch);
+            if rank.rank() == 0 {
+                *seen.lock().unwrap() = own;
+            }
+            made
+        });
+        let seen = seen.into_inner().unwrap();
+        latents.map(|latents| (latents, seen))
     }
 }
 
@@ -58,6 +85,10 @@ struct Saving {
 }
 
 impl Watch for Saving {
+    fn saves(&mut self, _: usize) -> bool {
+        true
+    }
+
     fn step(&mut self, step: &Step<'_>) -> Result<()> {
         self.saved.push((step.latents.clone(), step.carried.save()?));
         self.guided.push(step.negative.is_some());
@@ -144,4 +175,78 @@ fn a_preset_runs() {
     let mut watch = Saving::default();
     small.run(&sampling, noise(0), &mut watch).unwrap();
     assert_eq!(watch.guided, [false; 4]);
+}
+
+/// Largest difference over the largest value.
+fn difference(got: &Tensor, want: &Tensor) -> f32 {
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (got, want) = (values(got), values(want));
+    assert_eq!(got.len(), want.len());
+    let largest = want.iter().fold(0_f32, |m, v| m.max(v.abs()));
+    got.iter().zip(&want).fold(0_f32, |m, (a, b)| m.max((a - b).abs())) / largest
+}
+
+#[test]
+fn ranks_go_through_the_loop_as_one_does() {
+    let small = Small::new();
+    // Guidance over all steps, over some, none; ranks in groups and not.
+    let some = Some(Interval { low: 0.3, high: 0.9 });
+    for step_cache in caches() {
+        for (cfg_scale, guidance_interval, size) in
+            [(2.0, None, 2), (2.0, None, 4), (2.0, some, 2), (2.0, some, 4), (1.0, None, 2)]
+        {
+            let name = format!("{step_cache:?}, guidance {cfg_scale} {guidance_interval:?}, {size} ranks");
+            let sampling =
+                Sampling { step_cache: step_cache.clone(), cfg_scale, guidance_interval, ..sampling(9) };
+            let mut alone = Saving::default();
+            let result = small.run(&sampling, noise(4), &mut alone).unwrap();
+            let (latents, seen) = small.run_on(size, &sampling, &noise(4), Saving::default).unwrap();
+            assert_eq!((&seen.computed, &seen.guided), (&alone.computed, &alone.guided), "{name}");
+            for latents in &latents {
+                assert!(difference(latents, &result) < 1e-6, "{name}: {}", difference(latents, &result));
+            }
+            // What was saved on ranks is whole: one rank, or another number of them, goes on from it.
+            for step in [3, 6] {
+                let (latents, state) = seen.saved[step].clone();
+                let start = Start { latents, step: step + 1, seed: 4, state };
+                let resumed = small.run(&sampling, start.clone(), &mut ()).unwrap();
+                assert!(difference(&resumed, &result) < 1e-6, "{name}, resumed alone at {step}");
+                let other = if size == 2 { 4 } else { 2 };
+                let other = if cfg_scale == 1.0 { 1 } else { other };
+                let (resumed, _) = small.run_on(other, &sampling, &start, Saving::default).unwrap();
+                assert!(difference(&resumed[0], &result) < 1e-6, "{name}, resumed on {other} at {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn ranks_stop_when_one_of_them_is_stopped() {
+    let small = Small::new();
+    let stopped =
+        small.run_on(4, &sampling(4), &noise(4), || Saving { stop_after: Some(1), ..Saving::default() });
+    assert!(matches!(stopped, Err(Error::Cancelled)), "{:?}", stopped.err());
+    // 8 ranks are two groups of 4, which can't share 2 heads.
+    let refused = small.run_on(8, &sampling(4), &noise(4), Saving::default).err().unwrap().to_string();
+    assert!(refused.contains("4 ranks can't share 2 heads"), "{refused}");
+}
+
+#[test]
+fn a_part_of_a_state_is_not_saved_for_the_whole() {
+    struct Careless(Option<Error>);
+    impl Watch for Careless {
+        fn step(&mut self, step: &Step<'_>) -> Result<()> {
+            self.0 = step.carried.save().err();
+            Ok(())
+        }
+    }
+    let small = Small::new();
+    let of = |context| Conditions { context, clip_feature: None, y: None, add_condition: None };
+    let sampling = Sampling { step_cache: caches().remove(1), cfg_scale: 1.0, ..sampling(3) };
+    let errors = Threads::run(2, |rank| {
+        let mut watch = Careless(None);
+        denoise_on_ranks(rank, &small.model, &of(&small.positive), None, noise(4), &sampling, &mut watch)?;
+        Ok::<_, Error>(watch.0)
+    });
+    assert!(errors.unwrap().iter().all(|error| matches!(error, Some(Error::PartOfAState))));
 }

@@ -67,9 +67,17 @@ impl ModelSet {
     /// # Errors
     /// When the window's size doesn't fit the models, or as [`ModelSet::streaming`].
     pub fn plan(&self, job: &Job) -> Result<Plan> {
+        Ok(plan(&self.configs.dit, &self.workload(job)?)?)
+    }
+
+    /// What the transformer has to do for one window of a job.
+    ///
+    /// # Errors
+    /// As [`ModelSet::streaming`].
+    pub fn workload(&self, job: &Job) -> Result<Workload> {
         let (vae, video) = (&self.configs.vae, &job.video);
         let factor = vae.spatial_factor();
-        let workload = Workload {
+        Ok(Workload {
             latent: [
                 vae.latent_frames(video.window),
                 video.height as usize / factor,
@@ -79,7 +87,6 @@ impl ModelSet {
             branches: if job.sampling.cfg_scale == 1.0 { 1 } else { 2 },
             storage: self.storage(),
             streaming: self.streaming()?,
-        };
-        Ok(plan(&self.configs.dit, &workload)?)
+        })
     }
 }

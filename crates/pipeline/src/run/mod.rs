@@ -8,6 +8,7 @@ use crate::finish::write_video;
 use crate::job::{Job, Until};
 use crate::models::{ModelCache, ModelSet};
 use crate::progress::{Context, Event, Stage};
+use crate::ranks::Ranks;
 use crate::replace::{Replaced, found_until, replace};
 use crate::report::{self, Extras, StageRow};
 use crate::stages::Run;
@@ -42,6 +43,7 @@ pub(crate) fn run_stages(
     renderer: RendererChoice,
     cache: &ModelCache,
     note: Option<&str>,
+    ranks: Ranks<'_>,
     (stages, context): (&[Stage], Context<'_>),
 ) -> Result<Finished> {
     let refuse = |why: String| Err(Error::Option { option: "only", why });
@@ -53,7 +55,7 @@ pub(crate) fn run_stages(
     if stages.is_empty() {
         return refuse(format!("no stage is named: the job has {has}"));
     }
-    run(job, renderer, cache, note, context.with_only(stages))
+    run(job, renderer, cache, note, ranks, context.with_only(stages))
 }
 
 /// Runs a job. `note` is what a report's reader must know.
@@ -62,9 +64,13 @@ pub(crate) fn run(
     renderer: RendererChoice,
     cache: &ModelCache,
     note: Option<&str>,
+    ranks: Ranks<'_>,
     context: Context<'_>,
 ) -> Result<Finished> {
     job.validate()?;
+    if job.output.until.is_none() {
+        ranks.check(job)?;
+    }
     crate::inspect(job).clean()?;
     for (_, path) in job.outputs() {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -111,7 +117,7 @@ pub(crate) fn run(
             finished.condition = Some(made);
         }
         None => {
-            let (rows, outcome) = to_video(&filled, renderer, cache, context)?;
+            let (rows, outcome) = to_video(&filled, renderer, cache, ranks, context)?;
             finished.stages.extend(rows);
             let Some(outcome) = outcome else {
                 finished.replaced = replaced;
@@ -141,9 +147,10 @@ fn to_video(
     job: &Job,
     renderer: RendererChoice,
     cache: &ModelCache,
+    ranks: Ranks<'_>,
     context: Context<'_>,
 ) -> Result<(Vec<StageRow>, Option<Outcome>)> {
-    let (rows, outcome) = animate_as_far(job, renderer, cache, context)?;
+    let (rows, outcome) = animate_as_far(ranks, job, renderer, cache, context)?;
     let Some(mut outcome) = outcome.filter(|_| context.makes(Stage::Finish)) else {
         return Ok((rows, None));
     };

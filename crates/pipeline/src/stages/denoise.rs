@@ -1,7 +1,8 @@
 //! The diffusion transformer restores every window's latents.
 
 use super::{Done, Loaded, Run, flow, only_tensors, wait_for};
-use crate::denoise::{SavedState, Start, Step, Watch, denoise, window_seed};
+use crate::denoise::{SavedState, Start, Step, Watch, window_seed};
+use crate::job::Output;
 use crate::lease::{Lease, Taken};
 use crate::models::{ModelSet, PreparedPlace, Wanted};
 use crate::progress::{Context, Event, Stage};
@@ -56,8 +57,17 @@ impl Run<'_> {
                 None => Start::noise(seed, [1, channels, t, h, w], device)?,
             };
             let (positive, negative) = shared.prompts.branches(&y, &tokens);
-            let mut watch = DenoiseWatch { run, part, window: n, unsaved: None };
-            let latents = denoise(&shared.model, &positive, negative.as_ref(), start, sampling, &mut watch)?;
+            let mut watch = DenoiseWatch {
+                context: run.context,
+                output: &run.job.output,
+                steps: sampling.steps,
+                root: run.work.root(),
+                part,
+                window: n,
+                unsaved: None,
+            };
+            let branches = (&positive, negative.as_ref());
+            let latents = run.ranks.denoise(&shared.model, branches, start, run.job, &mut watch)?;
             save_tensors(&only_tensors(part), &[("latents", &latents)])
         })
     }
@@ -75,6 +85,7 @@ impl Run<'_> {
         let clip_feature = take(&mut load_tensors(&image_file, device)?, "clip_feature", &image_file)?;
         let model = self.load(Wanted::Transformer, |models| {
             self.prepare_weights()?;
+            self.ranks.announce_load()?;
             models.transformer()
         })?;
         Ok(Shared { model, prompts: Prompts { positive, negative, clip_feature } })
@@ -142,8 +153,12 @@ fn saved_start(part: &Path, seed: u64, device: &Device) -> Result<Option<Start>>
 }
 
 /// Saves and shows how far a window is.
-struct DenoiseWatch<'a, 'b> {
-    run: &'a Run<'b>,
+struct DenoiseWatch<'a> {
+    context: Context<'a>,
+    output: &'a Output,
+    steps: usize,
+    /// The work folder.
+    root: &'a Path,
     part: &'a Path,
     window: usize,
     /// The last step, where it wasn't due: who stops the run doesn't lose it.
@@ -165,36 +180,49 @@ impl Reached {
     }
 }
 
-impl Watch for DenoiseWatch<'_, '_> {
+/// Is something that is done after every so many steps done after step `step`?
+fn is_due(every: usize, step: usize) -> bool {
+    every > 0 && (step + 1).is_multiple_of(every)
+}
+
+impl Watch for DenoiseWatch<'_> {
     fn block(&mut self, step: usize, block: usize, of: usize) -> ControlFlow<()> {
         let done = step as f64 + block as f64 / of.max(1) as f64;
-        let flow = flow(self.run.context.advance(Stage::Denoise, done, self.run.job.sampling.steps));
+        let flow = flow(self.context.advance(Stage::Denoise, done, self.steps));
         if flow.is_break()
             && let Some(reached) = self.unsaved.take()
             && let Err(error) = reached.save(self.part)
         {
-            self.run.context.warn(format!("step {} couldn't be saved: {error}", reached.steps));
+            self.context.warn(format!("step {} couldn't be saved: {error}", reached.steps));
         }
         flow
     }
 
+    fn saves(&mut self, step: usize) -> bool {
+        is_due(self.output.save_every, step) && step + 1 < self.steps
+    }
+
     fn step(&mut self, step: &Step<'_>) -> Result<()> {
-        let (output, done) = (&self.run.job.output, step.index + 1);
-        let due = |every: usize| every > 0 && done.is_multiple_of(every);
+        let done = step.index + 1;
+        self.unsaved = None;
         // The result follows a last step.
-        if output.save_every > 0 && done < self.run.job.sampling.steps {
-            let reached = Reached { steps: done, latents: step.latents.clone(), state: step.carried.save()? };
-            if due(output.save_every) {
-                reached.save(self.part)?;
-                self.unsaved = None;
+        if self.output.save_every > 0 && done < self.steps {
+            let reached = |state| Reached { steps: done, latents: step.latents.clone(), state };
+            if self.saves(step.index) {
+                reached(step.carried.save()?).save(self.part)?;
             } else {
-                self.unsaved = Some(reached);
+                self.unsaved = match step.carried.save() {
+                    Ok(state) => Some(reached(state)),
+                    // Ranks bring it together where it is due only.
+                    Err(Error::PartOfAState) => None,
+                    Err(error) => return Err(error),
+                };
             }
         }
-        if due(output.preview_every) && step.latents.dim(1)? == 16 {
-            let path = self.run.work.root().join(format!("preview-{:03}-{done:03}.png", self.window));
+        if is_due(self.output.preview_every, step.index) && step.latents.dim(1)? == 16 {
+            let path = self.root.join(format!("preview-{:03}-{done:03}.png", self.window));
             write_preview(step.latents, &path)?;
-            self.run.context.tell(&Event::Preview { step: done, path });
+            self.context.tell(&Event::Preview { step: done, path });
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::job::Job;
 use crate::lease::Owner;
 use crate::models::{ModelCache, ModelSet, Wanted};
 use crate::progress::{Context, Event, Stage, peak_memory};
+use crate::ranks::Ranks;
 use crate::report::StageRow;
 use crate::work::{Claim, Fingerprint, Part, Slot, WorkDir};
 use crate::{Error, Result};
@@ -31,6 +32,8 @@ pub(crate) struct Run<'a> {
     pub(crate) cache: &'a ModelCache,
     pub(crate) work: WorkDir,
     pub(crate) context: Context<'a>,
+    /// Who shares the transformer's work.
+    pub(crate) ranks: Ranks<'a>,
     /// Time and memory of what is done.
     pub(crate) stages: Vec<StageRow>,
 }
@@ -77,7 +80,8 @@ impl<'a> Run<'a> {
         cache: &'a ModelCache,
         context: Context<'a>,
     ) -> Result<Self> {
-        Ok(Self { job, models, cache, work: WorkDir::of(job)?, context, stages: Vec::new() })
+        let work = WorkDir::of(job)?;
+        Ok(Self { job, models, cache, work, context, ranks: Ranks::One, stages: Vec::new() })
     }
 
     /// Runs `make` unless its result is there, and keeps the books.
@@ -231,7 +235,7 @@ fn wait_for<T>(
     }
 }
 
-fn flow(result: Result<()>) -> ControlFlow<()> {
+pub(crate) fn flow(result: Result<()>) -> ControlFlow<()> {
     if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 

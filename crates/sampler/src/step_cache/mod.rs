@@ -187,6 +187,23 @@ impl StepCache {
         }
     }
 
+    /// Replaces what is kept of each branch's tokens by what `change` makes of it: for ranks, each of which keeps a part. A cache at
+    /// [`Level::Velocity`] keeps none.
+    ///
+    /// # Errors
+    /// What `change` returns.
+    pub fn change_tokens<E>(
+        &mut self,
+        mut change: impl FnMut(usize, &Tensor) -> std::result::Result<Tensor, E>,
+    ) -> std::result::Result<(), E> {
+        if let Rule::Tea(rule) = &mut self.rule {
+            for (branch, residual) in rule.residuals_mut().iter_mut().enumerate() {
+                *residual = change(branch, residual)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that the next steps depend on.
     ///
     /// # Errors

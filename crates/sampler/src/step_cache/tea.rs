@@ -113,6 +113,10 @@ impl TeaCache {
         Ok((tokens + self.residuals.get(branch).ok_or(Error::NoResidual)?)?)
     }
 
+    pub(super) fn residuals_mut(&mut self) -> &mut [Tensor] {
+        &mut self.residuals
+    }
+
     pub(super) fn accumulated(&self) -> f64 {
         self.accumulated
     }

@@ -1,0 +1,132 @@
+//! A job on ranks that share nothing but their words: rank 0 does it, the others follow.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use anicrafter_pipeline::{
+    Actor, CancelToken, Context, Dtype, Error, Finished, Job, Preset, Quiet, Result, Session, StepCacheName,
+    StepCacheSettings,
+};
+use candle_core::{Device, Tensor};
+use ranks::{Collectives, Threads};
+use std::path::{Path, PathBuf};
+
+fn demo(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo").join(name)
+}
+
+/// A stamp-sized clip of two windows in `folder`, with a step cache that leaves steps out.
+fn job(folder: &Path) -> Job {
+    let mut job = Job::new(Preset::Demo);
+    job.input.actors = vec![Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
+    job.input.background = demo("background.mp4");
+    job.input.character = Some(demo("character.png"));
+    job.input.end = Some(7);
+    (job.video.width, job.video.height) = (80, 48);
+    (job.video.window, job.video.overlap) = (5, 1);
+    job.models.dtype = Dtype::F32;
+    (job.sampling.steps, job.sampling.cfg_scale) = (4, 1.5);
+    let tea = StepCacheSettings::of(StepCacheName::Tea);
+    job.sampling.step_cache = Some(StepCacheSettings { threshold: Some(1000.0), ..tea });
+    job.output.save_every = 1;
+    job.output.video = folder.join("o.mp4");
+    job.output.work = Some(folder.join("work"));
+    job
+}
+
+fn session() -> Session {
+    Session::builder().renderer("cpu".parse().unwrap()).device("cpu").build().unwrap()
+}
+
+/// What each rank's session makes of its job.
+fn among(size: usize, job: impl Fn(usize) -> Job + Sync) -> Vec<Result<Option<Finished>>> {
+    let one = |end: Threads| {
+        let cancel = CancelToken::new();
+        session().run_among(&end, &job(end.rank()), Context::new(&Quiet, &cancel))
+    };
+    std::thread::scope(|threads| {
+        let running: Vec<_> =
+            Threads::world(size).into_iter().map(|end| threads.spawn(|| one(end))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// The latents of every window, by the name of their place in the work folder.
+fn latents(folder: &Path) -> Vec<(String, Tensor)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder.join("work")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.contains("-denoise-") {
+            let tensors = candle_core::safetensors::load(path.join("tensors.safetensors"), &Device::Cpu);
+            found.push((name, tensors.unwrap()["latents"].clone()));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(found.len(), 2, "two windows");
+    found
+}
+
+#[test]
+fn rank_0_does_the_job_and_the_others_follow() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |name: &str| dir.path().join(name);
+    let cancel = CancelToken::new();
+    session().run(&job(&folder("alone")), Context::new(&Quiet, &cancel)).unwrap();
+    let alone = latents(&folder("alone"));
+    for size in [2, 4] {
+        let name = size.to_string();
+        // The others' jobs name a folder that must never be made.
+        let of = |rank| job(&folder(if rank == 0 { &name } else { "others" }));
+        for again in [false, true] {
+            let made = among(size, of);
+            let finished = made[0].as_ref().unwrap().as_ref().unwrap();
+            let denoised = finished.stages.iter().filter(|stage| stage.name.starts_with("denoise"));
+            assert_eq!(denoised.filter(|stage| stage.cached == again).count(), 2, "{:?}", finished.stages);
+            assert!(made[1..].iter().all(|made| matches!(made, Ok(None))), "{made:?}");
+        }
+        assert!(!folder("others").exists());
+        for ((place, a), (other, b)) in alone.iter().zip(&latents(&folder(&name))) {
+            assert_eq!(place, other, "ranks don't change what a result is called");
+            let largest = |t: Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            let error = largest((a - b).unwrap()) / largest(a.clone());
+            assert!(error < 1e-6, "{place} on {size} ranks: {error}");
+        }
+        let bytes = |name: &str| std::fs::read(folder(name).join("o.mp4")).unwrap();
+        assert!(bytes("alone") == bytes(&name), "the video is another");
+    }
+}
+
+#[test]
+fn ranks_that_want_different_things_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = among(3, |rank| {
+        let mut job = job(dir.path());
+        job.sampling.seed = u64::from(rank == 1);
+        job
+    });
+    for made in made {
+        let error = made.unwrap_err().to_string();
+        assert!(error.contains("rank 1 has another version, other settings"), "{error}");
+    }
+}
+
+#[test]
+fn what_goes_wrong_on_rank_0_is_named_by_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = among(2, |_| {
+        let mut job = job(dir.path());
+        job.input.background = dir.path().join("nowhere.mp4");
+        job
+    });
+    let message = made[1].as_ref().unwrap_err().to_string();
+    assert!(message.starts_with("rank 0 failed: ") && message.contains("nowhere.mp4"), "{message}");
+    assert!(!matches!(made[0], Err(Error::Ranks(_))), "its own error: {:?}", made[0]);
+}
+
+#[test]
+fn ranks_that_cannot_share_the_heads_are_refused_before_anything_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = among(3, |_| job(dir.path()));
+    let message = made[0].as_ref().unwrap_err().to_string();
+    assert!(message.contains("3 ranks can't share 8 heads"), "{message}");
+    assert!(!dir.path().join("work").exists());
+}
