@@ -90,6 +90,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bg-mask",
             "demo",
             "evaluation",
+            "lhm",
             "media",
             "pipeline",
             "smplx",

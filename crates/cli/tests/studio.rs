@@ -1,7 +1,9 @@
 //! `anicrafter studio` as a program: killed while it works, started again, and in the end the same bytes as the command line's.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+#[path = "../../server/tests/support/browser.rs"]
+mod browser;
 #[allow(dead_code, reason = "the tests share more than this one takes")]
 mod support;
 
@@ -101,22 +103,31 @@ fn jobs_survive_a_kill_and_end_with_the_command_lines_bytes() {
     let studio = Studio::start(&library);
     for id in &ids {
         studio.wait(id, |video| video["status"] == "completed");
+        let variants = studio.ask("GET", &format!("/v1/videos/{id}"), None)["variants"].clone();
+        for variant in ["video", "panels", "report", "condition", "thumbnail"] {
+            let many = variants.as_array().unwrap().iter().filter(|named| *named == variant).count();
+            assert_eq!(many, 1, "{variant}: {variants}");
+        }
     }
     // Ended in order, it says nothing of an error.
     let pid = studio.child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     let mut studio = studio;
     assert!(studio.child.wait().unwrap().success());
-    for id in &ids {
+    compare_with_the_command_line(&library, &ids, dir.path());
+}
+
+fn compare_with_the_command_line(library: &Path, ids: &[String], scratch: &Path) {
+    for id in ids {
         let folder = library.join("results").join(id);
-        let own = dir.path().join(format!("{id}.mp4"));
+        let own = scratch.join(format!("{id}.mp4"));
         let output = Command::new(env!("CARGO_BIN_EXE_anicrafter"))
             .args(["animate", "--progress", "none", "--renderer", "cpu", "--job"])
             .arg(folder.join("job.toml"))
             .arg("--output")
             .arg(&own)
             .arg("--work")
-            .arg(dir.path().join("work"))
+            .arg(scratch.join("work"))
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", support::text(&output.stderr));
@@ -125,6 +136,50 @@ fn jobs_survive_a_kill_and_end_with_the_command_lines_bytes() {
             "{id}: other bytes"
         );
     }
+}
+
+/// From an empty folder by clicks: two jobs are queued, the page is closed, the program is killed and started again.
+#[test]
+fn jobs_that_were_queued_by_clicks_survive_a_kill() {
+    let Some(program) = browser::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let library = dir.path().join("library");
+    let studio = Studio::start(&library);
+    {
+        let mut page = browser::Browser::open(&program);
+        page.size(1280, 900);
+        page.go(&format!("http://{}/", studio.address));
+        page.click("#demo");
+        page.wait_for("document.querySelectorAll('#cards .card').length === 4", 30);
+        for seed in ["1", "2"] {
+            page.click("nav [data-view=make]");
+            page.wait_for("document.querySelector('#form select')", 10);
+            for (label, value) in
+                [("Size", "80x48"), ("Stop before frame", "9"), ("Steps", "6"), ("Seed", seed)]
+            {
+                page.fill(label, value);
+            }
+            page.wait_for("document.querySelector('#plan dl')?.innerText.includes('9 frames') && !document.querySelector('#queue').disabled", 30);
+            page.click("#queue");
+            page.wait_for(&format!("document.querySelectorAll('.job').length === {seed}"), 20);
+        }
+        assert_eq!(page.complaints, Vec::<String>::new());
+    }
+    let list = studio.ask("GET", "/v1/videos?order=asc", None);
+    let ids: Vec<String> = list["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|video| video["id"].as_str().unwrap().to_owned())
+        .collect();
+    studio.wait(&ids[0], |video| video["details"]["stage"] == "denoise" || video["status"] == "completed");
+    studio.kill();
+    let studio = Studio::start(&library);
+    for id in &ids {
+        studio.wait(id, |video| video["status"] == "completed");
+    }
+    drop(studio);
+    compare_with_the_command_line(&library, &ids, dir.path());
 }
 
 #[test]

@@ -26,9 +26,12 @@ impl Job {
                 nodes.push(StageNode { stage, after });
             }
         };
+        // What was painted is put into the masks, in a stage of the same name.
+        let painted = !self.input.strokes.is_empty();
+        chain(Stage::Masks, painted && self.replace.is_none(), &mut nodes);
         if let Some(raw) = &self.replace {
             let wants = replace::Wants::of(self, raw, replace::found_until(self));
-            chain(Stage::Masks, wants.tracks(), &mut nodes);
+            chain(Stage::Masks, wants.tracks() || painted, &mut nodes);
             chain(Stage::Motion, wants.motion, &mut nodes);
             chain(Stage::Plate, wants.plate, &mut nodes);
             let has_masks = raw.mask.is_some() || wants.tracks();

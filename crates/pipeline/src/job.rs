@@ -19,6 +19,7 @@ mod sampling_tests;
 mod schema;
 mod settings;
 mod step_cache;
+mod strokes;
 mod video;
 
 pub use changes::JobChanges;
@@ -32,6 +33,7 @@ pub use sampling::{
     SolverName,
 };
 pub use step_cache::{StepCacheName, StepCacheSettings};
+pub use strokes::{Stroke, StrokePart};
 pub use video::{Blend, FirstFrame, Fit, Video, VideoChanges};
 
 use crate::{Error, Result};

@@ -45,6 +45,7 @@ mod run;
 mod scene;
 mod session;
 mod stages;
+mod strokes;
 pub mod windows;
 pub mod work;
 
@@ -62,11 +63,12 @@ pub use job::{
     Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job,
     JobChanges, Light, LightChanges, LightSource, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output,
     OutputChanges, PROMPT, Prepare, Preset, Prompt, PromptChanges, Replace, ReplaceChanges, Sampling,
-    SamplingChanges, SolverName, StepCacheName, StepCacheSettings, SunPlace, Until, Video, VideoChanges, Who,
+    SamplingChanges, SolverName, StepCacheName, StepCacheSettings, Stroke, StrokePart, SunPlace, Until,
+    Video, VideoChanges, Who,
 };
 pub use needs::StageNeeds;
 pub use person::{Person, PersonOptions, find_people, find_person};
-pub use preview::Preview;
+pub use preview::{Preview, SourceFrame};
 pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};
 pub use replace::{Replaced, replace};
 pub use report::StageRow;

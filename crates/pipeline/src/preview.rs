@@ -1,12 +1,13 @@
 //! The condition video's frames one by one, before anything is written.
 
-use crate::composite::Compositor;
+use crate::composite::{Compositor, Footage};
 use crate::job::Job;
 use crate::progress::{Context, Stage};
 use crate::replace::replace;
 use crate::{Error, Result};
 use avatar_render::RendererChoice;
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
+use std::path::PathBuf;
 
 /// A job's condition video, open at any of its frames: made by [`crate::Session::open_preview`].
 ///
@@ -22,25 +23,42 @@ pub struct Preview {
     size: (u32, u32),
     frames: usize,
     fps: f64,
+    /// The raw video, or the background.
+    source: PathBuf,
+    /// Masks of who is replaced.
+    masks: Option<PathBuf>,
+}
+
+/// A frame of a raw video or background as it came in, with what is known of its pixels.
+#[derive(Clone, Debug)]
+pub struct SourceFrame {
+    /// Its number in the file, from 0: what strokes name.
+    pub number: usize,
+    /// The frame.
+    pub picture: RgbImage,
+    /// White on the person who is replaced, if anybody is: a probability where it was found, not painted or brought along.
+    pub person: Option<GrayImage>,
+    /// White on what stays in front of the avatars.
+    pub in_front: GrayImage,
 }
 
 impl Preview {
     /// Opens everything that the job names. In a raw video, masks, motion and background are found first, or taken from the
     /// work folder.
     pub(crate) fn open(job: &Job, renderer: RendererChoice, context: Context<'_>) -> Result<Self> {
-        let job = match &job.replace {
-            Some(_) => {
+        let (job, source, masks) = match &job.replace {
+            Some(raw) => {
                 let made = replace(job, Stage::Plate, context)?;
-                let mut job = made.fill(job);
-                crate::light::find::fill(&mut job, &made, context)?;
-                job
+                let mut filled = made.fill(job);
+                crate::light::find::fill(&mut filled, &made, context)?;
+                (filled, raw.video.clone(), made.masks)
             }
-            None => job.clone(),
+            None => (crate::strokes::fill(job, context)?.0, job.input.background.clone(), None),
         };
         let mut compositor = Compositor::open(&job, renderer)?;
         compositor.tell_warnings(context);
         let (size, frames, fps) = (compositor.size(), compositor.len(), compositor.fps());
-        Ok(Self { job, renderer, compositor, next: 0, size, frames, fps })
+        Ok(Self { job, renderer, compositor, next: 0, size, frames, fps, source, masks })
     }
 
     /// Number of frames.
@@ -90,6 +108,35 @@ impl Preview {
             self.next = frame;
         }
         self.made()
+    }
+
+    /// Which frame of the raw video, or of the background, is under a frame of the video.
+    #[must_use]
+    pub fn source_frame(&self, frame: usize) -> usize {
+        self.compositor.source_frame(frame)
+    }
+
+    /// What lies under a frame of the video: that frame of the raw video, or of the background, with its masks.
+    ///
+    /// # Errors
+    /// When there is no such frame, or an input can't be decoded.
+    pub fn source(&self, frame: usize) -> Result<SourceFrame> {
+        if frame >= self.frames {
+            let what = format!("frame {frame} was asked for, the video has {}, counted from 0", self.frames);
+            return Err(Error::Missing { stage: Stage::Composite, what });
+        }
+        let mut video = Footage::open(&self.source)?;
+        let info = video.info().clone();
+        let number = if info.still { 0 } else { self.compositor.source_frame(frame) };
+        let picture = video.needed(number)?;
+        let size = picture.dimensions();
+        let matte = |path: &PathBuf| Footage::beside(path, &info, true)?.matte(number, size);
+        let person = self.masks.as_ref().map(matte).transpose()?;
+        let mut in_front = GrayImage::new(size.0, size.1);
+        for path in &self.job.input.occluders {
+            in_front.iter_mut().zip(matte(path)?.iter()).for_each(|(a, b)| *a = (*a).max(*b));
+        }
+        Ok(SourceFrame { number, picture, person, in_front })
     }
 
     fn made(&mut self) -> Result<RgbImage> {

@@ -305,6 +305,14 @@ impl Session {
         self.at_work(|| Preview::open(&job, self.settings.renderer, context))
     }
 
+    /// The device that it works on, for what isn't a job.
+    ///
+    /// # Errors
+    /// When it isn't there any more.
+    pub fn open_device(&self) -> Result<candle_core::Device> {
+        crate::models::open_device(self.settings.device.as_deref().unwrap_or("auto"))
+    }
+
     /// Throws away what a job's work folder has of a stage and the later ones.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! LHM's files at full size without their contents, and an avatar from a picture with a small network of random weights.
-#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "support/small_lhm.rs"]
+mod small_lhm;
 
 use anicrafter_pipeline::{
     Activations, CreatePlan, Dtype, Error, LhmRequest, LhmSetup, Subject, SubjectOptions, create_avatar,
@@ -9,10 +11,9 @@ use avatar_render::Avatar;
 use candle_core::Device;
 use checkpoint::{LhmFiles, Manifest, Model, write_lhm_skeleton};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use lhm::{Config, MlpConfig, Part, Unfit, Variant};
+use lhm::{Config, Part, Unfit, Variant};
 use std::ops::ControlFlow;
 use std::path::Path;
-use tensorfile::{Dtype as Stored, TensorInfo, write_safetensors_with};
 
 #[test]
 fn the_published_models_tensors_are_counted() {
@@ -72,51 +73,6 @@ fn full_size_files_are_found_and_compared() {
     }
 }
 
-/// A network of a few numbers with the published one's shape.
-fn small() -> Config {
-    let mut config = Config::variant(Variant::Mini);
-    (config.transformer_dim, config.transformer_heads, config.pcl_dim) = (32, 2, 32);
-    (config.encoder_feat_dim, config.fine_encoder_feat_dim, config.dense_sample_pts) = (16, 24, 400);
-    config.heads.query_dim = 32;
-    config.heads.mlp_network_config =
-        MlpConfig { n_neurons: 16, n_hidden_layers: 1, activation: "silu".to_owned() };
-    let e = &mut config.encoder;
-    (e.embed_dim, e.depth, e.num_heads, e.img_size, e.resolution, e.encoder_feat_dim) =
-        (16, 4, 2, 70, 56, 16);
-    e.intermediate_layer_idx = vec![0, 1, 2, 3];
-    let s = &mut config.fine_encoder;
-    s.arch =
-        encoders::sapiens::Arch { embed_dims: 24, num_layers: 2, num_heads: 2, feedforward_channels: 48 };
-    s.img_size = 128;
-    (config.preprocess.max_tgt_size, config.preprocess.render_tgt_size) = (112, 84);
-    config
-}
-
-/// Its files with random numbers in them.
-fn write_small(folder: &Path) {
-    let json = serde_json::to_value(small()).unwrap();
-    for (file, model, config) in [
-        ("model.safetensors", Model::Lhm, &json),
-        ("sapiens.safetensors", Model::Sapiens, &json["fine_encoder"]),
-    ] {
-        let manifest = Manifest::of(model, config).unwrap();
-        let info = |shape: &Vec<usize>| TensorInfo { dtype: Stored::F32, shape: shape.clone() };
-        let tensors: Vec<(&str, TensorInfo)> =
-            manifest.tensors.iter().map(|(n, s)| (n.as_str(), info(s))).collect();
-        write_safetensors_with(folder.join(file), &tensors, &Default::default(), |name, info| {
-            let seed = name.bytes().fold(7_u32, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
-            let value = |i: usize| {
-                let bits = (seed ^ i as u32).wrapping_mul(0x9e37_79b9) >> 8;
-                (bits as f32 / (1 << 24) as f32 - 0.5) * 0.4
-                    + if name.contains("norm") || name.contains(".ln") { 1.0 } else { 0.0 }
-            };
-            Ok(Some((0..info.len()).flat_map(|i| value(i).to_le_bytes()).collect::<Vec<u8>>().into()))
-        })
-        .unwrap();
-    }
-    std::fs::write(folder.join("config.json"), json.to_string()).unwrap();
-}
-
 /// A figure of blocks, and its mask.
 fn picture() -> (RgbImage, SubjectOptions) {
     let inside = |x: u32, y: u32| {
@@ -138,7 +94,7 @@ fn picture() -> (RgbImage, SubjectOptions) {
 #[test]
 fn a_picture_becomes_an_avatar() {
     let dir = tempfile::tempdir().unwrap();
-    write_small(dir.path());
+    small_lhm::write(dir.path());
     let setup = LhmSetup::find(&request(dir.path())).unwrap();
     let (body, points) = (open_body(None).unwrap(), setup.points(None).unwrap());
     let (picture, options) = picture();
@@ -191,7 +147,7 @@ fn a_picture_becomes_an_avatar() {
 
 #[test]
 fn pictures_that_do_not_serve_are_refused() {
-    let (config, body) = (small(), open_body(None).unwrap());
+    let (config, body) = (small_lhm::config(), open_body(None).unwrap());
     let (picture, options) = picture();
     let refuse = |options: &SubjectOptions| match Subject::new(&picture, options, &config, &body) {
         Err(Error::Avatar(lhm::Error::Picture(why))) => why,
@@ -216,7 +172,7 @@ fn pictures_that_do_not_serve_are_refused() {
 #[test]
 fn damaged_weights_are_errors() {
     let dir = tempfile::tempdir().unwrap();
-    write_small(dir.path());
+    small_lhm::write(dir.path());
     let model = dir.path().join("model.safetensors");
     let bytes = std::fs::read(&model).unwrap();
     std::fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();

@@ -173,7 +173,7 @@ fn place(picture: &mut RgbImage, (blend, mask): &(RgbImage, GrayImage), dx: i64)
 }
 
 /// Runs the stages on frames; gives what came out, what was warned of, and the folder with it.
-fn run(frames: &[RgbImage], person: usize, until: Stage) -> (Replaced, Vec<String>, tempfile::TempDir) {
+fn run(frames: &[RgbImage], person: Who, until: Stage) -> (Replaced, Vec<String>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let video = dir.path().join("raw.mp4");
     write(&video, frames.iter().cloned());
@@ -184,7 +184,7 @@ fn run(frames: &[RgbImage], person: usize, until: Stage) -> (Replaced, Vec<Strin
         }
     };
     let cancel = CancelToken::new();
-    let settings = Replace { video, person: Who::One(person), ..Replace::default() };
+    let settings = Replace { video, person, ..Replace::default() };
     let job = job(&settings, &dir.path().join("w"));
     let made = replace(&job, until, Context::new(&listen, &cancel)).unwrap();
     (made, warnings.into_inner().unwrap(), dir)
@@ -219,7 +219,7 @@ fn a_person_who_leaves_and_comes_back_before_a_camera_that_stands() {
             picture
         })
         .collect();
-    let (made, warnings, _dir) = run(&frames, 1, Stage::Plate);
+    let (made, warnings, _dir) = run(&frames, Who::One(1), Stage::Plate);
     let seen: Vec<bool> = frames_of(&made.masks.unwrap()).iter().map(|m| middle(m).is_some()).collect();
     assert_eq!(seen, (0..16).map(|t| !away.contains(&t)).collect::<Vec<_>>());
     let report = made.motion.unwrap().with_file_name("report.json");
@@ -249,7 +249,7 @@ fn of_two_people_the_one_that_was_asked_for() {
         .collect();
     let mut sides = Vec::new();
     for person in [1, 2] {
-        let (made, warnings, _dir) = run(&frames, person, Stage::Masks);
+        let (made, warnings, _dir) = run(&frames, Who::One(person), Stage::Masks);
         let said = format!("2 people are in view; person {person} is replaced");
         assert!(warnings.iter().any(|w| w.contains(&said)), "{warnings:?}");
         let middles: Vec<bool> =
@@ -258,6 +258,12 @@ fn of_two_people_the_one_that_was_asked_for() {
         sides.push(middles[0]);
     }
     assert_ne!(sides[0], sides[1]);
+    // Or by a place, whoever is larger.
+    for (x, left) in [(0.22, true), (0.75, false)] {
+        let (made, _, _dir) = run(&frames, Who::At { frame: 3, place: [x, 0.5] }, Stage::Masks);
+        let masks = frames_of(&made.masks.unwrap());
+        assert!(masks.iter().all(|m| (middle(m).unwrap() < 290.0) == left), "{x}");
+    }
 }
 
 #[test]
@@ -270,7 +276,7 @@ fn shots_are_taken_by_themselves() {
             if t >= 4 { image::imageops::flip_horizontal(&picture) } else { picture }
         })
         .collect();
-    let (made, warnings, _dir) = run(&frames, 1, Stage::Plate);
+    let (made, warnings, _dir) = run(&frames, Who::One(1), Stage::Plate);
     assert!(warnings.iter().any(|w| w.contains("1 cut(s)")), "{warnings:?}");
     // Nothing of one shot is in the plates of the other.
     let flipped = image::imageops::flip_horizontal(&street);

@@ -31,6 +31,8 @@ mod access;
 mod api;
 mod avatars;
 mod clock;
+mod creations;
+mod drain;
 mod error;
 mod library;
 mod names;
@@ -40,7 +42,9 @@ mod queue;
 mod serve;
 
 pub use api::openapi;
+pub use avatars::{BakeReport, CreateAvatar};
 pub use clock::Clock;
+pub use creations::{AvatarPlan, Making};
 pub use error::{Error, ErrorBody, ErrorDetail, Result};
 pub use library::{Facts, FileKind, LibraryFile, Upload};
 pub use previews::PreviewInfo;
@@ -48,6 +52,7 @@ pub use queue::{Failure, Figures, Made, Progress, Record, SessionWorker, StagePr
 pub use serve::{Server, run_blocking, run_blocking_until};
 
 use access::Access;
+use creations::Creations;
 use library::{Library, Uploads};
 use pipeline::{Session, SessionBuilder};
 use previews::Previews;
@@ -114,6 +119,7 @@ pub(crate) struct Parts {
     pub(crate) uploads: Uploads,
     pub(crate) queue: Queue,
     pub(crate) previews: Previews,
+    pub(crate) creations: Creations,
     pub(crate) session: Arc<Session>,
     pub(crate) access: Arc<Access>,
     pub(crate) weights: Vec<PathBuf>,
@@ -147,12 +153,14 @@ impl Studio {
         let (queue, thread) = Queue::open(library.clone(), options.clock.clone(), worker)?;
         let previews = Previews::start(session.clone(), &library)
             .map_err(Error::io(Path::new("the preview's thread")))?;
+        let creations = Creations::new(queue.heavy(), session.clone(), library.clone());
         let weights = options.weights.iter().map(|folder| folder.canonicalize().map_err(Error::io(folder)));
         let parts = Parts {
             library,
             uploads,
             queue,
             previews,
+            creations,
             session,
             access: Arc::new(access),
             weights: weights.collect::<Result<_>>()?,

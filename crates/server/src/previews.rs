@@ -6,9 +6,9 @@
 use crate::error::{ApiError, ApiResult};
 use crate::library::{Library, jpeg};
 use crate::names::digest;
-use image::RgbImage;
+use image::{GrayImage, RgbImage, RgbaImage};
 use media::{VideoReader, VideoWriter, WriteOptions};
-use pipeline::{CancelToken, Context, Event, Job, Preview, Session};
+use pipeline::{CancelToken, Context, Event, Job, Preview, Session, SourceFrame, Who};
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -62,7 +62,34 @@ pub struct PreviewInfo {
 /// What the thread is asked.
 enum Ask {
     Open(String),
-    Frame { id: String, frame: usize, reply: oneshot::Sender<ApiResult<Arc<[u8]>>> },
+    Frame { id: String, look: Look, reply: oneshot::Sender<ApiResult<Seen>> },
+}
+
+/// What of a preview is looked at: a frame counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Look {
+    /// The composite.
+    Composite(usize),
+    /// The frame of the raw video or background under it, as it came in.
+    Source(usize),
+    /// What is known of that frame's pixels.
+    Masks(usize),
+}
+
+impl Look {
+    fn frame(self) -> usize {
+        let (Self::Composite(n) | Self::Source(n) | Self::Masks(n)) = self;
+        n
+    }
+}
+
+/// A picture of a preview.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// A JPEG, or a PNG of masks.
+    pub(crate) bytes: Arc<[u8]>,
+    /// The frame of the raw video or background that it belongs to.
+    pub(crate) source_frame: usize,
 }
 
 #[derive(Debug)]
@@ -88,11 +115,12 @@ pub(crate) struct Previews {
 }
 
 impl Previews {
-    pub(crate) fn start(session: Arc<Session>, library: &Library) -> std::io::Result<Self> {
+    pub(crate) fn start(session: Arc<Session>, library: &Arc<Library>) -> std::io::Result<Self> {
         let state = Arc::new(Mutex::new(State::default()));
         let (asks, asked) = channel();
         let room = Room {
             session,
+            library: library.clone(),
             folder: library.own("cache"),
             state: state.clone(),
             open: VecDeque::new(),
@@ -159,8 +187,9 @@ impl Previews {
         state.known.get(id).map(|known| known.info.clone()).ok_or_else(|| ApiError::not_found("preview", id))
     }
 
-    /// A frame as a JPEG.
-    pub(crate) async fn frame(&self, id: &str, frame: usize) -> ApiResult<Arc<[u8]>> {
+    /// A picture of a frame.
+    pub(crate) async fn look(&self, id: &str, look: Look) -> ApiResult<Seen> {
+        let frame = look.frame();
         let info = self.get(id)?;
         if let Some(error) = info.error {
             return Err(ApiError::conflict("preview_failed", error));
@@ -176,7 +205,7 @@ impl Previews {
             state.waiting += 1;
         }
         let (reply, answer) = oneshot::channel();
-        self.ask(Ask::Frame { id: id.to_owned(), frame, reply })?;
+        self.ask(Ask::Frame { id: id.to_owned(), look, reply })?;
         answer.await.map_err(|_| ApiError::internal("the preview broke off"))?
     }
 
@@ -199,38 +228,67 @@ fn change(state: &Mutex<State>, id: &str, change: impl FnOnce(&mut PreviewInfo))
 /// Rendered frames, as many as fit.
 #[derive(Default)]
 struct Frames {
-    kept: HashMap<(String, usize), Arc<[u8]>>,
-    order: VecDeque<(String, usize)>,
+    kept: HashMap<(String, Look), Seen>,
+    order: VecDeque<(String, Look)>,
     bytes: usize,
 }
 
 impl Frames {
-    fn get(&self, key: &(String, usize)) -> Option<Arc<[u8]>> {
+    fn get(&self, key: &(String, Look)) -> Option<Seen> {
         self.kept.get(key).cloned()
     }
 
-    fn keep(&mut self, key: (String, usize), frame: Arc<[u8]>) {
-        self.bytes += frame.len();
+    fn keep(&mut self, key: (String, Look), frame: Seen) {
+        self.bytes += frame.bytes.len();
         if let Some(old) = self.kept.insert(key.clone(), frame) {
-            self.bytes -= old.len();
+            self.bytes -= old.bytes.len();
         } else {
             self.order.push_back(key);
         }
         while self.bytes > KEPT_BYTES {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some(old) = self.kept.remove(&oldest) {
-                self.bytes -= old.len();
+                self.bytes -= old.bytes.len();
             }
         }
     }
 }
 
+/// A preview that is held open.
+struct Open {
+    id: String,
+    preview: Preview,
+    /// The frame with which its raw video was cut.
+    first: usize,
+}
+
+/// The masks as a picture to be laid over the frame: the person bluish, what stays in front orange; a PNG.
+fn drawn(source: &SourceFrame) -> ApiResult<Vec<u8>> {
+    let (w, h) = source.picture.dimensions();
+    let level = |mask: Option<&GrayImage>, x, y| mask.map_or(0, |mask| mask.get_pixel(x, y)[0]);
+    let picture = RgbaImage::from_fn(w, h, |x, y| {
+        let (front, person) = (level(Some(&source.in_front), x, y), level(source.person.as_ref(), x, y));
+        let (color, level) = if front >= 128 { (FRONT, front) } else { (PERSON, person) };
+        let [r, g, b] = color;
+        image::Rgba([r, g, b, (u16::from(level) * 3 / 5) as u8])
+    });
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    picture.write_with_encoder(encoder).map_err(|e| ApiError::internal(e.to_string()))?;
+    Ok(bytes)
+}
+
+/// The colours of masks; the page paints with the same ones.
+const PERSON: [u8; 3] = [70, 130, 255];
+const FRONT: [u8; 3] = [255, 140, 30];
+
 /// The thread's own.
 struct Room {
+    library: Arc<Library>,
     session: Arc<Session>,
     folder: PathBuf,
     state: Arc<Mutex<State>>,
-    open: VecDeque<(String, Preview)>,
+    open: VecDeque<Open>,
     frames: Frames,
 }
 
@@ -247,13 +305,13 @@ impl Room {
                     };
                     change(&self.state, &id, |info| (info.status, info.error) = ("failed", Some(error)));
                 }
-                Ask::Frame { id, frame, reply } => {
+                Ask::Frame { id, look, reply } => {
                     lock(&self.state).waiting -= 1;
                     // Who asked may have gone on to another frame long ago.
                     if reply.is_closed() {
                         continue;
                     }
-                    let made = catch_unwind(AssertUnwindSafe(|| self.frame(&id, frame)));
+                    let made = catch_unwind(AssertUnwindSafe(|| self.look(&id, look)));
                     let fault = || Err(ApiError::internal("a fault of the program ended the preview"));
                     // The one who asked may be gone by now.
                     let _gone = reply.send(made.unwrap_or_else(|_| fault()));
@@ -262,22 +320,47 @@ impl Room {
         }
     }
 
-    fn frame(&mut self, id: &str, frame: usize) -> ApiResult<Arc<[u8]>> {
-        let key = (id.to_owned(), frame);
+    fn look(&mut self, id: &str, look: Look) -> ApiResult<Seen> {
+        let key = (id.to_owned(), look);
         if let Some(kept) = self.frames.get(&key) {
             return Ok(kept);
         }
         self.ensure_open(id)?;
-        let preview = self.open.iter_mut().find(|(open, _)| open == id);
-        let (_, preview) = preview.ok_or_else(|| ApiError::not_found("preview", id))?;
-        let picture: RgbImage = preview.frame(frame).map_err(refused)?;
-        let bytes: Arc<[u8]> = jpeg(&picture, 88)?.into();
-        self.frames.keep(key, bytes.clone());
-        Ok(bytes)
+        let open = self.open.iter_mut().find(|open| open.id == id);
+        let Open { preview, first, .. } = open.ok_or_else(|| ApiError::not_found("preview", id))?;
+        let made = match look {
+            Look::Composite(frame) => {
+                let picture: RgbImage = preview.frame(frame).map_err(refused)?;
+                let source_frame = *first + preview.source_frame(frame);
+                Seen { bytes: jpeg(&picture, 88)?.into(), source_frame }
+            }
+            Look::Source(frame) | Look::Masks(frame) => {
+                let source = preview.source(frame).map_err(refused)?;
+                let source_frame = *first + source.number;
+                let picture = Seen { bytes: jpeg(&source.picture, 88)?.into(), source_frame };
+                let masks = Seen { bytes: drawn(&source)?.into(), source_frame };
+                // Who asks for one of them asks for the other.
+                self.frames.keep((id.to_owned(), Look::Source(frame)), picture.clone());
+                self.frames.keep((id.to_owned(), Look::Masks(frame)), masks.clone());
+                return Ok(if look == Look::Source(frame) { picture } else { masks });
+            }
+        };
+        self.frames.keep(key, made.clone());
+        Ok(made)
+    }
+
+    /// The folder in which a job's video is looked through: the same for all jobs on that video, so that a switch doesn't look
+    /// through it again.
+    fn work_for(&self, job: &Job) -> PathBuf {
+        let video = job.replace.as_ref().map_or(&job.input.background, |replace| &replace.video);
+        let version = self.library.version(video).unwrap_or_default();
+        let start = job.input.start.to_le_bytes();
+        let name = digest(&[video.as_os_str().as_encoded_bytes(), version.as_bytes(), &start]);
+        self.folder.join(format!("work-{name}"))
     }
 
     fn ensure_open(&mut self, id: &str) -> ApiResult<()> {
-        if self.open.iter().any(|(open, _)| open == id) {
+        if self.open.iter().any(|open| open.id == id) {
             return Ok(());
         }
         let (job, cancel) = {
@@ -304,7 +387,8 @@ impl Room {
             _ => {}
         };
         let context = Context::new(&hear, &cancel);
-        let (job, quick) = quick_look(&job, &self.folder, id, context).map_err(refused)?;
+        let work = self.work_for(&job);
+        let (job, first) = quick_look(&job, &work, context).map_err(refused)?;
         let preview = self.session.open_preview(&job, context).map_err(refused)?;
         let warnings = warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
         change(&self.state, id, |info| {
@@ -312,12 +396,12 @@ impl Room {
             (info.stage, info.done) = (None, 1.0);
             (info.frames, info.fps) = (preview.len(), preview.fps());
             (info.width, info.height) = preview.size();
-            (info.quick, info.warnings, info.error) = (quick, warnings, None);
+            (info.quick, info.warnings, info.error) = (first.is_some(), warnings, None);
         });
         while self.open.len() >= OPEN {
             self.open.pop_front();
         }
-        self.open.push_back((id.to_owned(), preview));
+        self.open.push_back(Open { id: id.to_owned(), preview, first: first.unwrap_or(0) });
         Ok(())
     }
 }
@@ -331,14 +415,14 @@ fn refused(error: pipeline::Error) -> ApiError {
     }
 }
 
-/// The job over the first frames of its raw video, cut out for it; the job itself where it has none, or brings masks along.
-fn quick_look(job: &Job, folder: &Path, id: &str, context: Context<'_>) -> pipeline::Result<(Job, bool)> {
+/// The job over the first frames of its raw video, cut out for it, with the frame at which it was cut; the job itself where it has
+/// none, or brings masks along.
+fn quick_look(job: &Job, folder: &Path, context: Context<'_>) -> pipeline::Result<(Job, Option<usize>)> {
     let mut job = job.clone();
-    let folder = folder.join(id);
     job.output.work = Some(folder.join("work"));
-    let Some(replace) = &mut job.replace else { return Ok((job, false)) };
+    let Some(replace) = &mut job.replace else { return Ok((job, None)) };
     if replace.mask.is_some() || !job.input.occluders.is_empty() {
-        return Ok((job, false));
+        return Ok((job, None));
     }
     let reader = VideoReader::open(&replace.video)?;
     let all = reader.info().frames.unwrap_or(usize::MAX);
@@ -348,10 +432,10 @@ fn quick_look(job: &Job, folder: &Path, id: &str, context: Context<'_>) -> pipel
     let brings =
         brought(&job.input.background) || job.input.actors.iter().any(|actor| brought(&actor.motion));
     if all.saturating_sub(start) <= QUICK_FRAMES || (brings && start > 0) {
-        return Ok((job, false));
+        return Ok((job, None));
     }
-    std::fs::create_dir_all(&folder)
-        .map_err(|source| pipeline::Error::Io { path: folder.clone(), source })?;
+    std::fs::create_dir_all(folder)
+        .map_err(|source| pipeline::Error::Io { path: folder.to_owned(), source })?;
     let cut = folder.join("raw.mp4");
     if !cut.is_file() {
         let rate = reader.info().frame_rate;
@@ -368,5 +452,23 @@ fn quick_look(job: &Job, folder: &Path, id: &str, context: Context<'_>) -> pipel
     replace.video = cut;
     job.input.end = job.input.end.map(|end| end.saturating_sub(start).max(1));
     job.input.start = 0;
-    Ok((job, true))
+    if let Who::At { frame, .. } = &mut replace.person {
+        if (start..start + QUICK_FRAMES).contains(frame) {
+            *frame -= start;
+        } else {
+            context.warn("the person was pointed at on a frame that the quick look doesn't see: it shows the largest one");
+            replace.person = Who::One(1);
+        }
+    }
+    let strokes = job.input.strokes.len();
+    job.input.strokes.retain_mut(|stroke| {
+        let inside = (start..start + QUICK_FRAMES).contains(&stroke.frame);
+        stroke.frame = stroke.frame.saturating_sub(start);
+        inside
+    });
+    if job.input.strokes.len() < strokes {
+        context
+            .warn("strokes on frames that the quick look doesn't see are left out of it; the job has them");
+    }
+    Ok((job, Some(start)))
 }

@@ -1,5 +1,6 @@
 //! Connections: listening, slow clients, the end.
 
+use crate::drain::Patient;
 use crate::queue::{SessionWorker, Worker, WorkerThread};
 use crate::{Error, Options, Result, Studio, api};
 use axum::Router;
@@ -117,7 +118,7 @@ impl Server {
             };
             // Small answers aren't held back; where that can't be set they are a little later.
             let _slower = stream.set_nodelay(true);
-            let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
+            let connection = builder.serve_connection(TokioIo::new(Patient::new(stream)), service.clone());
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
                 // A client that hung up is nobody's concern.
@@ -126,6 +127,7 @@ impl Server {
             });
         }
         self.studio.queue.close();
+        self.studio.creations.close();
         // Listeners never end by themselves.
         let _late = tokio::time::timeout(LAST_REQUESTS, graceful.shutdown()).await;
         let worker = self.worker;

@@ -368,6 +368,50 @@ fn too_much_of_everything() {
     }
 }
 
+/// Who is refused before all was sent hears why, and may go on over the same connection; who sends without end is let go in peace.
+#[test]
+fn answers_before_the_end_of_a_request() {
+    let (studio, _dir) = studio();
+    let begun = studio.ask("POST", "/v1/uploads", Some(json!({ "filename": "a.png", "bytes": 100 })));
+    let path = format!("/v1/uploads/{}", begun["id"].as_str().unwrap());
+    let host = studio.address;
+    let connect = || {
+        let stream = TcpStream::connect(host).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
+    };
+    let much = vec![b'a'; 8 << 20];
+    for (request, status) in [
+        (format!("PATCH {path} HTTP/1.1\r\nHost: {host}\r\nUpload-Offset: 7\r\n"), "409"),
+        (format!("PATCH {path} HTTP/1.1\r\nHost: {host}\r\n"), "400"),
+        (format!("PATCH {path} HTTP/1.1\r\nHost: {host}\r\nUpload-Offset: 0\r\n"), "413"),
+        (format!("POST /v1/plan HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"), "413"),
+        (format!("POST /v1/plan HTTP/1.1\r\nHost: {host}\r\n"), "415"),
+        (format!("POST /nowhere HTTP/1.1\r\nHost: {host}\r\n"), "404"),
+        (format!("PUT /v1/plan HTTP/1.1\r\nHost: {host}\r\n"), "405"),
+        ("POST /v1/plan HTTP/1.1\r\nHost: evil.example\r\n".to_owned(), "403"),
+    ] {
+        let mut stream = connect();
+        write!(stream, "{request}Content-Length: {}\r\n\r\n", much.len()).unwrap();
+        stream.write_all(&much).unwrap();
+        write!(stream, "GET /v1/studio HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).unwrap();
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answers}");
+        assert!(answers.contains("\"object\":\"studio\""), "{request}: {answers}");
+    }
+    // More than is read for nothing: the answer comes, and the end of the connection with it.
+    let mut stream = connect();
+    write!(stream, "POST /v1/plan HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99999999999\r\n\r\n").unwrap();
+    for _ in 0..20 {
+        stream.write_all(&much[..1 << 20]).unwrap();
+    }
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 415") && answer.contains("connection: close"), "{answer}");
+}
+
 /// Bytes that aren't HTTP, or nearly.
 #[test]
 fn requests_that_are_none() {

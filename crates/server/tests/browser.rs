@@ -129,18 +129,54 @@ fn a_dropped_clip_moves_and_is_painted_on() {
     page.wait_for(&format!("document.querySelector('#player output').textContent !== {first}"), 20);
     println!("the composite of a raw clip moves after {:.1} s", began.elapsed().as_secs_f64());
     page.screenshot("6-replace");
-    // A stroke of the brush stays in front of the person.
-    page.click("#player .row button");
-    page.wait_for("!document.querySelector('#player canvas').hidden", 5);
-    page.drag("#player canvas", [0.3, 0.5], [0.7, 0.6]);
+    // A stroke of the brush stays in front of the person: by mouse, and another one by keyboard.
+    page.click("#player [data-action=paint]");
+    page.wait_for("document.querySelector('.easel').dataset.frame && document.querySelector('.easel img').naturalWidth > 0", 30);
+    page.drag(".easel canvas", [0.3, 0.5], [0.7, 0.6]);
     page.screenshot("7-brush");
-    page.click("#player .row button.main");
-    page.wait_for("document.querySelector('#form li')?.innerText.includes('in front')", 20);
+    for (key, code) in [("2", 50), (" ", 32), ("ArrowUp", 38), ("ArrowUp", 38), ("ArrowLeft", 37), (" ", 32)]
+    {
+        page.key(key, code);
+    }
+    let painted = page.eval("[document.querySelector('.easel').dataset.frame, document.querySelector('#player .screen').dataset.preview]");
+    page.key("Enter", 13);
+    page.wait_for(
+        &format!(
+            "document.querySelector('#strokes').innerText.startsWith('2 strokes on frame ' + {})",
+            painted[0]
+        ),
+        5,
+    );
+    // The composite follows: it is another one.
+    page.wait_for(
+        &format!("document.querySelector('#player .screen').dataset.preview !== {}", painted[1]),
+        60,
+    );
     page.wait_for(PREVIEW_SHOWS, 60);
-    let matte = image::open(dir.path().join("library/in front.png")).unwrap().to_luma8();
-    let white = matte.pixels().filter(|p| p[0] > 200).count();
-    assert!(white > 100 && white < matte.pixels().len() / 2, "{white}");
+    // The masks have the strokes, on that frame and on those beside it.
+    let frame: usize = painted[0].as_str().unwrap().parse().unwrap();
+    let preview = page.eval("document.querySelector('#player .screen').dataset.preview");
+    for n in [frame.saturating_sub(3), frame, (frame + 3).min(31)] {
+        let path = format!("/v1/previews/{}/frames/{n}/masks", preview.as_str().unwrap());
+        let masks = image::load_from_memory(&studio.send("GET", &path, &[], b"").body).unwrap().to_rgba8();
+        let front = masks.pixels().filter(|p| p[0] > 200 && p[3] > 100).count();
+        assert!(front * 100 > masks.pixels().len(), "frame {n}: {front}");
+    }
+    page.click("#queue");
+    page.wait_for("document.querySelector('.job')", 20);
+    let id = studio.ask("GET", "/v1/videos", None)["data"][0]["id"].as_str().unwrap().to_owned();
+    let job = studio.ask("GET", &format!("/v1/videos/{id}/job"), None);
+    assert_eq!(job["input"]["strokes"].as_array().unwrap().len(), 2, "{job}");
     assert_eq!(page.complaints, Vec::<String>::new());
+    // What is refused before all of it was sent is heard of.
+    for (address, method, status) in
+        [("/v1/plan", "POST", 413), ("/v1/uploads/none", "PATCH", 400), ("/v1/files", "POST", 400)]
+    {
+        let fetched = format!(
+            "fetch('{address}', {{ method: '{method}', headers: {{ 'Content-Type': 'application/json' }}, body: 'a'.repeat(9 << 20) }}).then((r) => r.status)"
+        );
+        assert_eq!(page.eval(&fetched), json!(status), "{address}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const DECODE_AHEAD: usize = 4;
 
 /// A video or a folder of pictures, read forwards; a picture lasts for as long as it is wanted.
-pub(super) struct Footage {
+pub(crate) struct Footage {
     path: PathBuf,
     reader: Prefetch,
     warnings: Warnings,
@@ -22,13 +22,13 @@ pub(super) struct Footage {
 
 impl Footage {
     /// Opens a video by its own clock.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, &ReadOptions::default(), None)
     }
 
     /// Opens what goes with a video frame by frame, or with its stored frames: where it has another number of frames and another rate, it is brought to
     /// the video's rate.
-    pub(super) fn beside(path: &Path, video: &VideoInfo, matte: bool) -> Result<Self> {
+    pub(crate) fn beside(path: &Path, video: &VideoInfo, matte: bool) -> Result<Self> {
         let own = ReadOptions { matte, sequence_rate: video.frame_rate, ..ReadOptions::default() };
         let footage = Self::open_with(path, &own, Some(video))?;
         let info = footage.info();
@@ -48,23 +48,23 @@ impl Footage {
         Ok(Self { path: path.to_owned(), reader: reader.prefetch(DECODE_AHEAD), warnings, held: None, at: 0 })
     }
 
-    pub(super) fn info(&self) -> &VideoInfo {
+    pub(crate) fn info(&self) -> &VideoInfo {
         self.reader.info()
     }
 
     /// Number of frames, where it ends and says when.
-    pub(super) fn len(&self) -> Option<usize> {
+    pub(crate) fn len(&self) -> Option<usize> {
         self.info().frames.filter(|_| !self.info().still)
     }
 
     /// What it has to say.
-    pub(super) fn warnings(&self) -> &Warnings {
+    pub(crate) fn warnings(&self) -> &Warnings {
         &self.warnings
     }
 
     /// Frame `index` of the file; frames before it are passed over, and the last one can be asked for again. `None` after the
     /// end.
-    pub(super) fn frame(&mut self, index: usize) -> Result<Option<RgbImage>> {
+    pub(crate) fn frame(&mut self, index: usize) -> Result<Option<RgbImage>> {
         if let Some((held, frame)) = &self.held
             && (*held == index || self.reader.info().still)
         {
@@ -86,13 +86,13 @@ impl Footage {
     }
 
     /// Frame `index` as a matte of another size.
-    pub(super) fn matte(&mut self, index: usize, (w, h): (u32, u32)) -> Result<GrayImage> {
+    pub(crate) fn matte(&mut self, index: usize, (w, h): (u32, u32)) -> Result<GrayImage> {
         let frame = self.needed(index)?;
         Ok(gray(&bg_mask::resize(&frame, w, h, Filter::Bilinear)?))
     }
 
     /// Frame `index`, which must be there.
-    pub(super) fn needed(&mut self, index: usize) -> Result<RgbImage> {
+    pub(crate) fn needed(&mut self, index: usize) -> Result<RgbImage> {
         self.frame(index)?.ok_or_else(|| Error::Mismatch {
             what: "frames of the inputs",
             a: format!("{} ends after {} frames", self.path.display(), self.at),

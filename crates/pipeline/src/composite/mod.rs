@@ -19,7 +19,7 @@ use crate::{Error, Result, Stage};
 use actor::Actors;
 use avatar_render::{Camera, Frame, Mesh, MeshFrame, MeshOptions, Renderer, RendererChoice, SplatOptions};
 use bg_mask::resample::Filter;
-use footage::Footage;
+pub(crate) use footage::Footage;
 use geometry::{Geometry, Sizes};
 use image::{GrayImage, RgbImage};
 use layers::{Cover, Layers, Shadows};
@@ -205,6 +205,12 @@ impl Compositor {
         self.renderer.splat(&actor.gaussians, &camera, &options, &mut splats)?;
         RgbImage::from_raw(width, height, splats.to_rgb8())
             .ok_or(Error::Internal("a render of the wrong size"))
+    }
+
+    /// Which of the background's frames is behind a frame of the video.
+    #[must_use]
+    pub fn source_frame(&self, frame: usize) -> usize {
+        self.clock.frame(frame)
     }
 
     /// Passes over `frames` frames without rendering them. A light that is matched starts where frames are made.

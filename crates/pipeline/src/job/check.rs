@@ -89,6 +89,7 @@ impl Job {
         let refuse = |option, why: String| Err(Error::Option { option, why });
         let (input, video) = (&self.input, &self.video);
         self.light.validate()?;
+        self.check_strokes()?;
         if (video.width == 0) != (video.height == 0) {
             return refuse("video.width", "give width and height, or neither of them".to_owned());
         }

@@ -67,9 +67,11 @@ impl Job {
         all
     }
 
-    /// A condition video alone is made without a work folder, unless something has to be found first.
+    /// A condition video alone is made without a work folder, unless something has to be found or followed first.
     fn uses_work_dir(&self) -> bool {
-        self.output.until != Some(Until::Composite) || self.replace.is_some()
+        self.output.until != Some(Until::Composite)
+            || self.replace.is_some()
+            || !self.input.strokes.is_empty()
     }
 
     /// Everything that the job reads.

@@ -1,6 +1,7 @@
 //! What goes in.
 
 use super::settings::settings;
+use super::strokes::Stroke;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -29,6 +30,9 @@ settings! {
         /// Things that stay in front of the person: a matte video or folder, white in front. May be given several times.
         #[arg(long = "occluder")]
         occluders: Vec<PathBuf> [Vec<PathBuf>] = Vec::new(),
+        /// Strokes of a brush on frames, which correct the person's mask and what stays in front.
+        #[arg(skip)]
+        strokes: Vec<Stroke> [Vec<Stroke>] = Vec::new(),
         /// Interpolates frames that a motion lacks, in place of an error.
         #[arg(long, num_args = 0..=1, default_missing_value = "true")]
         fill_gaps: bool [bool] = false,

@@ -6,10 +6,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::PathBuf;
 
 /// Who is replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Who {
     /// One person, from 1.
     One(usize),
+    /// Whoever is at a place of a frame: written `FRAME:X,Y`.
+    At {
+        /// The frame, from 0.
+        frame: usize,
+        /// Across and down, as parts of the picture's width and height.
+        place: [f32; 2],
+    },
     /// Everybody.
     All,
 }
@@ -20,18 +27,29 @@ impl std::str::FromStr for Who {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "all" => Ok(Self::All),
+            place if place.contains(':') => at(place)
+                .ok_or_else(|| format!("{place:?} isn't a frame and a place in it, such as 12:0.5,0.4")),
             number => number
                 .parse()
                 .map(Self::One)
-                .map_err(|_| format!("{number:?} is neither a person's number, from 1, nor \"all\"")),
+                .map_err(|_| format!("{number:?} is neither a person's number, from 1, nor a place, such as 12:0.5,0.4, nor \"all\"")),
         }
     }
+}
+
+/// `FRAME:X,Y`
+fn at(text: &str) -> Option<Who> {
+    let (frame, place) = text.split_once(':')?;
+    let (x, y) = place.split_once(',')?;
+    let part = |text: &str| text.trim().parse().ok().filter(|part| (0.0..=1.0).contains(part));
+    Some(Who::At { frame: frame.trim().parse().ok()?, place: [part(x)?, part(y)?] })
 }
 
 impl Serialize for Who {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::One(n) => to.serialize_u64(*n as u64),
+            Self::At { frame, place: [x, y] } => to.serialize_str(&format!("{frame}:{x},{y}")),
             Self::All => to.serialize_str("all"),
         }
     }
@@ -59,8 +77,8 @@ settings! {
         /// The raw video, or a folder of pictures.
         #[arg(long)]
         video: PathBuf [PathBuf] = PathBuf::new(),
-        /// Which person where several are in view, from 1: who is largest for longest first; "all" for everybody, each with an
-        /// avatar of their own.
+        /// Which person where several are in view, from 1: who is largest for longest first; or whoever is at a place of a frame,
+        /// FRAME:X,Y (from 0, and 0 to 1 across and down: 12:0.5,0.4); "all" for everybody, each with an avatar of their own.
         #[arg(long)]
         person: Who [Who] = Who::One(1),
         /// Masks made elsewhere, white on the person: a video or a folder of pictures.
@@ -116,5 +134,27 @@ impl Replace {
             return refuse("replace.focal_px", "must be a positive number of pixels");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_named_by_number_place_or_all() {
+        let read = |json: &str| serde_json::from_str::<Who>(json);
+        for (json, who) in [
+            ("2", Who::One(2)),
+            ("\"2\"", Who::One(2)),
+            ("\"all\"", Who::All),
+            ("\"12:0.5,0.25\"", Who::At { frame: 12, place: [0.5, 0.25] }),
+        ] {
+            assert_eq!(read(json).unwrap(), who);
+            assert_eq!(read(&serde_json::to_string(&who).unwrap()).unwrap(), who);
+        }
+        for wrong in ["\"12:0.5\"", "\"12:0.5,1.5\"", "\"x:0.5,0.5\"", "\"12:NaN,0\"", "\"somebody\""] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, LightSource, Lora, Prepare,
-    Preset, SolverName, StepCacheSettings, SunPlace, Until, Who,
+    Preset, SolverName, StepCacheSettings, Stroke, SunPlace, Until, Who,
 };
 use std::path::PathBuf;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type};
@@ -41,7 +41,7 @@ impl InSchema for SunPlace {
 }
 
 impl InSchema for Who {
-    /// A person's number, or "all".
+    /// A person's number, a place of a frame, or "all".
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Integer, Type::String])).into()
     }
@@ -74,7 +74,7 @@ macro_rules! named {
 }
 
 named! {
-    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, LightSource, Lora, Prepare, Preset, SolverName, StepCacheSettings, Until,
+    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Interval, LightSource, Lora, Prepare, Preset, SolverName, StepCacheSettings, Stroke, Until,
 }
 
 /// A section of settings: their names, descriptions (line by line) and what they hold. Nothing else may be in it.

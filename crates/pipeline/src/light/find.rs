@@ -195,7 +195,7 @@ fn footing(model: &BodyModel, frame: &MotionFrame) -> Result<Footing> {
 
 /// The first frames of the shots, as the masks' stage noted them; one shot where nothing is noted.
 fn shot_starts(masks: &Path, frames: usize) -> Vec<usize> {
-    let noted: Option<serde_json::Value> = read_json(&masks.with_file_name("landmarks.json")).ok();
+    let noted: Option<serde_json::Value> = read_json(&masks.with_file_name("people.json")).ok();
     let cuts = noted.as_ref().and_then(|n| n["cuts"].as_array()).map_or(&[][..], Vec::as_slice);
     let starts =
         cuts.iter().enumerate().filter(|(n, cut)| *n > 0 && *n < frames && cut.as_bool() == Some(true));

@@ -176,6 +176,7 @@ pub(super) fn warn_of_people(seen: &Seen, who: Who, context: Context<'_>) {
     if count > 1 {
         let what = match who {
             Who::All => "all of them are replaced".to_owned(),
+            Who::At { .. } => "the one at that place is replaced, the others stay".to_owned(),
             Who::One(n) => format!("person {n} is replaced, the others stay (choose with --person)"),
         };
         let listed: Vec<String> =

@@ -20,6 +20,7 @@ use crate::job::{Actor, Job, Replace, Until};
 use crate::progress::{Context, Stage};
 use crate::report::StageRow;
 use crate::stages::{Unit, run_stage};
+use crate::strokes::{self, Canvas};
 use crate::work::{Fingerprint, WorkDir, read_json};
 use crate::{Error, Result};
 use looks::{IN_FRONT, MATTES, OTHERS};
@@ -47,6 +48,8 @@ pub struct Replaced {
     pub in_front: Option<PathBuf>,
     /// The background without the person, if it was wanted.
     pub plate: Option<PathBuf>,
+    /// Strokes are in the masks, and in `in_front`, which has the job's own occluders in it.
+    pub painted: bool,
     /// Time and memory by stage.
     pub stages: Vec<StageRow>,
 }
@@ -127,6 +130,7 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         motions,
         in_front: None,
         plate: given(&job.input.background),
+        painted: false,
         stages: Vec::new(),
     };
     let wants = Wants::of(job, settings, until);
@@ -162,13 +166,23 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
         done.motions = (0..seen.replaced.len()).map(|n| folder.join(motion::name(n))).collect();
         done.motion = done.motions.first().cloned();
     }
+    let cuts = tracked.as_ref().map_or_else(Vec::new, |t| t.seen.cuts.clone());
+    if !job.input.strokes.is_empty() {
+        let found = done.in_front.clone().into_iter().collect::<Vec<_>>();
+        let in_front = if job.input.occluders.is_empty() { &found } else { &job.input.occluders };
+        let canvas =
+            Canvas { video: &settings.video, masks: done.masks.as_deref(), in_front, cuts: &cuts, end: None };
+        let corrected = strokes::correct(&job.input.strokes, &canvas, &work, context)?;
+        (done.masks, done.in_front) = (corrected.masks, Some(corrected.in_front));
+        done.painted = true;
+        done.stages.push(corrected.row);
+    }
     if let (true, Some(masks)) = (wants.plate, &done.masks) {
-        let cuts = tracked.as_ref().map_or_else(Vec::new, |t| t.seen.cuts.clone());
         // What stays: everybody else, and what stands in front.
         let others = tracked.as_ref().and_then(|t| t.others.clone());
         let in_front = match &job.input.occluders[..] {
-            [] => done.in_front.clone().into_iter().collect(),
-            given => given.to_vec(),
+            given if !given.is_empty() && !done.painted => given.to_vec(),
+            _ => done.in_front.clone().into_iter().collect(),
         };
         let stays = plate::Stays { others, in_front };
         let stays_key = stays.paths().map(|path| Fingerprint::of_path(path)).collect::<Result<Vec<_>>>()?;
@@ -220,8 +234,8 @@ impl Replaced {
                 actor.motion.clone_from(motion);
             }
         }
-        if let (true, Some(layer)) = (job.input.occluders.is_empty(), &self.in_front) {
-            job.input.occluders.push(layer.clone());
+        if let (true, Some(layer)) = (job.input.occluders.is_empty() || self.painted, &self.in_front) {
+            job.input.occluders = vec![layer.clone()];
         }
         job
     }

@@ -52,6 +52,29 @@ pub(super) struct Person {
     pub(super) mended: Vec<usize>,
 }
 
+/// Frames before and after one that are looked at for somebody who isn't seen in it.
+const AROUND: usize = 8;
+
+/// Who is at a place of a frame.
+fn whose(people: &[Person], frame: usize, place: [f32; 2], size: [u32; 2]) -> Result<usize> {
+    let [x, y] = [0, 1].map(|axis| place[axis] * size[axis] as f32);
+    let mut best: Option<(f32, usize)> = None;
+    for (n, person) in people.iter().enumerate() {
+        let near = (0..=AROUND).flat_map(|k| [frame.checked_sub(k), Some(frame + k)]).flatten();
+        let Some(seen) = near.into_iter().find_map(|t| person.frames.get(t)?.as_ref()) else { continue };
+        let [cx, cy] = seen.region.centre;
+        // In sizes of the person: who is far away is meant less easily.
+        let away = (x - cx).hypot(y - cy) / seen.region.size.max(1.0);
+        if away < 0.75 && best.is_none_or(|(least, _)| away < least) {
+            best = Some((away, n));
+        }
+    }
+    best.map(|(_, n)| n).ok_or_else(|| {
+        let why = format!("nobody is at {}, {} of frame {frame}", place[0], place[1]);
+        Error::Option { option: "replace.person", why }
+    })
+}
+
 impl Seen {
     /// Sorts what was seen by person and chooses who is replaced.
     ///
@@ -98,6 +121,7 @@ impl Seen {
         let replaced = match who {
             Who::All => (0..people.len()).collect(),
             Who::One(n) if n <= people.len() => vec![n - 1],
+            Who::At { frame, place } => vec![whose(&people, frame, place, size)?],
             Who::One(wanted) => {
                 return Err(mocap::Error::NoSuchPerson { wanted, found: people.len() }.into());
             }

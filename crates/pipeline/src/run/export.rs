@@ -125,6 +125,7 @@ mod tests {
             motions: vec![path("motion.json")],
             in_front: None,
             plate: Some(path("raw.mp4")),
+            painted: false,
             stages: Vec::new(),
         });
         for name in ["p.mp4", "p.mov", "frames", "x_%03d.png"] {

@@ -95,9 +95,16 @@ pub(crate) fn run(
     };
     let until = found_until(job).min(furthest);
     let replaced = job.replace.as_ref().map(|_| replace(job, until, context)).transpose()?;
-    let mut filled = replaced.as_ref().map_or_else(|| job.clone(), |found| found.fill(job));
+    let mut filled = match &replaced {
+        Some(found) => found.fill(job),
+        None => {
+            let (filled, painted) = crate::strokes::fill(job, context)?;
+            finished.stages.extend(painted);
+            filled
+        }
+    };
     if let Some(found) = &replaced {
-        finished.stages.clone_from(&found.stages);
+        finished.stages.extend(found.stages.iter().cloned());
         if context.goes_to(Stage::Light) && matches!(job.output.until, None | Some(Until::Composite)) {
             found.check_actors(job)?;
             finished.stages.extend(crate::light::find::fill(&mut filled, found, context)?);

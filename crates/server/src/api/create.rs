@@ -9,7 +9,7 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use pipeline::{Actor, Blend, Job, JobChanges, Preset, Until};
+use pipeline::{Actor, Blend, Job, JobChanges, Preset, Until, Who};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -49,8 +49,10 @@ pub struct CreateVideo {
     pub video: Option<String>,
     /// The character's picture.
     pub character: Option<String>,
-    /// Which person of the raw video, from 1: the largest first.
-    pub person: Option<usize>,
+    /// Which person of the raw video: who is at a place of a frame (`FRAME:X,Y`, as a file's `people` say it), or a number from 1 (who
+    /// is largest for longest first), or `all`.
+    #[schema(value_type = Option<String>, example = "0:0.5,0.4")]
+    pub person: Option<Who>,
     /// What you call it.
     pub title: Option<String>,
     /// Take it in, but let it wait until it is resumed.
@@ -85,7 +87,7 @@ pub struct CreateVideoForm {
     /// A file, or the id of one.
     #[schema(value_type = Option<String>, format = Binary)]
     character: Option<Vec<u8>>,
-    person: Option<usize>,
+    person: Option<String>,
     title: Option<String>,
     paused: Option<bool>,
     /// All other settings: JSON.
@@ -308,7 +310,7 @@ impl CreateVideo {
                 replace.video = video.into();
             }
             if let Some(person) = self.person {
-                replace.person = pipeline::Who::One(person);
+                replace.person = person;
             }
         }
         Ok(job)
@@ -320,8 +322,8 @@ fn from_text(name: &str, text: String) -> ApiResult<Value> {
     match name {
         "job" => serde_json::from_str(&text).map_err(|e| ApiError::invalid(name, e.to_string())),
         "person" => {
-            let number: Result<usize, _> = text.trim().parse();
-            number.map(Value::from).map_err(|_| ApiError::invalid(name, "a whole number is needed"))
+            let who: Result<Who, String> = text.trim().parse();
+            who.map(|_| Value::String(text.trim().to_owned())).map_err(|why| ApiError::invalid(name, why))
         }
         "paused" => {
             let truth: Result<bool, _> = text.trim().parse();
@@ -339,7 +341,7 @@ fn resolve_all(studio: &Studio, job: &mut Job) -> ApiResult<()> {
         if path.as_os_str().is_empty() || wrong.is_some() {
             return;
         }
-        match resolve(studio, path) {
+        match resolve(studio, "job", path) {
             Ok(found) => *path = found,
             Err(error) => wrong = Some(error),
         }
@@ -348,9 +350,9 @@ fn resolve_all(studio: &Studio, job: &mut Job) -> ApiResult<()> {
 }
 
 /// A file of the library, or of a folder of weights that the server was started with.
-fn resolve(studio: &Studio, path: &Path) -> ApiResult<PathBuf> {
+pub(crate) fn resolve(studio: &Studio, param: &str, path: &Path) -> ApiResult<PathBuf> {
     let Some(text) = path.to_str() else {
-        return Err(ApiError::invalid("job", "a path that isn't text can't be taken"));
+        return Err(ApiError::invalid(param, "a path that isn't text can't be taken"));
     };
     if path.is_absolute()
         && let Ok(real) = path.canonicalize()
@@ -362,7 +364,7 @@ fn resolve(studio: &Studio, path: &Path) -> ApiResult<PathBuf> {
             return Ok(real);
         }
     }
-    studio.library.resolve("job", text)
+    studio.library.resolve(param, text)
 }
 
 /// A job as its requests name files: by their paths in the library.

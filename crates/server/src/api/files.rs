@@ -1,7 +1,7 @@
 //! The library's files.
 
 use super::create::json;
-use super::videos::{Deleted, picture, serve_file};
+use super::videos::{Deleted, Placeholder, picture, serve_file};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::library::{FileKind, LibraryFile, Look, Upload};
 use crate::{Studio, blocking};
@@ -155,15 +155,19 @@ pub(crate) async fn content(
 }
 
 /// A small picture of the file: a JPEG.
-#[utoipa::path(get, path = "/v1/files/{id}/thumbnail", tag = "files", params(("id" = String, Path, description = "The file")),
+#[utoipa::path(get, path = "/v1/files/{id}/thumbnail", tag = "files", params(("id" = String, Path, description = "The file"), Placeholder),
     responses((status = 200, description = "A JPEG", content_type = "image/jpeg"), (status = "default", body = ErrorBody)))]
 pub(crate) async fn thumbnail(
     Shared(studio): Shared<Studio>,
     Path(id): Path<String>,
+    Query(query): Query<Placeholder>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let (file, path) = find(&studio, &id).await?;
-    picture(&studio, path, file.kind, Look::Thumbnail, &headers).await
+    let made = match find(&studio, &id).await {
+        Ok((file, path)) => picture(&studio, path, file.kind, Look::Thumbnail, &headers).await,
+        Err(error) => Err(error),
+    };
+    query.or(made)
 }
 
 /// How many pictures side by side, and how large.
@@ -233,8 +237,10 @@ pub(crate) async fn frame(
 /// Somebody in a frame.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SeenPerson {
-    /// What a job calls them: its `person`.
+    /// From 1, the largest in this frame first.
     person: usize,
+    /// Where they are, as a job's `person` takes it.
+    at: String,
     /// The middle of the body in pixels.
     centre: [f32; 2],
     /// Side of the square that holds the body, in pixels.
@@ -261,12 +267,21 @@ pub(crate) struct People {
 /// Frames that are searched for the first person.
 const SEARCHED: usize = 150;
 
-/// Everybody in a picture, or in the first frame of a video that shows anybody: where a job's `person` is counted.
-#[utoipa::path(get, path = "/v1/files/{id}/people", tag = "files", params(("id" = String, Path, description = "The picture or video")),
+/// Where a video is looked at.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct From {
+    /// The frame to begin with, from 0.
+    from: Option<usize>,
+}
+
+/// Everybody in a picture, or in the first frame of a video that shows anybody.
+#[utoipa::path(get, path = "/v1/files/{id}/people", tag = "files", params(("id" = String, Path, description = "The picture or video"), From),
     responses((status = 200, body = People), (status = "default", body = ErrorBody)))]
 pub(crate) async fn people(
     Shared(studio): Shared<Studio>,
     Path(id): Path<String>,
+    Query(query): Query<From>,
 ) -> ApiResult<Json<People>> {
     let (file, path) = find(&studio, &id).await?;
     if !file.usable || !matches!(file.kind, FileKind::Video | FileKind::Picture) {
@@ -278,8 +293,9 @@ pub(crate) async fn people(
             ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", e.to_string())
         };
         let mut all = People { object: "people", frame: 0, width: 0, height: 0, data: Vec::new() };
-        for (frame, picture) in VideoReader::open(&path).map_err(|e| refused(&e))?.take(SEARCHED).enumerate()
-        {
+        let from = query.from.unwrap_or(0);
+        let reader = VideoReader::open(&path).map_err(|e| refused(&e))?;
+        for (frame, picture) in reader.enumerate().skip(from).take(SEARCHED) {
             let picture = picture.map_err(|e| refused(&e))?;
             (all.width, all.height) = picture.dimensions();
             let found = pipeline::find_people(&picture).map_err(|e| refused(&e))?;
@@ -290,6 +306,11 @@ pub(crate) async fn people(
                     .enumerate()
                     .map(|(i, one)| SeenPerson {
                         person: i + 1,
+                        at: {
+                            let [x, y] = one.region.centre;
+                            let part = |at: f32, all: u32| (at / all.max(1) as f32).clamp(0.0, 1.0);
+                            format!("{frame}:{:.4},{:.4}", part(x, all.width), part(y, all.height))
+                        },
                         centre: one.region.centre,
                         size: one.region.size,
                         score: one.score,

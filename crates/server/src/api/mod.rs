@@ -10,6 +10,7 @@ mod settings;
 mod videos;
 
 use crate::access::guard;
+use crate::drain::to_the_end;
 use crate::error::ApiError;
 use crate::{Studio, page};
 use axum::extract::DefaultBodyLimit;
@@ -67,10 +68,14 @@ fn documented() -> OpenApiRouter<Studio> {
         .routes(routes!(files::begin_upload))
         .routes(routes!(files::get_upload, files::append_upload, files::delete_upload))
         .routes(routes!(files::demo))
-        .routes(routes!(avatars::create))
+        .routes(routes!(avatars::list, avatars::create))
+        .routes(routes!(avatars::plan))
+        .routes(routes!(avatars::get, avatars::delete))
         .routes(routes!(previews::create))
         .routes(routes!(previews::get))
         .routes(routes!(previews::frame))
+        .routes(routes!(previews::source))
+        .routes(routes!(previews::masks))
         .routes(routes!(settings::plan))
         .routes(routes!(settings::settings))
         .routes(routes!(settings::studio))
@@ -107,6 +112,7 @@ pub(crate) fn router(studio: &Studio) -> Router {
         })
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
         .layer(middleware::from_fn_with_state(studio.access.clone(), guard))
+        .layer(middleware::from_fn(to_the_end))
         .with_state(studio.clone())
 }
 

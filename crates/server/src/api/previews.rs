@@ -2,11 +2,11 @@
 
 use super::create::{CreateVideo, json};
 use crate::error::{ApiError, ApiResult, ErrorBody};
-use crate::previews::PreviewInfo;
+use crate::previews::{Look, PreviewInfo};
 use crate::{Studio, blocking};
 use axum::Json;
 use axum::extract::{Path, Request, State as Shared};
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use pipeline::Until;
 
@@ -59,7 +59,38 @@ pub(crate) async fn frame(
     Shared(studio): Shared<Studio>,
     Path((id, frame)): Path<(String, usize)>,
 ) -> ApiResult<Response> {
-    let bytes = studio.previews.frame(&id, frame).await?;
-    let headers = [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=600")];
-    Ok((headers, bytes.to_vec()).into_response())
+    picture(&studio, &id, Look::Composite(frame), "image/jpeg").await
+}
+
+/// The frame of the raw video or background under a frame of a preview, as it came in: a JPEG. The answer's header `Source-Frame` says
+/// which frame of the file it is: what strokes name.
+#[utoipa::path(get, path = "/v1/previews/{id}/frames/{frame}/source", tag = "previews",
+    params(("id" = String, Path, description = "The preview"), ("frame" = usize, Path, description = "The frame, from 0")),
+    responses((status = 200, description = "A JPEG", content_type = "image/jpeg"), (status = "default", body = ErrorBody)))]
+pub(crate) async fn source(
+    Shared(studio): Shared<Studio>,
+    Path((id, frame)): Path<(String, usize)>,
+) -> ApiResult<Response> {
+    picture(&studio, &id, Look::Source(frame), "image/jpeg").await
+}
+
+/// What is known of that frame's pixels, to be laid over it: the person who is replaced bluish, what stays in front orange. A PNG.
+#[utoipa::path(get, path = "/v1/previews/{id}/frames/{frame}/masks", tag = "previews",
+    params(("id" = String, Path, description = "The preview"), ("frame" = usize, Path, description = "The frame, from 0")),
+    responses((status = 200, description = "A PNG", content_type = "image/png"), (status = "default", body = ErrorBody)))]
+pub(crate) async fn masks(
+    Shared(studio): Shared<Studio>,
+    Path((id, frame)): Path<(String, usize)>,
+) -> ApiResult<Response> {
+    picture(&studio, &id, Look::Masks(frame), "image/png").await
+}
+
+async fn picture(studio: &Studio, id: &str, look: Look, kind: &'static str) -> ApiResult<Response> {
+    let seen = studio.previews.look(id, look).await?;
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CACHE_CONTROL, "private, max-age=600".to_owned()),
+        (HeaderName::from_static("source-frame"), seen.source_frame.to_string()),
+    ];
+    Ok((headers, seen.bytes.to_vec()).into_response())
 }

@@ -68,12 +68,15 @@ pub(crate) struct Video {
     variants: Vec<&'static str>,
 }
 
-/// What a result consists of: the ending of a file's name in the result's folder, and what it is called in requests.
-const VARIANTS: [(&str, &str); 4] =
-    [("-panels.mp4", "panels"), ("-condition.mp4", "condition"), (".html", "report"), ("", "video")];
-
+/// Which part of a result a file of its folder is.
 fn variant_of(file: &str) -> &'static str {
-    VARIANTS.iter().find(|(ending, _)| file.ends_with(ending)).map_or("video", |(_, name)| name)
+    let beside = |name| pipeline::beside(std::path::Path::new("video.mp4"), name);
+    match file {
+        _ if beside("panels").as_os_str() == file => "panels",
+        _ if beside("condition").as_os_str() == file => "condition",
+        _ if file.ends_with(".html") => "report",
+        _ => "video",
+    }
 }
 
 impl Video {
@@ -145,7 +148,7 @@ pub(crate) struct VideoList {
 pub(crate) struct Deleted {
     /// What it was called.
     pub(crate) id: String,
-    /// `video.deleted`, `file.deleted` or `upload.deleted`.
+    /// `video.deleted`, `file.deleted`, `upload.deleted` or `avatar.deleted`.
     pub(crate) object: &'static str,
     /// Always true.
     pub(crate) deleted: bool,
@@ -238,7 +241,34 @@ pub(crate) async fn delete(
 pub(crate) struct Variant {
     /// `video` (where it isn't given), `thumbnail`, `condition`, `panels` or `report`: those that the video's `variants` name.
     variant: Option<String>,
+    /// Of a thumbnail that can't be made, a sign in its place (an SVG) in place of an error.
+    placeholder: Option<bool>,
 }
+
+/// What is shown where there is no picture.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Placeholder {
+    /// Where there is no picture, a sign in its place (an SVG) in place of an error.
+    placeholder: Option<bool>,
+}
+
+impl Placeholder {
+    /// The picture, or the sign where that was asked for.
+    pub(crate) fn or(&self, picture: ApiResult<Response>) -> ApiResult<Response> {
+        match picture {
+            Err(_) if self.placeholder == Some(true) => {
+                let headers =
+                    [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "private, no-cache")];
+                Ok((headers, NO_PICTURE).into_response())
+            }
+            other => other,
+        }
+    }
+}
+
+/// A frame with nothing in it, in greys that are seen on light and dark.
+const NO_PICTURE: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 200"><g fill="none" stroke="#8a92a0" stroke-width="6"><rect x="110" y="60" width="100" height="80" rx="8"/><path d="M110 140 210 60"/></g></svg>"##;
 
 /// The result: the video, or what was made beside it.
 #[utoipa::path(get, path = "/v1/videos/{id}/content", tag = "videos",
@@ -265,7 +295,8 @@ pub(crate) async fn content(
     let path = studio.library.result(&id).join(&file);
     if variant == "thumbnail" {
         let headers = request.headers().clone();
-        return picture(&studio, path, FileKind::Video, Look::Thumbnail, &headers).await;
+        let made = picture(&studio, path, FileKind::Video, Look::Thumbnail, &headers).await;
+        return Placeholder { placeholder: query.placeholder }.or(made);
     }
     let name = format!("{}-{file}", crate::names::harmless(&record.title));
     let mut response = serve_file(&path, content_type(&file), &name, request).await?;
@@ -396,16 +427,20 @@ pub(crate) async fn job(
 
 /// The last rough picture of a job that denoises.
 #[utoipa::path(get, path = "/v1/videos/{id}/preview", tag = "videos",
-    params(("id" = String, Path, description = "The video")),
+    params(("id" = String, Path, description = "The video"), Placeholder),
     responses((status = 200, description = "A PNG", content_type = "image/png"), (status = "default", body = ErrorBody)))]
 pub(crate) async fn preview(
     Shared(studio): Shared<Studio>,
     Path(id): Path<String>,
+    Query(query): Query<Placeholder>,
     request: Request,
 ) -> ApiResult<Response> {
     let record = studio.queue.get(&id)?;
-    let (_, path) = record.preview.ok_or_else(|| ApiError::not_found("preview of video", &id))?;
-    serve_file(&path, "image/png", "preview.png", request).await
+    let found = match record.preview {
+        Some((_, path)) => serve_file(&path, "image/png", "preview.png", request).await,
+        None => Err(ApiError::not_found("preview of video", &id)),
+    };
+    query.or(found)
 }
 
 /// Makes a video with the settings of another one; what the request says is different.

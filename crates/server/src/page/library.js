@@ -1,18 +1,19 @@
 // The library: cards, uploads, looks at single files.
 
 import { get, post, remove, upload } from "./api.js";
+import * as avatars from "./avatars.js";
 import { by, bytes, confirmed, dialog, duration, el, say, trouble } from "./dom.js";
 
 const KINDS = [["", "Everything"], ["avatar", "Avatars"], ["picture", "Pictures"], ["video", "Videos"], ["motion", "Motions"], ["unknown", "Can't be used"]];
-const SIGNS = { avatar: "🧍", picture: "🖼", video: "🎞", motion: "🏃", weights: "⚖", job: "📄", unknown: "❓" };
+const SIGNS = { weights: "weights", job: "job file", unknown: "no picture" };
 
 export const library = { files: [], changed: new EventTarget() };
 let shown = "";
 let use = () => {};
 
+export const short = (file) => file.filename.split("/").pop();
 export const named = (id) => library.files.find((file) => file.id === id);
 export const ofKind = (kind) => library.files.filter((file) => file.kind === kind && file.usable);
-const short = (file) => file.filename.split("/").pop();
 
 /** Reads the library again. */
 export async function refresh() {
@@ -23,7 +24,7 @@ export async function refresh() {
   if (list.checking > 0) setTimeout(() => refresh().catch(trouble), 400);
 }
 
-function facts(file) {
+export function facts(file) {
   const f = file.facts;
   const parts = [];
   if (f.width) parts.push(`${f.width}×${f.height}`);
@@ -36,10 +37,10 @@ function facts(file) {
 }
 
 function thumbnail(file) {
-  const sign = () => el("span", { aria: { hidden: "true" } }, SIGNS[file.kind] ?? "📄");
+  const sign = () => el("span", { aria: { hidden: "true" } }, SIGNS[file.kind] ?? "no picture yet");
   const place = el("div", { class: "pic" });
   if (file.usable && ["avatar", "picture", "video", "motion"].includes(file.kind)) {
-    const picture = el("img", { src: `/v1/files/${file.id}/thumbnail`, alt: "", loading: "lazy", width: 320, height: 200, on: { error: () => place.replaceChildren(sign()) } });
+    const picture = el("img", { src: `/v1/files/${file.id}/thumbnail?placeholder=true`, alt: "", loading: "lazy", width: 320, height: 200, on: { error: () => place.replaceChildren(sign()) } });
     place.append(picture);
   } else {
     place.append(sign());
@@ -54,7 +55,7 @@ function card(file) {
   const actions = [];
   if (file.usable && ["avatar", "picture", "video", "motion"].includes(file.kind)) actions.push(button("Use", () => use(file)));
   if (file.kind === "avatar") actions.push(button("Turn round", () => turn(file)));
-  if (file.usable && file.kind === "picture") actions.push(button("Make an avatar", () => bake(file)));
+  if (file.usable && file.kind === "picture") actions.push(button("Make an avatar", () => avatars.ask(file)));
   if (file.usable && file.kind === "video") actions.push(button("Look", () => film(file)));
   actions.push(button("Delete", async () => {
     if (!(await confirmed(`Delete ${short(file)}?`, "Delete it"))) return;
@@ -112,49 +113,30 @@ function turn(file) {
   dialog(short(file), [...parts, el("p", { class: "quiet" }, facts(file))], stop);
 }
 
-/** A film strip with the first and the last frame to choose. */
-function film(file) {
+/** A film strip with the first and the last frame to choose; `taken` gets the part. */
+export function film(file, part = {}, taken = (chosen) => use(file, chosen)) {
   const frames = file.facts.frames ?? 1;
-  const strip = el("img", { class: "film", src: `/v1/files/${file.id}/strip?count=12&height=80`, alt: `Frames of ${short(file)} from start to end` });
-  const first = el("input", { type: "range", min: 0, max: frames - 1, value: 0 });
-  const last = el("input", { type: "range", min: 1, max: frames, value: frames });
+  const [before, after] = [el("span", { class: "shade" }), el("span", { class: "shade end" })];
+  const strip = el("img", { src: `/v1/files/${file.id}/strip?count=12&height=80`, alt: `Frames of ${short(file)} from start to end` });
+  const first = el("input", { type: "range", min: 0, max: frames - 1, value: part.start ?? 0 });
+  const last = el("input", { type: "range", min: 1, max: frames, value: part.end ?? frames });
   const text = el("p", { class: "quiet" });
   const show = () => {
     if (Number(last.value) <= Number(first.value)) last.value = Number(first.value) + 1;
+    before.style.width = `${(100 * first.value) / frames}%`;
+    after.style.width = `${100 - (100 * last.value) / frames}%`;
     text.textContent = `Frames ${first.value} to ${last.value - 1}: ${duration((last.value - first.value) / (file.facts.fps ?? 30))}`;
   };
   first.addEventListener("input", show);
   last.addEventListener("input", show);
   show();
   const box = dialog(short(file), [
-    strip,
+    el("div", { class: "film" }, strip, before, after),
     el("label", {}, "First frame", first),
     el("label", {}, "Stop before frame", last),
     text,
-    el("p", { class: "row" }, el("button", { type: "button", class: "main", on: { click: () => { box.close(); use(file, { start: Number(first.value), end: Number(last.value) }); } } }, "Use this part")),
+    el("p", { class: "row" }, el("button", { type: "button", class: "main", on: { click: () => { box.close(); taken({ start: Number(first.value), end: Number(last.value) }); } } }, "Use this part")),
   ]);
-}
-
-async function bake(file) {
-  const body = el("div", {}, el("p", {}, "Looking for the person and projecting the picture onto a body. This takes some seconds."), el("progress", { aria: { label: "Making the avatar" } }));
-  dialog(`Avatar from ${short(file)}`, body);
-  try {
-    const made = await post("/v1/avatars", { picture: file.id });
-    await refresh();
-    const count = 36;
-    const { parts, stop } = turning(`/v1/files/${made.file.id}/turntable?count=${count}&height=256`, count);
-    const report = made.report;
-    const box = dialog(`Avatar ${short(made.file)}`, [
-      ...parts,
-      el("p", {}, `${report.gaussians.toLocaleString("en")} Gaussians, ${Math.round(report.seen * 100)} % of them seen; its outline agrees with the picture's to ${Math.round(report.outline * 100)} %.`),
-      ...report.notes.map((note) => el("p", { class: "note" }, note)),
-      el("p", { class: "quiet" }, "It has what the picture shows. With LHM's weights, the command anicrafter avatar create makes one that is whole from all sides; its file is used like this one."),
-      el("p", { class: "row" }, el("button", { type: "button", class: "main", on: { click: () => { box.close(); use(made.file); } } }, "Use it")),
-    ], stop);
-    say("The avatar is made");
-  } catch (error) {
-    body.replaceChildren(el("p", { class: "bad" }, error.message));
-  }
 }
 
 async function take(files) {
@@ -185,6 +167,7 @@ async function take(files) {
 
 export function start(onUse) {
   use = onUse;
+  avatars.start(onUse);
   for (const [kind, label] of KINDS) {
     by("kinds").append(el("label", {}, el("input", { type: "radio", name: "kind", value: kind, checked: kind === "", on: { change: () => { shown = kind; draw(); } } }), label));
   }

@@ -1,15 +1,15 @@
 // Make a video: who, where, how; the composite beside it, and what it will take.
 
-import { get, post, upload } from "./api.js";
+import { get, post } from "./api.js";
 import { by, bytes, calm, duration, el, say, trouble } from "./dom.js";
-import { library, named, ofKind, refresh } from "./library.js";
+import { film, library, named, ofKind, refresh } from "./library.js";
 import { player } from "./player.js";
 import * as settings from "./settings.js";
 
 const empty = () => ({
   mode: "scene", actors: [{ avatar: "", motion: "" }], background: "", video: "", character: "", person: 1,
   model: "anicrafter-demo", until: "", size: "", prompt: "", title: "", start: "", end: "", steps: "", seed: "",
-  match_light: false, contact_shadow: false, fit: "", occluders: [], more: {},
+  match_light: false, contact_shadow: false, fit: "", occluders: [], strokes: [], more: {},
 });
 
 let state = empty();
@@ -31,6 +31,7 @@ export function request() {
   if (whole) set("input", "background", path(s.background));
   set("input", "character", path(s.character));
   set("input", "occluders", s.occluders.length ? s.occluders.map(path).filter(Boolean) : undefined);
+  set("input", "strokes", s.strokes.length ? s.strokes : undefined);
   set("input", "start", number(s.start));
   set("input", "end", number(s.end));
   set("video", "match_light", s.match_light);
@@ -41,7 +42,8 @@ export function request() {
   set("sampling", "seed", number(s.seed));
   set("output", "until", s.until);
   const out = { model: s.model, job };
-  if (!whole) { out.video = path(s.video); out.person = s.person; }
+  if (!whole) out.video = path(s.video);
+  if (!whole) out.person = s.person;
   if (s.size) out.size = s.size;
   if (s.prompt) out.prompt = s.prompt;
   if (s.title) out.title = s.title;
@@ -94,7 +96,11 @@ function drawPlan(plan) {
 }
 
 function set(change) {
+  // Strokes belong to the video that they were painted on.
+  if (change.strokes?.length === 0) view?.brush.end(false);
   Object.assign(state, change);
+  // People are looked for from the first frame on.
+  if ("start" in change && !("video" in change) && state.mode === "replace" && state.video) findPeople();
   look();
 }
 
@@ -125,7 +131,7 @@ function select(label, name, options) {
 
 function draw() {
   const whole = state.mode === "scene";
-  const mode = (value, label) => el("label", { class: "check" }, el("input", { type: "radio", name: "mode", value, checked: state.mode === value, on: { change: () => { set({ mode: value }); draw(); } } }), label);
+  const mode = (value, label) => el("label", { class: "check" }, el("input", { type: "radio", name: "mode", value, checked: state.mode === value, on: { change: () => { set({ mode: value, strokes: [] }); draw(); } } }), label);
   const who = state.actors.map((actor, i) => el("div", { class: "fields wide" },
     choice(state.actors.length > 1 ? `Avatar ${i + 1}` : "Avatar", ["avatar"], actor.avatar, (avatar) => { actor.avatar = avatar; look(); }),
     whole || i > 0 ? choice(state.actors.length > 1 ? `Motion ${i + 1}` : "Motion", ["motion"], actor.motion, (motion) => { actor.motion = motion; look(); }) : null,
@@ -136,8 +142,8 @@ function draw() {
       mode("replace", "Replace somebody in a video"),
       el("div", { class: "fields" },
         whole
-          ? choice("Background", ["video", "picture"], state.background, (background) => set({ background, start: "", end: "" }))
-          : choice("Video", ["video"], state.video, (video) => { set({ video, person: 1, start: "", end: "" }); findPeople(); })),
+          ? choice("Background", ["video", "picture"], state.background, (background) => { set({ background, start: "", end: "", strokes: [] }); draw(); })
+          : choice("Video", ["video"], state.video, (video) => { set({ video, person: 1, start: "", end: "", strokes: [] }); draw(); findPeople(); })),
       el("div", { id: "people" })),
     el("fieldset", {}, el("legend", {}, "Who"),
       ...who,
@@ -151,6 +157,7 @@ function draw() {
         select("Another shape is", "fit", [["", "stretched"], ["crop", "cut"], ["pad", "padded"]]),
         text("First frame", "start", { type: "number", placeholder: "0" }),
         text("Stop before frame", "end", { type: "number", placeholder: "the end" }),
+        trim(),
         check("Match the light", "match_light"),
         check("Shadow at the feet", "contact_shadow")),
       occluders()),
@@ -165,11 +172,30 @@ function draw() {
   drawPeople();
 }
 
+/** Start and end on the film strip of the video that counts. */
+function trim() {
+  const file = named(state.mode === "scene" ? state.background : state.video);
+  if (file?.kind !== "video" || !file.facts.frames) return null;
+  const now = { start: number(state.start), end: number(state.end) };
+  return el("p", { class: "wide" }, el("button", { type: "button", data: { action: "trim" }, on: { click: () => film(file, now, (part) => {
+    set({ start: part.start ? String(part.start) : "", end: part.end < file.facts.frames ? String(part.end) : "" });
+    draw();
+  }) } }, "Choose start and end on the film strip"));
+}
+
 function occluders() {
   const all = state.occluders.map(named).filter(Boolean);
   return el("div", {},
-    el("div", { class: "fields" }, choice("Stays in front of the person", ["picture", "video"], "", (id) => { if (id) { state.occluders.push(id); draw(); look(); } }, { none: "add a matte…", hint: "White in front. Or paint one on the composite." })),
-    all.length ? el("ul", {}, ...all.map((file) => el("li", { class: "row" }, short(file), el("button", { type: "button", aria: { label: `Take ${short(file)} out` }, on: { click: () => { state.occluders = state.occluders.filter((id) => id !== file.id); draw(); look(); } } }, "Take out")))) : null);
+    el("div", { class: "fields" }, choice("Stays in front of the person", ["picture", "video"], "", (id) => { if (id) { state.occluders.push(id); draw(); look(); } }, { none: "add a matte…", hint: "White in front. Or paint it on the frame." })),
+    all.length ? el("ul", {}, ...all.map((file) => el("li", { class: "row" }, short(file), el("button", { type: "button", aria: { label: `Take ${short(file)} out` }, on: { click: () => { state.occluders = state.occluders.filter((id) => id !== file.id); draw(); look(); } } }, "Take out")))) : null,
+    painted());
+}
+
+function painted() {
+  if (!state.strokes.length) return null;
+  const frames = [...new Set(state.strokes.map((stroke) => stroke.frame))].sort((a, b) => a - b);
+  const words = `${state.strokes.length} ${state.strokes.length === 1 ? "stroke" : "strokes"} on ${frames.length === 1 ? "frame" : "frames"} ${frames.join(", ")}`;
+  return el("p", { class: "row", id: "strokes" }, words, el("button", { type: "button", on: { click: () => { set({ strokes: [] }); draw(); say("The strokes are taken out"); } } }, "Take them out"));
 }
 
 async function findPeople() {
@@ -178,9 +204,11 @@ async function findPeople() {
   const id = state.video;
   if (!id) return;
   try {
-    const found = await get(`/v1/files/${id}/people`);
+    const found = await get(`/v1/files/${id}/people?from=${number(state.start) ?? 0}`);
     if (state.video !== id) return;
     people = found;
+    // The largest, until another one is clicked on.
+    if (state.person === 1 && found.data.length > 1) set({ person: found.data[0].at });
     drawPeople();
   } catch (error) {
     by("people")?.replaceChildren(el("p", { class: "bad" }, error.message));
@@ -195,7 +223,7 @@ function drawPeople() {
   if (people.data.length === 0) return place.replaceChildren(el("p", { class: "bad" }, "Nobody was found in the first seconds of this video."));
   const screen = el("div", { class: "screen" }, el("img", { src: `/v1/files/${state.video}/frames/${people.frame}`, alt: "" }));
   const buttons = people.data.map((one) => {
-    const button = el("button", { type: "button", class: "person", aria: { pressed: String(state.person === one.person), label: `Person ${one.person}` }, on: { click: () => { set({ person: one.person }); drawPeople(); say(`Person ${one.person} is replaced`); by("people").querySelector('[aria-pressed="true"]').focus(); } } }, String(one.person));
+    const button = el("button", { type: "button", class: "person", aria: { pressed: String(state.person === one.at || (people.data.length === 1 && state.person === 1)), label: `Person ${one.person}` }, on: { click: () => { set({ person: one.at }); drawPeople(); say(`Person ${one.person} is replaced`); by("people").querySelector('[aria-pressed="true"]')?.focus(); } } }, String(one.person));
     button.style.left = `${(100 * one.centre[0]) / people.width}%`;
     button.style.top = `${(100 * one.centre[1]) / people.height}%`;
     button.style.width = `${Math.max(9, (35 * one.size) / people.width)}%`;
@@ -215,6 +243,7 @@ export function use(file, part = {}, go = true) {
   else if (file.kind === "video") {
     if (state.mode === "replace" || (!first.motion && part.start !== undefined)) state.video = file.id;
     if (state.mode === "replace") findPeople(); else state.background = file.id;
+    state.strokes = [];
   }
   if (part.start !== undefined) { state.start = String(part.start || ""); state.end = String(part.end ?? ""); }
   draw();
@@ -236,6 +265,7 @@ export async function takeUp(id) {
   s.background = of(job.input.background);
   s.character = of(job.input.character ?? "");
   s.occluders = job.input.occluders.map(of).filter(Boolean);
+  s.strokes = job.input.strokes ?? [];
   s.video = of(job.replace?.video ?? "");
   s.person = job.replace?.person ?? 1;
   s.until = job.output.until ?? "";
@@ -259,15 +289,13 @@ export async function takeUp(id) {
 export async function start(made) {
   jobMade = made;
   await settings.load();
-  view = player(async (file) => {
-    try {
-      const taken = await upload(file, () => {});
-      await refresh();
-      state.occluders.push(taken.id);
+  view = player({
+    strokes: () => state.strokes,
+    painted: (strokes) => {
+      set({ strokes });
       draw();
-      look();
-      say("What was painted stays in front");
-    } catch (error) { trouble(error); }
+      say("The strokes are in the masks");
+    },
   });
   by("form").addEventListener("submit", async (event) => {
     event.preventDefault();

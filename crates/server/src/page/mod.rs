@@ -16,6 +16,8 @@ const FILES: &[(&str, &str, &str)] = &[
     ("style.css", CSS, include_str!("style.css")),
     ("app.js", SCRIPT, include_str!("app.js")),
     ("api.js", SCRIPT, include_str!("api.js")),
+    ("avatars.js", SCRIPT, include_str!("avatars.js")),
+    ("brush.js", SCRIPT, include_str!("brush.js")),
     ("dom.js", SCRIPT, include_str!("dom.js")),
     ("library.js", SCRIPT, include_str!("library.js")),
     ("make.js", SCRIPT, include_str!("make.js")),

@@ -1,38 +1,36 @@
-// The composite of a job, played frame by frame as the server renders it, with a brush for what stays in front.
+// The composite of a job, played frame by frame as the server renders it, with a brush for its masks.
 
 import { get, post } from "./api.js";
+import { Brush } from "./brush.js";
 import { by, el, say } from "./dom.js";
 
 const AHEAD = 6;
 
 export class Player {
-  constructor(place, onOccluder) {
+  /** `strokes` says what is painted already, `painted` is called with what is painted then. */
+  constructor(place, { strokes, painted }) {
     this.image = el("img", { alt: "The composite: the avatar over the background", hidden: true });
     this.text = el("p", {}, "Choose an avatar and a background, or a video.");
-    this.paint = el("canvas", { hidden: true, aria: { label: "Paint over what stays in front of the person" } });
-    this.screen = el("div", { class: "screen" }, this.image, this.text, this.paint);
+    this.brush = new Brush((after) => this.endBrush(after));
+    this.screen = el("div", { class: "screen" }, this.image, this.text, this.brush.easel);
     this.button = el("button", { type: "button", disabled: true, on: { click: () => this.toggle() } }, "Play");
-    this.slider = el("input", { type: "range", min: 0, max: 0, value: 0, disabled: true, aria: { label: "Frame" }, on: { input: () => { this.wish = false; this.stop(); this.seek(Number(this.slider.value)); } } });
+    this.slider = el("input", { type: "range", min: 0, max: 0, value: 0, disabled: true, aria: { label: "Frame" }, on: { input: () => { this.wish = false; this.stop(); this.seek(Number(this.slider.value)); if (this.brush.painting) this.brush.show(this.info.id, Number(this.slider.value)); } } });
     this.at = el("output", { class: "quiet" }, "");
     this.note = el("p", { class: "note", hidden: true });
-    this.brush = el("button", { type: "button", disabled: true, aria: { pressed: "false" }, on: { click: () => this.startBrush() } }, "Paint what stays in front");
-    this.done = el("button", { type: "button", hidden: true, class: "main", on: { click: () => this.endBrush(true) } }, "Take the painting");
-    this.undo = el("button", { type: "button", hidden: true, on: { click: () => this.endBrush(false) } }, "Drop it");
-    this.width = el("input", { type: "range", min: 4, max: 80, value: 24, aria: { label: "Width of the brush" } });
-    this.brushRow = el("label", { hidden: true }, "Width of the brush", this.width);
-    place.replaceChildren(this.screen, el("div", { class: "bar" }, this.button, this.slider, this.at), this.note, el("p", { class: "row" }, this.brush, this.done, this.undo), this.brushRow);
-    this.onOccluder = onOccluder;
+    this.correct = el("button", { type: "button", disabled: true, data: { action: "paint" }, on: { click: () => this.startBrush() } }, "Correct the masks with a brush");
+    this.correctRow = el("p", { class: "row" }, this.correct);
+    place.replaceChildren(this.screen, el("div", { class: "bar" }, this.button, this.slider, this.at), this.brush.tools, this.note, this.correctRow);
+    this.strokes = strokes;
+    this.painted = painted;
     this.cache = new Map();
     this.info = null;
     this.wanted = null;
-    this.painting = false;
     this.wish = true;
-    this.paint.addEventListener("pointerdown", (event) => this.stroke(event, true));
-    this.paint.addEventListener("pointermove", (event) => { if (event.buttons) this.stroke(event, false); });
   }
 
   /** Shows another job's composite. */
   async open(request) {
+    this.replacing = Boolean(request.video);
     this.request?.abort();
     const abort = (this.request = new AbortController());
     try {
@@ -48,15 +46,19 @@ export class Player {
       if (info.status === "failed") throw new Error(info.error);
       const fresh = this.info?.id !== info.id;
       this.info = info;
+      this.screen.dataset.preview = info.id;
       if (fresh) this.forget();
       this.slider.max = info.frames - 1;
-      this.slider.disabled = this.button.disabled = this.brush.disabled = false;
+      this.slider.disabled = this.button.disabled = this.correct.disabled = false;
       this.note.hidden = !info.quick && info.warnings.length === 0;
       const notes = [...info.warnings];
       if (info.quick) notes.unshift("A quick look at the first frames of the video: the whole one is looked through when the job runs.");
       this.note.textContent = notes.join(" ");
       await this.seek(Math.min(Number(this.slider.value), info.frames - 1));
-      if (this.wish) this.play();
+      if (this.brush.painting) {
+        this.image.hidden = true;
+        await this.brush.show(info.id, Number(this.slider.value));
+      } else if (this.wish) this.play();
       return info;
     } catch (error) {
       if (error.name === "AbortError" || abort.signal.aborted) return;
@@ -67,13 +69,14 @@ export class Player {
 
   /** Nothing to show, and why. */
   clear(text) {
+    this.brush.end(false);
     this.request?.abort();
     this.stop();
     this.info = null;
     this.forget();
     this.image.hidden = true;
     this.note.hidden = true;
-    this.slider.disabled = this.button.disabled = this.brush.disabled = true;
+    this.slider.disabled = this.button.disabled = this.correct.disabled = true;
     this.at.textContent = "";
     this.say(text);
   }
@@ -110,7 +113,7 @@ export class Player {
       const url = await this.frame(n);
       if (this.wanted !== n || this.info?.id !== id) return;
       this.image.src = url;
-      this.image.hidden = false;
+      this.image.hidden = this.brush.painting;
       this.say("");
       this.at.textContent = `frame ${n + 1} of ${this.info.frames}`;
       this.slider.setAttribute("aria-valuetext", this.at.textContent);
@@ -133,7 +136,7 @@ export class Player {
   }
 
   play() {
-    if (!this.info || this.painting) return;
+    if (!this.info || this.brush.painting) return;
     this.playing = true;
     this.button.textContent = "Pause";
     clearTimeout(this.timer);
@@ -149,53 +152,20 @@ export class Player {
     step();
   }
 
-  startBrush() {
+  async startBrush() {
     this.stop();
-    this.painting = true;
-    this.paint.width = this.info.width;
-    this.paint.height = this.info.height;
-    this.toggleBrush(true);
-    say("Paint over what stays in front of the person");
+    this.image.hidden = this.correctRow.hidden = this.button.disabled = true;
+    say("Paint on the frame as it came in");
+    await this.brush.start(this.info.id, Number(this.slider.value), this.strokes(), this.replacing);
   }
 
-  toggleBrush(on) {
-    this.paint.hidden = this.done.hidden = this.undo.hidden = this.brushRow.hidden = !on;
-    this.brush.hidden = on;
-  }
-
-  stroke(event, begins) {
-    const box = this.paint.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * this.paint.width;
-    const y = ((event.clientY - box.top) / box.height) * this.paint.height;
-    const pen = this.paint.getContext("2d");
-    if (begins) { this.last = [x, y]; this.paint.setPointerCapture(event.pointerId); }
-    pen.strokeStyle = "rgb(255 90 60)";
-    pen.lineWidth = (Number(this.width.value) / box.width) * this.paint.width;
-    pen.lineCap = "round";
-    pen.beginPath();
-    pen.moveTo(...this.last);
-    pen.lineTo(x + 0.01, y);
-    pen.stroke();
-    this.last = [x, y];
-  }
-
-  async endBrush(keep) {
-    this.painting = false;
-    const painted = this.paint;
-    this.toggleBrush(false);
-    if (!keep) return;
-    // White where it stays in front, black elsewhere, on every frame.
-    const matte = el("canvas", { width: painted.width, height: painted.height });
-    const pen = matte.getContext("2d");
-    const pixels = painted.getContext("2d").getImageData(0, 0, painted.width, painted.height);
-    for (let i = 0; i < pixels.data.length; i += 4) {
-      const level = pixels.data[i + 3];
-      pixels.data.set([level, level, level, 255], i);
-    }
-    pen.putImageData(pixels, 0, 0);
-    const blob = await new Promise((done) => matte.toBlob(done, "image/png"));
-    await this.onOccluder(new File([blob], "in front.png", { type: "image/png", lastModified: Date.now() }));
+  endBrush(strokes) {
+    this.image.hidden = !this.image.src;
+    this.correctRow.hidden = this.button.disabled = false;
+    this.correct.focus({ preventScroll: true });
+    if (strokes) this.painted(strokes);
+    else if (this.wish) this.play();
   }
 }
 
-export const player = (onOccluder) => new Player(by("player"), onOccluder);
+export const player = (painting) => new Player(by("player"), painting);

@@ -3,10 +3,10 @@
 import { get } from "./api.js";
 import { el } from "./dom.js";
 
-const SECTIONS = ["video", "sampling", "prompt", "models", "output", "input", "replace"];
+const SECTIONS = ["video", "light", "sampling", "prompt", "models", "output", "input", "replace"];
 // What the page has a place of its own for, and what the server chooses.
 const ELSEWHERE = {
-  input: ["actors", "background", "character", "occluders", "start", "end"],
+  input: ["actors", "background", "character", "occluders", "strokes", "start", "end"],
   output: ["video", "work", "mesh", "mask"],
   replace: ["video", "person"],
   prompt: ["positive"],

@@ -49,9 +49,9 @@ function progress(video) {
 
 function picture(video) {
   const place = el("div", { class: "pic" });
-  if (video.variants.includes("thumbnail")) place.append(el("img", { src: `/v1/videos/${video.id}/content?variant=thumbnail`, alt: "", loading: "lazy" }));
-  else if (video.preview_step !== null && video.state === "running") place.append(el("img", { src: `/v1/videos/${video.id}/preview?step=${video.preview_step}`, alt: `A rough look after step ${video.preview_step}` }));
-  else place.append(el("span", { aria: { hidden: "true" } }, { running: "⏳", failed: "⚠", cancelled: "✕" }[video.state] ?? "🎬"));
+  if (video.variants.includes("thumbnail")) place.append(el("img", { src: `/v1/videos/${video.id}/content?variant=thumbnail&placeholder=true`, alt: "", loading: "lazy" }));
+  else if (video.preview_step !== null && video.state === "running") place.append(el("img", { src: `/v1/videos/${video.id}/preview?step=${video.preview_step}&placeholder=true`, alt: `A rough look after step ${video.preview_step}` }));
+  else place.append(el("span", { aria: { hidden: "true" } }, { running: "no picture yet", failed: "no picture", cancelled: "no picture" }[video.state] ?? "waiting"));
   return place;
 }
 
@@ -66,7 +66,7 @@ function actions(video) {
   if (video.state === "failed" || video.state === "cancelled") out.push(act("resume", "Try again"));
   if (video.state === "queued" && video.queue_position > 0) out.push(act("first", "Make it first"));
   if (["running", "queued", "paused"].includes(video.state)) out.push(act("cancel", "Cancel"));
-  out.push(el("button", { type: "button", data: { action: "again" }, aria: { label: `Use the settings of ${video.title}` }, on: { click: () => takeUp(video.id).catch(trouble) } }, "Use its settings"));
+  out.push(el("button", { type: "button", data: { action: "again" }, aria: { label: `Use its settings: ${video.title}` }, on: { click: () => takeUp(video.id).catch(trouble) } }, "Use its settings"));
   out.push(el("button", { type: "button", class: "danger", data: { action: "delete" }, aria: { label: `Delete ${video.title}` }, on: { click: async () => {
     if (!(await confirmed(`Delete ${video.title} and all that was made of it?`, "Delete it"))) return;
     try { await remove(`/v1/videos/${video.id}`); } catch (error) { trouble(error); }

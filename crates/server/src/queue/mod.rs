@@ -85,6 +85,8 @@ struct Shared {
     wake: Condvar,
     changed: watch::Sender<u64>,
     rates: Mutex<Rates>,
+    /// Held by what needs the whole machine: one at a time.
+    heavy: Arc<Mutex<()>>,
 }
 
 /// The queue. Clones are the same one.
@@ -130,6 +132,7 @@ impl Queue {
             wake: Condvar::new(),
             changed: watch::Sender::new(0),
             rates,
+            heavy: Arc::default(),
         };
         let queue = Self { shared: Arc::new(shared) };
         let own = queue.clone();
@@ -281,6 +284,11 @@ impl Queue {
         (records, deleted, jobs.version)
     }
 
+    /// To be held by what needs the whole machine while it works; jobs wait for it, and are waited for.
+    pub(crate) fn heavy(&self) -> Arc<Mutex<()>> {
+        self.shared.heavy.clone()
+    }
+
     /// How long stages took on this machine.
     pub(crate) fn rates(&self) -> Rates {
         self.shared.rates.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -405,6 +413,7 @@ impl Queue {
     }
 
     fn run(&self, id: &str, worker: &mut dyn Worker) {
+        let _whole_machine = self.shared.heavy.lock().unwrap_or_else(PoisonError::into_inner);
         let cancel = CancelToken::new();
         let job = match self.begin(id, &cancel, worker) {
             Ok(Some(job)) => job,

@@ -61,6 +61,9 @@ impl Browser {
             "--no-first-run",
             "--disable-dev-shm-usage",
             "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-quic",
             "--remote-debugging-pipe",
             "--hide-scrollbars",
             "--force-color-profile=srgb",
@@ -247,12 +250,23 @@ impl Browser {
         assert_eq!(done, json!(true), "there is no {option} to choose for {label}");
     }
 
+    /// Fills a field in, and leaves it.
+    pub fn fill(&mut self, label: &str, value: &str) {
+        let (label, value) = (json!(label), json!(value));
+        let done = self.eval(&format!(
+            "(() => {{ const l = [...document.querySelectorAll('label')].find((l) => l.firstChild.textContent === {label} && l.offsetParent); const i = l?.querySelector('input'); if (!i) return false; i.value = {value}; i.dispatchEvent(new Event('change', {{ bubbles: true }})); return true; }})()"
+        ));
+        assert_eq!(done, json!(true), "there is no {label} to fill in");
+    }
+
     /// Puts files into a file field.
     pub fn give_files(&mut self, selector: &str, files: &[PathBuf]) {
         let root = self.call("DOM.getDocument", json!({}))["root"]["nodeId"].clone();
         let node =
             self.call("DOM.querySelector", json!({ "nodeId": root, "selector": selector }))["nodeId"].clone();
-        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        // A browser reads no file whose path leads up.
+        let files: Vec<String> =
+            files.iter().map(|file| file.canonicalize().unwrap().display().to_string()).collect();
         self.call("DOM.setFileInputFiles", json!({ "nodeId": node, "files": files }));
     }
 
