@@ -150,15 +150,16 @@ impl World {
     /// Hears who failed and who left.
     fn listen(&self) {
         let anybody = self.all.any_process();
+        // In this order: who fails says so before it leaves, so that whose leaving is heard, whose failure is there too.
+        while let Some(message) = anybody.immediate_matched_probe_with_tag(LEAVES) {
+            let (_, status) = message.matched_receive_vec::<u8>();
+            self.gone.borrow_mut()[status.source_rank() as usize] = true;
+        }
         while let Some(message) = anybody.immediate_matched_probe_with_tag(FAILED) {
             let (bytes, status) = message.matched_receive_vec::<u8>();
             let why = String::from_utf8_lossy(&bytes).into_owned();
             let rank = status.source_rank() as usize;
             self.failed.borrow_mut().get_or_insert(Error::Failed { rank, why });
-        }
-        while let Some(message) = anybody.immediate_matched_probe_with_tag(LEAVES) {
-            let (_, status) = message.matched_receive_vec::<u8>();
-            self.gone.borrow_mut()[status.source_rank() as usize] = true;
         }
     }
 

@@ -50,6 +50,11 @@ pub(crate) fn quarrel(ranks: &dyn Collectives) -> Result<()> {
         1 => ranks.barrier(),
         _ => ranks.all_gather(&[0; 4], &mut all),
     };
-    assert!(matches!(error, Err(Error::Mismatch { rank: 1, other: 0, .. })), "{error:?}");
+    match &error {
+        Err(Error::Mismatch { rank: 1, other: 0, .. }) => {}
+        // A rank that comes late hears of it from one that has met the others.
+        Err(Error::Failed { why, .. }) if why.contains("rank 1 calls barrier where rank 0 calls") => {}
+        other => panic!("{other:?}"),
+    }
     error
 }
