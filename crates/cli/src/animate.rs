@@ -134,8 +134,10 @@ impl RunArgs {
 
     /// Runs a job as a rank of a world.
     fn run_among(&self, world: &dyn Collectives, job: &Job, style: Style) -> Result<Option<Finished>> {
-        if self.write_job.is_some() || self.dry_run || self.from.is_some() {
-            bail!("--write-job, --dry-run and --from are for one process: run them without the launcher");
+        if self.write_job.is_some() || self.dry_run || self.from.is_some() || !self.only.is_empty() {
+            bail!(
+                "--write-job, --dry-run, --from and --only are for one process: run them without the launcher"
+            );
         }
         let job = ranks::with_own_card(job);
         let session = session(self.renderer).build()?;

@@ -26,18 +26,17 @@ impl Job {
                 nodes.push(StageNode { stage, after });
             }
         };
-        // Strokes correct masks in a pass of their own.
-        let is_painted = !self.input.strokes.is_empty();
+        // What was painted is put into the masks, in a stage of the same name.
+        let painted = !self.input.strokes.is_empty();
+        chain(Stage::Masks, painted && self.replace.is_none(), &mut nodes);
         if let Some(raw) = &self.replace {
             let wants = replace::Wants::of(self, raw, replace::found_until(self));
-            chain(Stage::Masks, wants.tracks() || is_painted, &mut nodes);
+            chain(Stage::Masks, wants.tracks() || painted, &mut nodes);
             chain(Stage::Motion, wants.motion, &mut nodes);
             chain(Stage::Plate, wants.plate, &mut nodes);
             let has_masks = raw.mask.is_some() || wants.tracks();
             let goes_on = matches!(self.output.until, None | Some(Until::Composite));
             chain(Stage::Light, goes_on && has_masks && light::find::is_wanted(self), &mut nodes);
-        } else {
-            chain(Stage::Masks, is_painted, &mut nodes);
         }
         match self.output.until {
             Some(Until::Masks | Until::Motion | Until::Plate) => chain(Stage::Finish, true, &mut nodes),

@@ -204,18 +204,19 @@ impl Watch for DenoiseWatch<'_> {
 
     fn step(&mut self, step: &Step<'_>) -> Result<()> {
         let done = step.index + 1;
+        self.unsaved = None;
         // The result follows a last step.
         if self.output.save_every > 0 && done < self.steps {
-            self.unsaved = match step.carried.save() {
-                Ok(state) => Some(Reached { steps: done, latents: step.latents.clone(), state }),
-                // Ranks bring what is theirs together where a step is due, and not for the case that somebody stops the run.
-                Err(Error::PartOfAState) if !self.saves(step.index) => None,
-                Err(error) => return Err(error),
-            };
-            if self.saves(step.index)
-                && let Some(reached) = self.unsaved.take()
-            {
-                reached.save(self.part)?;
+            let reached = |state| Reached { steps: done, latents: step.latents.clone(), state };
+            if self.saves(step.index) {
+                reached(step.carried.save()?).save(self.part)?;
+            } else {
+                self.unsaved = match step.carried.save() {
+                    Ok(state) => Some(reached(state)),
+                    // Ranks bring it together where it is due only.
+                    Err(Error::PartOfAState) => None,
+                    Err(error) => return Err(error),
+                };
             }
         }
         if is_due(self.output.preview_every, step.index) && step.latents.dim(1)? == 16 {

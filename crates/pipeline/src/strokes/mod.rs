@@ -59,7 +59,7 @@ pub(crate) fn fill(job: &Job, context: Context<'_>) -> Result<(Job, Option<Stage
         cuts: &[],
         end: job.input.end,
     };
-    let corrected = correct(&job.input.strokes, &canvas, &WorkDir::open(job.work_dir())?, context)?;
+    let corrected = correct(&job.input.strokes, &canvas, &WorkDir::of(&job)?, context)?;
     job.input.occluders = vec![corrected.in_front];
     Ok((job, Some(corrected.row)))
 }
