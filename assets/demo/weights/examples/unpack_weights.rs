@@ -1,4 +1,4 @@
-//! Writes the weights into a folder, or lists them: `cargo run -p anicrafter-demo-weights --example unpack -- [FOLDER]`.
+//! Writes the weights into a folder, or lists them: `cargo run -p anicrafter-demo-weights --example unpack_weights -- [FOLDER]`.
 #![expect(clippy::print_stdout, reason = "an example")]
 
 fn main() -> std::io::Result<()> {

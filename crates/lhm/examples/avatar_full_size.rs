@@ -1,6 +1,6 @@
 //! A published model at full size with random weights: time by part and peak memory, as the real weights would take.
 //!
-//! `cargo run --release -p anicrafter-lhm --example full_size -- 500m [f32|bf16|q8|int8] [threads] [points]`
+//! `cargo run --release -p anicrafter-lhm --example avatar_full_size -- 500m [f32|bf16|q8|int8] [threads] [points]`
 #![expect(clippy::print_stdout, reason = "an example")]
 
 use anicrafter_lhm::{

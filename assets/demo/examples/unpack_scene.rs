@@ -1,4 +1,4 @@
-//! Writes the scene into a folder, or lists it: `cargo run -p anicrafter-demo --example unpack -- [FOLDER]`.
+//! Writes the scene into a folder, or lists it: `cargo run -p anicrafter-demo --example unpack_scene -- [FOLDER]`.
 #![expect(clippy::print_stdout, reason = "an example")]
 
 fn main() -> std::io::Result<()> {

@@ -1,4 +1,4 @@
-//! Lists the embedded models: `cargo run -p anicrafter-person-models --example list`.
+//! Lists the embedded models: `cargo run -p anicrafter-person-models --example list_models`.
 #![expect(clippy::print_stdout, reason = "an example")]
 
 fn main() {
