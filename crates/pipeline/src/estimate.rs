@@ -96,6 +96,10 @@ pub(crate) fn estimate(job: &Job, renderer: RendererChoice, known: Option<&Path>
     let decode =
         decodings * frames_of(Direction::Decode) / rates.decoder + load_seconds(&set, Wanted::Decoder)?;
     stages.push((Stage::Decode, decode));
+    if let Some((frames, seconds)) = tried {
+        // Joining and encoding frames is about as much work as rendering them.
+        stages.push((Stage::Finish, frames as f64 * seconds));
+    }
     Ok(Estimate { stages, windows: windows.len(), frames })
 }
 

@@ -56,9 +56,8 @@ pub(crate) fn needs(job: &Job, estimate: Option<&Estimate>) -> Result<Vec<StageN
                 Stage::Masks | Stage::Motion | Stage::Plate | Stage::Light => FOUND * raw,
                 _ => FRAMES * pixels + 4.0 * avatars as f64,
             });
-        // Joining and encoding frames is about as much work as rendering them.
-        let like = if stage == Stage::Finish { Stage::Composite } else { stage };
-        let reckoned = estimate.and_then(|estimate| estimate.stages.iter().find(|(known, _)| *known == like));
+        let reckoned =
+            estimate.and_then(|estimate| estimate.stages.iter().find(|(known, _)| *known == stage));
         let seconds = reckoned.map(|(_, seconds)| *seconds);
         let parts = match (estimate, &models) {
             (Some(estimate), Some(models)) if stage == Stage::Denoise => {
