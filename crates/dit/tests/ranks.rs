@@ -326,7 +326,7 @@ fn ranks_stop_when_one_of_them_fails_and_name_it() {
 }
 
 #[test]
-fn ranks_refuse_probes_and_gradients() {
+fn ranks_refuse_probes_and_others_tokens() {
     struct Watching(Recording);
     impl Observer for Watching {
         fn probe(&mut self, _: usize) -> Option<&mut dyn Probe> {

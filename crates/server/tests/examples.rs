@@ -1,6 +1,8 @@
 //! The examples of the API's page, run as they stand; the ComfyUI node, run without ComfyUI.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+#[path = "../../pipeline/tests/support/small_lhm.rs"]
+mod small_lhm;
 mod support;
 
 use std::path::Path;
@@ -60,4 +62,31 @@ fn the_comfyui_node_makes_a_video() {
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
     assert_eq!(std::fs::read(dir.path().join("output.mp4")).unwrap(), video(), "{said}");
+}
+
+#[test]
+fn every_endpoint_can_be_called_from_pythons_standard_library() {
+    if !is_there("python3") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let weights = dir.path().join("weights");
+    std::fs::create_dir(&weights).unwrap();
+    small_lhm::write(&weights);
+    let own = weights.clone();
+    let studio = Running::start_with(
+        &dir.path().join("library"),
+        |options| anicrafter_server::Options { weights: vec![own], ..options },
+        support::FakeWorker::default(),
+    );
+    let output = Command::new("python3")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/every_endpoint.py"))
+        .env("STUDIO", studio.url())
+        .env("WEIGHTS", &weights)
+        .output()
+        .unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+    assert!(output.status.success(), "{said}");
 }
