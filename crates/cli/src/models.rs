@@ -160,7 +160,7 @@ pub(crate) fn plan_text(job: &Job) -> Result<String> {
     let vae = set.vae_config();
     let (factor, w, h) = (vae.spatial_factor(), job.video.width as usize, job.video.height as usize);
     let latent = [vae.latent_frames(job.video.window), h / factor, w / factor];
-    let branches = if job.sampling.cfg_scale == 1.0 { 1 } else { 2 };
+    let branches = job.sampling.branches();
     let gib = |bytes: u64| bytes as f64 / GIB;
     let mut out = String::new();
     // Writing to a string can't fail.

@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![cfg_attr(feature = "mpi", expect(clippy::print_stdout, reason = "tests tell what they skip"))]
 
+#[path = "../../pipeline/tests/support/latents.rs"]
+mod latents;
 mod support;
 
-use candle_core::{Device, Tensor};
-use std::path::Path;
+use latents::assert_same_latents;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use support::{text, tiny};
 
@@ -22,31 +24,14 @@ fn job(folder: &Path, more: &[&str]) -> Vec<String> {
     tiny(&folder.join("o.mp4"), &[&["--dtype", "f32", "--cfg", "1.5"], more].concat())
 }
 
-/// The latents of every window, by the name of their place in the work folder.
-fn latents(folder: &Path) -> Vec<(String, Tensor)> {
-    let work = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).unwrap();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(work).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.contains("-denoise-") {
-            let tensors = candle_core::safetensors::load(path.join("tensors.safetensors"), &Device::Cpu);
-            found.push((name, tensors.unwrap()["latents"].clone()));
-        }
-    }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(found.len(), 2, "two windows");
-    found
+/// The work folder beside a video.
+fn work(folder: &Path) -> PathBuf {
+    std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).unwrap()
 }
 
 /// The same places, and the same latents but for rounding.
 fn same(a: &Path, b: &Path) {
-    for ((place, a), (other, b)) in latents(a).iter().zip(&latents(b)) {
-        assert_eq!(place, other, "ranks don't change what a result is called");
-        let largest = |t: Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-        let error = largest((a - b).unwrap()) / largest(a.clone());
-        assert!(error < 1e-5, "{place}: {error}");
-    }
+    assert_same_latents(&work(a), &work(b), 1e-5);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! rank does for itself, the keys and values of the text and image rows, doesn't shrink.
 
 use crate::plan::{Workload, plan};
-use crate::{Config, Error, Result};
+use crate::{Config, Division, Result};
 
 /// All-to-all exchanges of a block: queries, keys, values, results.
 pub const EXCHANGES: usize = 4;
@@ -63,15 +63,10 @@ pub fn all_to_all_bytes(config: &Config, tokens: usize, ranks: usize) -> u64 {
 /// Reckons a step of `job` on a cluster.
 ///
 /// # Errors
-/// As [`plan`]; [`Error::Heads`] when the ranks can't share the model's heads.
+/// As [`plan`]; [`crate::Error::Heads`] when the ranks can't share the model's heads.
 pub fn step(config: &Config, job: &Workload, cluster: &Cluster) -> Result<Step> {
     let whole = plan(config, job)?;
-    let groups =
-        if job.branches == 2 && cluster.ranks.is_multiple_of(2) && cluster.ranks > 0 { 2 } else { 1 };
-    let sharing = cluster.ranks / groups;
-    if sharing == 0 || !config.num_heads.is_multiple_of(sharing) {
-        return Err(Error::Heads { ranks: sharing, heads: config.num_heads });
-    }
+    let Division { groups, sharing } = Division::new(config, cluster.ranks, job.branches)?;
     let branches = (job.branches / groups) as f64; // of one rank
     let d = config.dim as f64;
     let image = if config.has_image_input { config.image_tokens as f64 } else { 0.0 };
@@ -106,6 +101,7 @@ pub fn step(config: &Config, job: &Workload, cluster: &Cluster) -> Result<Step> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
     use crate::plan::Storage;
     use candle_core::DType;
 

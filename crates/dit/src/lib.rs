@@ -47,4 +47,4 @@ pub use observer::Observer;
 pub use pass::{Embedded, OnRanks};
 pub use provider::{BlockProvider, Resident, Streamed, Streaming};
 pub use share::Among;
-pub use team::{Team, Turn};
+pub use team::{Division, Team, Turn};

@@ -5,7 +5,7 @@
 
 use crate::model::shape;
 use crate::share::{Among, Part};
-use crate::{Branch, Context, Error, Observer, Result, Scope, WanModel};
+use crate::{Branch, Context, Division, Error, Observer, Result, Scope, WanModel};
 use candle_core::Tensor;
 use nn::{Activation, Grid, ProbeAt, Rope3d, patchify, timestep_embedding, unpatchify};
 use ranks::Collectives;
@@ -33,11 +33,8 @@ impl WanModel {
     /// # Errors
     /// [`Error::Heads`] when the number of ranks doesn't divide that of the heads.
     pub fn on_ranks<'a>(&'a self, group: &'a dyn Collectives) -> Result<OnRanks<'a>> {
-        let (ranks, heads) = (group.size(), self.config.num_heads);
-        if !heads.is_multiple_of(ranks) {
-            return Err(Error::Heads { ranks, heads });
-        }
-        Ok(OnRanks { model: self, group: (ranks > 1).then_some(group) })
+        let Division { sharing, .. } = Division::new(&self.config, group.size(), 1)?;
+        Ok(OnRanks { model: self, group: (sharing > 1).then_some(group) })
     }
 
     /// The model on this machine alone, as a group of one rank.

@@ -1,9 +1,33 @@
 //! How ranks divide a step among themselves: the branches first, then each branch's tokens.
 
-use crate::{Branch, Error, Observer, OnRanks, Result, WanModel};
+use crate::{Branch, Config, Error, Observer, OnRanks, Result, WanModel};
 use candle_core::{DType, Device, Tensor};
 use ranks::Collectives;
 use std::ops::Range;
+
+/// How ranks are divided: the one rule for runs, checks and [`crate::cost`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// Groups with a branch of their own each: 2 for two branches and an even number of ranks, else 1.
+    pub groups: usize,
+    /// Ranks of a group, which share the tokens of its branches.
+    pub sharing: usize,
+}
+
+impl Division {
+    /// So many ranks for steps with at most `branches` branches.
+    ///
+    /// # Errors
+    /// [`Error::Heads`] when the ranks of a group can't share the model's heads, or there are none.
+    pub fn new(config: &Config, ranks: usize, branches: usize) -> Result<Self> {
+        let groups = if branches == 2 && ranks > 0 && ranks.is_multiple_of(2) { 2 } else { 1 };
+        let (sharing, heads) = (ranks / groups, config.num_heads);
+        if sharing == 0 || !heads.is_multiple_of(sharing) {
+            return Err(Error::Heads { ranks: sharing, heads });
+        }
+        Ok(Self { groups, sharing })
+    }
+}
 
 /// The ranks of a denoising loop.
 ///
@@ -38,13 +62,9 @@ impl<'a> Team<'a> {
     /// # Errors
     /// [`Error::Heads`] when the ranks of a group can't share the model's heads; when a rank fails.
     pub fn new(model: &'a WanModel, world: &'a dyn Collectives, branches: usize) -> Result<Self> {
-        let size = world.size();
-        if branches != 2 || !size.is_multiple_of(2) {
+        let Division { groups, sharing } = Division::new(model.config(), world.size(), branches)?;
+        if groups == 1 {
             return Ok(Self { model, whole: Some(model.on_ranks(world)?), groups: None });
-        }
-        let (sharing, heads) = (size / 2, model.config().num_heads);
-        if !heads.is_multiple_of(sharing) {
-            return Err(Error::Heads { ranks: sharing, heads });
         }
         let (branch, place) = (world.rank() / sharing, world.rank() % sharing);
         let groups = Groups { branch, group: world.split(branch)?, pair: world.split(place)? };

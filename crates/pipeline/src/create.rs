@@ -1,13 +1,14 @@
 //! An avatar from one picture with LHM: files, what of the picture is given or found, the plan, the run.
 
 use crate::job::{Activations, Dtype};
+use crate::models::held;
 use crate::{Error, Person, PersonOptions, Result};
 use avatar_render::Avatar;
 use candle_core::{DType, Device, Tensor};
 use checkpoint::{Checkpoint, LhmFiles, Model, Report, open_strictly};
 use image::{GrayImage, RgbImage};
 use lhm::{Config, HeadPicture, Input, QueryPoints, Storage, Variant, Workload};
-use nn::{Attention, Inputs, Linear, Precision, QuantizeOnLoad, RoundOnLoad, Weights};
+use nn::{Attention, Inputs, Linear, Precision, Weights};
 use smplx::BodyModel;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -228,16 +229,8 @@ fn read_points(path: &Path) -> Result<Vec<[f32; 3]>> {
 }
 
 fn weights(file: Arc<Checkpoint>, dtype: Dtype, device: &Device) -> Weights {
-    use candle_core::quantized::GgmlDType;
-    let quantised =
-        |kind| Weights::new(Arc::new(QuantizeOnLoad::new(file.clone(), kind)), DType::F32, device);
-    match dtype {
-        Dtype::F32 => Weights::new(file, DType::F32, device),
-        Dtype::Bf16 => Weights::new(file, DType::BF16, device),
-        Dtype::Q8 => quantised(GgmlDType::Q8_0),
-        Dtype::Q4 => quantised(GgmlDType::Q4K),
-        Dtype::Int8 => Weights::new(Arc::new(RoundOnLoad::new(file)), DType::F32, device),
-    }
+    let compute = if dtype == Dtype::Bf16 { DType::BF16 } else { DType::F32 };
+    Weights::new(held(file, dtype), compute, device)
 }
 
 /// What is known of the picture besides its pixels; what isn't is found.

@@ -4,16 +4,16 @@
 //! second. Loading is timed on a matrix of the weights' own files, with everything that happens to it on the way.
 
 use crate::composite::Compositor;
-use crate::job::{Dtype, Job};
+use crate::job::Job;
 use crate::models::{ModelSet, Wanted};
 use crate::progress::Stage;
 use crate::windows::windows;
 use crate::work::{Fingerprint, read_json, write_atomically};
 use crate::{Error, Result};
 use avatar_render::RendererChoice;
-use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Tensor};
 use conditioning::Strides;
+use dit::plan::Storage;
 use nn::{Attention, Inputs, Linear, Precision, RandomBlocks, RandomWeights, RoundOnLoad, Weights};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -147,7 +147,7 @@ fn denoise(set: &ModelSet, job: &Job, windows: usize, rates: &Rates) -> Result<f
     let plan = set.plan(job)?;
     let config = set.dit_config();
     let (layers, steps) = (config.num_layers as f64, job.sampling.steps as f64);
-    let branches = if job.sampling.cfg_scale == 1.0 { 1.0 } else { 2.0 };
+    let branches = job.sampling.branches() as f64;
     let attention = layers * branches * plan.self_attention_flops;
     let compute = (plan.step_flops - attention) / rates.products + attention / rates.attention;
     let once = (plan.total_flops - steps * plan.step_flops).max(0.0) / rates.products;
@@ -210,28 +210,15 @@ fn processor() -> String {
 
 fn measure(set: &ModelSet) -> Result<Rates> {
     let (dit, text, image) = (set.dit_config(), &set.configs().text, &set.configs().image);
-    let products = match set.dtype() {
-        Dtype::Q8 => Product::Blocks(GgmlDType::Q8_0),
-        Dtype::Q4 => Product::Blocks(GgmlDType::Q4K),
-        Dtype::Int8 => Product::Rows8,
-        Dtype::F32 | Dtype::Bf16 => Product::Dense(set.compute_type(checkpoint::Model::Dit)),
-    };
-    let dense = |model| Product::Dense(set.compute_type(model));
+    let dense = |model| Storage::Dense(set.compute_type(model));
     Ok(Rates {
-        products: products_rate(set, products, dit.dim, dit.ffn_dim)?,
+        products: products_rate(set, set.storage(), dit.dim, dit.ffn_dim)?,
         attention: attention_rate(set, dit.num_heads, dit.dim)?,
         text: products_rate(set, dense(checkpoint::Model::T5), text.dim, text.dim_ffn)?,
         image: products_rate(set, dense(checkpoint::Model::Clip), image.vision_dim, image.vision_dim)?,
         encoder: vae_rate(set, Direction::Encode)?,
         decoder: vae_rate(set, Direction::Decode)?,
     })
-}
-
-#[derive(Clone, Copy)]
-enum Product {
-    Dense(DType),
-    Blocks(GgmlDType),
-    Rows8,
 }
 
 /// The better of two runs behind one that warms up, in seconds.
@@ -246,16 +233,16 @@ fn best(mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(best.max(1e-9))
 }
 
-fn products_rate(set: &ModelSet, product: Product, d_in: usize, d_out: usize) -> Result<f64> {
+fn products_rate(set: &ModelSet, storage: Storage, d_in: usize, d_out: usize) -> Result<f64> {
     let (d_in, d_out) = (d_in.min(WIDEST), d_out.min(WIDEST));
     let device = set.device();
-    let weights = match product {
-        Product::Dense(dtype) => Weights::new(Arc::new(RandomWeights { seed: 0 }), dtype, device),
-        Product::Blocks(dtype) => {
+    let weights = match storage {
+        Storage::Dense(dtype) => Weights::new(Arc::new(RandomWeights { seed: 0 }), dtype, device),
+        Storage::Quantized(dtype) => {
             Weights::new(Arc::new(RandomBlocks { seed: 0, dtype }), DType::BF16, device)
                 .with_inputs(if set.rounds_activations() { Inputs::Int8 } else { Inputs::Float })
         }
-        Product::Rows8 => {
+        Storage::Rows8 => {
             let random = Arc::new(RandomWeights { seed: 0 });
             Weights::new(Arc::new(RoundOnLoad::new(random)), DType::BF16, device)
         }
@@ -322,7 +309,7 @@ fn vae_rate(set: &ModelSet, direction: Direction) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Models;
+    use crate::job::{Dtype, Models};
 
     #[test]
     fn rates_are_measured_once() {

@@ -11,7 +11,7 @@ use crate::progress::{Context, Stage};
 use crate::work::Fingerprint;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
-use dit::{Conditions, WanModel};
+use dit::{Conditions, Division, WanModel};
 use ranks::{Collectives, Threads};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -42,12 +42,9 @@ impl Ranks<'_> {
             return refuse("must be at least 1".to_owned());
         }
         let models = ModelSet::new(&job.models)?;
-        let heads = models.dit_config().num_heads;
-        let sharing = if job.sampling.cfg_scale != 1.0 && size.is_multiple_of(2) { size / 2 } else { size };
-        if !heads.is_multiple_of(sharing) {
-            let error = dit::Error::Heads { ranks: sharing, heads };
-            let groups =
-                if sharing == size { "" } else { ", in each of two groups for the branches of guidance" };
+        if let Err(error) = Division::new(models.dit_config(), size, job.sampling.branches()) {
+            let in_groups = matches!(error, dit::Error::Heads { ranks, .. } if ranks != size);
+            let groups = if in_groups { ", in each of two groups for the branches of guidance" } else { "" };
             return refuse(format!("{error}{groups}"));
         }
         if size > 1 && !models.device().is_cpu() {

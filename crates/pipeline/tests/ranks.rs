@@ -1,34 +1,29 @@
 //! A job on ranks that share nothing but their words: rank 0 does it, the others follow.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "support/clip.rs"]
+mod clip;
+#[path = "support/latents.rs"]
+mod latents;
+
 use anicrafter_pipeline::{
-    Actor, CancelToken, Context, Dtype, Error, Finished, Job, Preset, Quiet, Result, Session, StepCacheName,
+    CancelToken, Context, Dtype, Error, Finished, Job, Quiet, Result, Session, StepCacheName,
     StepCacheSettings,
 };
-use candle_core::{Device, Tensor};
+use clip::clip;
+use latents::assert_same_latents;
 use ranks::{Collectives, Threads};
-use std::path::{Path, PathBuf};
-
-fn demo(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo").join(name)
-}
+use std::path::Path;
 
 /// A stamp-sized clip of two windows in `folder`, with a step cache that leaves steps out.
 fn job(folder: &Path) -> Job {
-    let mut job = Job::new(Preset::Demo);
-    job.input.actors = vec![Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
-    job.input.background = demo("background.mp4");
-    job.input.character = Some(demo("character.png"));
-    job.input.end = Some(7);
-    (job.video.width, job.video.height) = (80, 48);
-    (job.video.window, job.video.overlap) = (5, 1);
+    let mut job = clip(folder, 7);
     job.models.dtype = Dtype::F32;
     (job.sampling.steps, job.sampling.cfg_scale) = (4, 1.5);
     let tea = StepCacheSettings::of(StepCacheName::Tea);
     job.sampling.step_cache = Some(StepCacheSettings { threshold: Some(1000.0), ..tea });
     job.output.save_every = 1;
     job.output.video = folder.join("o.mp4");
-    job.output.work = Some(folder.join("work"));
     job
 }
 
@@ -49,29 +44,12 @@ fn among(size: usize, job: impl Fn(usize) -> Job + Sync) -> Vec<Result<Option<Fi
     })
 }
 
-/// The latents of every window, by the name of their place in the work folder.
-fn latents(folder: &Path) -> Vec<(String, Tensor)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder.join("work")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.contains("-denoise-") {
-            let tensors = candle_core::safetensors::load(path.join("tensors.safetensors"), &Device::Cpu);
-            found.push((name, tensors.unwrap()["latents"].clone()));
-        }
-    }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(found.len(), 2, "two windows");
-    found
-}
-
 #[test]
 fn rank_0_does_the_job_and_the_others_follow() {
     let dir = tempfile::tempdir().unwrap();
     let folder = |name: &str| dir.path().join(name);
     let cancel = CancelToken::new();
     session().run(&job(&folder("alone")), Context::new(&Quiet, &cancel)).unwrap();
-    let alone = latents(&folder("alone"));
     for size in [2, 4] {
         let name = size.to_string();
         // The others' jobs name a folder that must never be made.
@@ -84,12 +62,7 @@ fn rank_0_does_the_job_and_the_others_follow() {
             assert!(made[1..].iter().all(|made| matches!(made, Ok(None))), "{made:?}");
         }
         assert!(!folder("others").exists());
-        for ((place, a), (other, b)) in alone.iter().zip(&latents(&folder(&name))) {
-            assert_eq!(place, other, "ranks don't change what a result is called");
-            let largest = |t: Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-            let error = largest((a - b).unwrap()) / largest(a.clone());
-            assert!(error < 1e-6, "{place} on {size} ranks: {error}");
-        }
+        assert_same_latents(&folder("alone").join("work"), &folder(&name).join("work"), 1e-6);
         let bytes = |name: &str| std::fs::read(folder(name).join("o.mp4")).unwrap();
         assert!(bytes("alone") == bytes(&name), "the video is another");
     }

@@ -1,28 +1,21 @@
 //! A job of three windows: each model is loaded once, and a run that was stopped ends with the bytes of one that wasn't.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "support/clip.rs"]
+mod clip;
+
 use anicrafter_pipeline::models::{ModelCache, ModelSet};
 use anicrafter_pipeline::{
-    Actor, CancelToken, Context, Dtype, Error, Event, Job, Prepare, Preset, Session, Stage, animate,
-    write_video,
+    CancelToken, Context, Dtype, Error, Event, Job, Prepare, Session, Stage, animate, write_video,
 };
-use std::path::{Path, PathBuf};
+use clip::clip;
+use std::path::Path;
 use std::sync::Mutex;
-
-fn demo(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo").join(name)
-}
 
 /// Nine frames in windows of five that overlap by one: 0–3, 3–6 and, moved back, 5–8.
 fn job(folder: &Path) -> Job {
-    let mut job = Job::new(Preset::Demo);
-    job.input.actors = vec![Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
-    job.input.background = demo("background.mp4");
-    job.input.character = Some(demo("character.png"));
-    job.input.end = Some(9);
-    (job.video.width, job.video.height, job.video.window, job.video.overlap) = (80, 48, 5, 1);
+    let mut job = clip(folder, 9);
     (job.sampling.steps, job.output.save_every) = (2, 1);
-    job.output.work = Some(folder.join("work"));
     job.output.video = folder.join("out.mp4");
     job
 }

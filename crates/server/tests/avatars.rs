@@ -1,8 +1,8 @@
 //! Avatars by LHM over the API, with a small network of random numbers: files, plan, progress, result, and what goes wrong.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../../pipeline/tests/support/small_lhm.rs"]
-mod small_lhm;
+#[path = "support/lhm.rs"]
+mod lhm;
 mod support;
 
 use serde_json::{Value, json};
@@ -24,15 +24,7 @@ fn until_over(studio: &Running, id: &str) -> Value {
 #[test]
 fn lhm_makes_an_avatar_with_the_users_weights() {
     let dir = tempfile::tempdir().unwrap();
-    let weights = dir.path().join("weights");
-    std::fs::create_dir(&weights).unwrap();
-    small_lhm::write(&weights);
-    let own = weights.clone();
-    let studio = Running::start_with(
-        &dir.path().join("library"),
-        |options| anicrafter_server::Options { weights: vec![own], ..options },
-        support::FakeWorker::default(),
-    );
+    let (studio, weights) = lhm::studio(dir.path());
     studio.ask("POST", "/v1/demo", None);
     let wanted = json!({
         "picture": "demo/character.png", "name": "me", "method": "lhm", "weights": weights.display().to_string(),

@@ -1,8 +1,8 @@
 //! The examples of the API's page, run as they stand; the ComfyUI node, run without ComfyUI.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
-#[path = "../../pipeline/tests/support/small_lhm.rs"]
-mod small_lhm;
+#[path = "support/lhm.rs"]
+mod lhm;
 mod support;
 
 use std::path::Path;
@@ -70,15 +70,7 @@ fn every_endpoint_can_be_called_from_pythons_standard_library() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let weights = dir.path().join("weights");
-    std::fs::create_dir(&weights).unwrap();
-    small_lhm::write(&weights);
-    let own = weights.clone();
-    let studio = Running::start_with(
-        &dir.path().join("library"),
-        |options| anicrafter_server::Options { weights: vec![own], ..options },
-        support::FakeWorker::default(),
-    );
+    let (studio, weights) = lhm::studio(dir.path());
     let output = Command::new("python3")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/every_endpoint.py"))
         .env("STUDIO", studio.url())

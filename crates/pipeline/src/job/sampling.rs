@@ -138,6 +138,12 @@ impl Sampling {
         }
     }
 
+    /// Predictions of a step: with guidance two, one by the prompt and one by the negative prompt.
+    #[must_use]
+    pub fn branches(&self) -> usize {
+        if self.cfg_scale == 1.0 { 1 } else { 2 }
+    }
+
     /// Is guidance on at a noise level?
     #[must_use]
     pub fn guides(&self, sigma: f32) -> bool {

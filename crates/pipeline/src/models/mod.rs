@@ -13,6 +13,7 @@ pub use cache::ModelCache;
 pub use configs::Configs;
 pub(crate) use keys::Wanted;
 pub use plan::GIB;
+pub(crate) use plan::held;
 pub use prepare::PreparedPlace;
 
 use crate::job::{Activations, Dtype, Models, Preset};
@@ -114,11 +115,6 @@ impl ModelSet {
     #[must_use]
     pub fn configs(&self) -> &Configs {
         &self.configs
-    }
-
-    /// What the transformer's weights are held in.
-    pub(crate) fn dtype(&self) -> Dtype {
-        self.settings.dtype
     }
 
     /// Are activations rounded to 8 bits?

@@ -7,21 +7,37 @@ use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 use dit::Streaming;
 use dit::plan::{Plan, Storage, Workload, plan};
+use nn::{QuantizeOnLoad, RoundOnLoad, WeightSource};
+use std::sync::Arc;
 
 /// Bytes of a GiB.
 pub const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+
+/// How matrices are held.
+pub(super) fn storage(dtype: Dtype) -> Storage {
+    match dtype {
+        Dtype::F32 => Storage::Dense(DType::F32),
+        Dtype::Bf16 => Storage::Dense(DType::BF16),
+        Dtype::Q8 => Storage::Quantized(GgmlDType::Q8_0),
+        Dtype::Q4 => Storage::Quantized(GgmlDType::Q4K),
+        Dtype::Int8 => Storage::Rows8,
+    }
+}
+
+/// A source whose matrices are handed out as they are held.
+pub(crate) fn held(source: Arc<dyn WeightSource>, dtype: Dtype) -> Arc<dyn WeightSource> {
+    match storage(dtype) {
+        Storage::Dense(_) => source,
+        Storage::Quantized(blocks) => Arc::new(QuantizeOnLoad::new(source, blocks)),
+        Storage::Rows8 => Arc::new(RoundOnLoad::new(source)),
+    }
+}
 
 impl ModelSet {
     /// How the transformer's blocks are held.
     #[must_use]
     pub fn storage(&self) -> Storage {
-        match self.settings.dtype {
-            Dtype::F32 => Storage::Dense(DType::F32),
-            Dtype::Bf16 => Storage::Dense(DType::BF16),
-            Dtype::Q8 => Storage::Quantized(GgmlDType::Q8_0),
-            Dtype::Q4 => Storage::Quantized(GgmlDType::Q4K),
-            Dtype::Int8 => Storage::Rows8,
-        }
+        storage(self.settings.dtype)
     }
 
     /// Is nothing quantised on loading?
@@ -85,7 +101,7 @@ impl ModelSet {
                 video.width as usize / factor,
             ],
             steps: job.sampling.steps,
-            branches: if job.sampling.cfg_scale == 1.0 { 1 } else { 2 },
+            branches: job.sampling.branches(),
             storage: self.storage(),
             streaming: self.streaming()?,
         })

@@ -1,12 +1,11 @@
 //! The transformer's weights prepared once for runs that stream them.
 
-use super::{ModelSet, Wanted};
-use crate::job::{Dtype, Prepare};
+use super::{ModelSet, Wanted, held};
+use crate::job::Prepare;
 use crate::work::Fingerprint;
 use crate::{Error, Result};
-use candle_core::quantized::GgmlDType;
 use checkpoint::{Model, PREPARED_FORMAT, Prepared, PreparedFor, prepare};
-use nn::{QuantizeOnLoad, RoundOnLoad, WeightSource};
+use nn::WeightSource;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,12 +99,7 @@ impl ModelSet {
 
     /// The blocks' weights from the original files, in the type that they are held in.
     pub(super) fn blocks_source(&self, source: Arc<dyn WeightSource>) -> Arc<dyn WeightSource> {
-        match self.settings.dtype {
-            Dtype::F32 | Dtype::Bf16 => source,
-            Dtype::Q8 => Arc::new(QuantizeOnLoad::new(source, GgmlDType::Q8_0)),
-            Dtype::Q4 => Arc::new(QuantizeOnLoad::new(source, GgmlDType::Q4K)),
-            Dtype::Int8 => Arc::new(RoundOnLoad::new(source)),
-        }
+        held(source, self.settings.dtype)
     }
 
     fn prepared_for(&self) -> PreparedFor {
