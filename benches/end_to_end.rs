@@ -16,8 +16,7 @@ const FRAMES: usize = 9;
 fn job(work: &Path) -> Job {
     let scene = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo");
     let mut job = Job::new(Preset::Demo);
-    job.input.actors =
-        vec![Actor { avatar: scene.join("avatar.safetensors"), motion: scene.join("motion.json") }];
+    job.input.actors = vec![Actor::new(scene.join("avatar.safetensors"), scene.join("motion.json"))];
     job.input.background = scene.join("background.mp4");
     job.input.character = Some(scene.join("character.png"));
     job.input.end = Some(FRAMES);

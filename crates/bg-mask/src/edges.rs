@@ -29,18 +29,21 @@ const SHARP: f32 = 0.2;
 pub struct EdgeMatch {
     /// Standard deviations of the plate's sharpest edges in pixels, and of its grain in levels.
     known: Option<[f32; 2]>,
-    /// The last plate's luma.
+    /// The last plate's luma, and the one before it, whose place the next one takes.
     last: Vec<u8>,
+    spare: Vec<u8>,
     frame: u64,
 }
 
-/// A render whose rim is softened.
+/// A render whose rim is softened. Kept from frame to frame, it keeps its memory.
 #[derive(Clone, Debug, Default)]
 pub struct Softened {
     /// `[H, W, 3]` premultiplied colour.
     pub color: Vec<f32>,
     /// `[H, W]` alpha.
     pub alpha: Vec<f32>,
+    /// What is covered, blurred along its rows.
+    rows: Vec<[f32; 4]>,
 }
 
 impl EdgeMatch {
@@ -51,13 +54,12 @@ impl EdgeMatch {
     pub fn update(&mut self, plate: &RgbImage, alpha: &[f32]) -> Result<()> {
         let (w, h) = (plate.width() as usize, plate.height() as usize);
         same_length("an avatar's alpha", w * h, alpha.len())?;
-        let lumas: Vec<u8> = plate
-            .as_raw()
-            .as_chunks::<3>()
-            .0
-            .iter()
-            .map(|[r, g, b]| ((54 * u32::from(*r) + 183 * u32::from(*g) + 19 * u32::from(*b)) >> 8) as u8)
-            .collect();
+        let mut lumas = std::mem::take(&mut self.spare);
+        lumas.clear();
+        let luma = |[r, g, b]: &[u8; 3]| {
+            ((54 * u32::from(*r) + 183 * u32::from(*g) + 19 * u32::from(*b)) >> 8) as u8
+        };
+        lumas.extend(plate.as_raw().as_chunks::<3>().0.iter().map(luma));
         let region = around(alpha, w, h);
         if let Some(region) = region {
             let blur = sharpest(&lumas, w, region);
@@ -70,7 +72,7 @@ impl EdgeMatch {
             };
             self.known = Some([mixed(0, blur, OWN_BLUR), mixed(1, grain, 0.0)]);
         }
-        self.last = lumas;
+        self.spare = std::mem::replace(&mut self.last, lumas);
         self.frame += 1;
         Ok(())
     }
@@ -81,22 +83,29 @@ impl EdgeMatch {
         self.known
     }
 
-    /// A render with the plate's blur at its rim; `None` where it is as sharp as the plate.
+    /// Makes `out` a render with the plate's blur at its rim; says no, and leaves it as it is, where the render is as sharp as the plate.
     ///
     /// # Shapes
     /// `color` is `[H, W, 3]`, `alpha` `[H, W]`.
     ///
     /// # Errors
     /// When the lengths don't fit.
-    pub fn soften(&self, color: &[f32], alpha: &[f32], (w, h): (u32, u32)) -> Result<Option<Softened>> {
+    pub fn soften(
+        &self,
+        color: &[f32],
+        alpha: &[f32],
+        (w, h): (u32, u32),
+        out: &mut Softened,
+    ) -> Result<bool> {
         let (w, h) = (w as usize, h as usize);
         same_length("an avatar's alpha", w * h, alpha.len())?;
         same_length("an avatar's colour", 3 * w * h, color.len())?;
-        let Some([blur, _]) = self.known else { return Ok(None) };
+        let Some([blur, _]) = self.known else { return Ok(false) };
         let most = MOST_BLUR * (h as f32 / HEIGHT).max(0.5);
         let sigma = (blur * blur - OWN_BLUR * OWN_BLUR).max(0.0).sqrt().min(most);
-        let Some(rect) = covered(alpha, w, h).filter(|_| sigma > LEAST) else { return Ok(None) };
-        Ok(Some(blurred(color, alpha, (w, h), rect, sigma)))
+        let Some(rect) = covered(alpha, w, h).filter(|_| sigma > LEAST) else { return Ok(false) };
+        blur_rim(color, alpha, (w, h), rect, sigma, out);
+        Ok(true)
     }
 
     /// Adds the plate's grain where the avatar is: `alpha` is `[H, W]`.
@@ -222,13 +231,14 @@ fn grain(lumas: &[u8], w: usize, [x0, y0, x1, y1]: Rect, last: Option<&Vec<u8>>)
     Some(found.min(MOST_GRAIN))
 }
 
-fn blurred(
+fn blur_rim(
     color: &[f32],
     alpha: &[f32],
     (w, h): (usize, usize),
     [x0, y0, x1, y1]: Rect,
     sigma: f32,
-) -> Softened {
+    out: &mut Softened,
+) {
     let reach = (2.5 * sigma).ceil() as usize;
     let (x0, y0) = (x0.saturating_sub(reach), y0.saturating_sub(reach));
     let (x1, y1) = ((x1 + reach).min(w), (y1 + reach).min(h));
@@ -237,7 +247,9 @@ fn blurred(
     let sum: f32 = kernel.iter().sum();
     kernel.iter_mut().for_each(|k| *k /= sum);
     let width = x1 - x0;
-    let mut rows = vec![[0.0_f32; 4]; width * (y1 - y0)];
+    let rows = &mut out.rows;
+    rows.clear();
+    rows.resize(width * (y1 - y0), [0.0; 4]);
     rows.par_chunks_exact_mut(width.max(1)).enumerate().for_each(|(j, row)| {
         let base = (y0 + j) * w;
         for (i, out) in row.iter_mut().enumerate() {
@@ -251,7 +263,10 @@ fn blurred(
             }
         }
     });
-    let mut out = Softened { color: color.to_vec(), alpha: alpha.to_vec() };
+    out.color.clear();
+    out.color.extend_from_slice(color);
+    out.alpha.clear();
+    out.alpha.extend_from_slice(alpha);
     let colors = out.color.par_chunks_exact_mut((3 * w).max(1)).skip(y0).take(y1 - y0);
     let alphas = out.alpha.par_chunks_exact_mut(w.max(1)).skip(y0).take(y1 - y0);
     colors.zip(alphas).enumerate().for_each(|(j, (colors, alphas))| {
@@ -272,7 +287,6 @@ fn blurred(
             alphas[x] += (sum[3] - alphas[x]) * share;
         }
     });
-    out
 }
 
 /// A number that looks normally distributed, from another.
@@ -335,18 +349,21 @@ mod tests {
         let color: Vec<f32> =
             alpha.iter().enumerate().flat_map(|(i, a)| [a * (i % 3) as f32 / 4.0; 3]).collect();
         let mut edges = EdgeMatch::default();
-        assert!(edges.soften(&color, &alpha, SIZE).unwrap().is_none());
+        let mut soft = Softened::default();
+        assert!(!edges.soften(&color, &alpha, SIZE, &mut soft).unwrap());
         edges.known = Some([0.5, 0.0]);
-        assert!(edges.soften(&color, &alpha, SIZE).unwrap().is_none());
+        assert!(!edges.soften(&color, &alpha, SIZE, &mut soft).unwrap());
         edges.known = Some([1.6, 0.0]);
-        let soft = edges.soften(&color, &alpha, SIZE).unwrap().unwrap();
+        assert!(edges.soften(&color, &alpha, SIZE, &mut soft).unwrap());
+        // What was there before leaves no trace.
+        assert!(edges.soften(&color, &alpha, SIZE, &mut soft).unwrap());
         let at = |x: usize, y: usize| y * SIZE.0 as usize + x;
         assert!((0.2..0.5).contains(&soft.alpha[at(89, 90)]) && soft.alpha[at(80, 90)] < 1e-6);
         assert_eq!(soft.alpha[at(120, 90)], 1.0);
         assert!((soft.color[3 * at(120, 90)] - color[3 * at(120, 90)]).abs() < 1e-6);
         let (before, after) = (alpha.iter().sum::<f32>(), soft.alpha.iter().sum::<f32>());
         assert!((before - after).abs() < 0.02 * before, "{before} {after}");
-        assert!(edges.soften(&color, &alpha[1..], SIZE).is_err());
+        assert!(edges.soften(&color, &alpha[1..], SIZE, &mut soft).is_err());
     }
 
     #[test]

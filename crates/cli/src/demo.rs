@@ -57,8 +57,7 @@ pub(crate) fn run(args: &Args, style: Style) -> Result<()> {
         }
     }
     let mut job = Job::new(Preset::Demo);
-    job.input.actors =
-        vec![Actor { avatar: scene.join("avatar.safetensors"), motion: scene.join("motion.json") }];
+    job.input.actors = vec![Actor::new(scene.join("avatar.safetensors"), scene.join("motion.json"))];
     job.input.background = scene.join("background.mp4");
     job.input.character = Some(scene.join("character.png"));
     job.input.end = Some(args.frames);

@@ -2,9 +2,11 @@
 
 use crate::animate::RunArgs;
 use crate::progress::Style;
-use crate::settings::{SamplingArgs, VideoArgs, changes};
+use crate::settings::{SamplingArgs, VideoArgs, changes, stand};
 use anyhow::{Result, bail};
-use pipeline::{Actor, InputChanges, Job, JobChanges, ModelChanges, OutputChanges, ReplaceChanges, Until};
+use pipeline::{
+    Actor, GroundPlace, InputChanges, Job, JobChanges, ModelChanges, OutputChanges, ReplaceChanges, Until,
+};
 use std::path::PathBuf;
 
 /// Replaces the person in a raw video.
@@ -29,6 +31,10 @@ pub(crate) struct Args {
     /// A motion made elsewhere: a folder of parameter files, an AMASS .npz or a motion file. One for each avatar.
     #[arg(long)]
     motion: Vec<PathBuf>,
+    /// Where an avatar stands, counted from where its motion has it: RIGHT,AWAY or RIGHT,AWAY,TURN, in metres along the ground and
+    /// degrees to its left. Once for each avatar.
+    #[arg(long, allow_hyphen_values = true)]
+    place: Vec<GroundPlace>,
     /// What stays in front of the person, in place of what is found: a matte video or folder, white in front (the work folder's
     /// in-front, corrected, say). May be given several times.
     #[arg(long = "occluder")]
@@ -59,7 +65,8 @@ pub(crate) fn run(args: Args, style: Style) -> Result<()> {
     // Without an avatar, a motion made elsewhere has nobody to move, but needn't be found.
     let count = avatars.len().max(motions.len());
     let at = |of: &[PathBuf], n: usize| of.get(n).cloned().unwrap_or_default();
-    let actors = (0..count).map(|n| Actor { avatar: at(&avatars, n), motion: at(&motions, n) }).collect();
+    let mut actors: Vec<Actor> = (0..count).map(|n| Actor::new(at(&avatars, n), at(&motions, n))).collect();
+    stand(&mut actors, &args.place)?;
     let actors = (count > 0).then_some(actors);
     let input = InputChanges {
         actors,

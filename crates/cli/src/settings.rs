@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use pipeline::{
-    Actor, InputChanges, Job, JobChanges, LightChanges, ModelChanges, OutputChanges, PromptChanges,
-    SamplingChanges, Scene, VideoChanges,
+    Actor, GroundPlace, InputChanges, Job, JobChanges, LightChanges, ModelChanges, OutputChanges,
+    PromptChanges, SamplingChanges, Scene, VideoChanges,
 };
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,10 @@ pub(crate) struct InputArgs {
     /// write. Once for each avatar.
     #[arg(long)]
     motion: Vec<PathBuf>,
+    /// Where an avatar stands, counted from where its motion has it: RIGHT,AWAY or RIGHT,AWAY,TURN, in metres along the ground and
+    /// degrees to its left (0.8,0 is 0.8 m to the picture's right). Once for each avatar.
+    #[arg(long, allow_hyphen_values = true)]
+    place: Vec<GroundPlace>,
     /// Takes the scene's smplx_video.mp4 instead of rendering the body.
     #[arg(long, requires = "scene")]
     scene_mesh: bool,
@@ -50,12 +54,31 @@ impl InputArgs {
                 );
             }
             let actors = self.avatar.into_iter().zip(motions);
-            changes.actors = Some(actors.map(|(avatar, motion)| Actor { avatar, motion }).collect());
+            let mut actors: Vec<Actor> = actors.map(|(avatar, motion)| Actor::new(avatar, motion)).collect();
+            stand(&mut actors, &self.place)?;
+            changes.actors = Some(actors);
         } else if !motions.is_empty() {
             bail!("a motion needs an avatar: give --avatar FILE");
+        } else if !self.place.is_empty() {
+            bail!("a place needs an avatar: give --avatar FILE");
         }
         Ok(changes)
     }
+}
+
+/// Puts each avatar at its place.
+pub(crate) fn stand(actors: &mut [Actor], places: &[GroundPlace]) -> Result<()> {
+    if !places.is_empty() && places.len() != actors.len() {
+        bail!(
+            "{} places for {} avatars: give --place once for each (0,0 is the motion's own)",
+            places.len(),
+            actors.len()
+        );
+    }
+    for (actor, place) in actors.iter_mut().zip(places) {
+        actor.place = *place;
+    }
+    Ok(())
 }
 
 /// What the video is like.

@@ -4,12 +4,12 @@ use crate::shots::check_name;
 use crate::{Error, NamedJob, Result};
 use pipeline::{Actor, Job, JobChanges};
 use serde::de::DeserializeOwned;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::{Table, Value};
 
 /// The column that names shots.
 const NAME: &str = "name";
-/// Short words for settings, beside `avatar` and `motion`.
+/// Short words for settings, beside `avatar`, `motion` and `place`.
 const SHORT: &[(&str, &str, &str)] = &[("output", "output", "video"), ("prompt", "prompt", "positive")];
 
 /// What a column sets.
@@ -20,6 +20,8 @@ enum Sets {
     Avatar(usize),
     /// An actor's motion, from 0.
     Motion(usize),
+    /// Where an actor stands, from 0.
+    Place(usize),
     /// A setting by section and name.
     Setting(String, String),
 }
@@ -79,6 +81,7 @@ pub(crate) fn read(path: &Path, base: Option<&Path>, videos: &Path) -> Result<Ve
                 }
                 Sets::Avatar(at) => actor(&mut job, *at).avatar = cell.into(),
                 Sets::Motion(at) => actor(&mut job, *at).motion = cell.into(),
+                Sets::Place(at) => actor(&mut job, *at).place = cell.parse().map_err(wrong)?,
                 Sets::Setting(section, setting) => {
                     says_output |= (&**section, &**setting) == ("output", "video");
                     let value = value_of(section, setting, cell).map_err(wrong)?;
@@ -149,6 +152,7 @@ fn read_base(base: Option<&Path>) -> Result<(Job, Table)> {
 fn must_say(sets: &Sets, base: &Job, base_says: &Table) -> bool {
     match sets {
         Sets::Name => true,
+        Sets::Place(_) => false,
         Sets::Avatar(at) => {
             base.input.actors.get(*at).is_none_or(|actor| actor.avatar.as_os_str().is_empty())
         }
@@ -168,7 +172,7 @@ fn must_say(sets: &Sets, base: &Job, base_says: &Table) -> bool {
 
 fn actor(job: &mut Job, at: usize) -> &mut Actor {
     while job.input.actors.len() <= at {
-        job.input.actors.push(Actor { avatar: PathBuf::new(), motion: PathBuf::new() });
+        job.input.actors.push(Actor::new("", ""));
     }
     &mut job.input.actors[at]
 }
@@ -180,14 +184,20 @@ fn meaning(column: &str) -> std::result::Result<Sets, String> {
     }
     let plain = column.strip_prefix("input.actors.").unwrap_or(column);
     let (word, number) = plain.split_once('.').unwrap_or((plain, "1"));
-    if matches!(word, "avatar" | "motion") {
+    let of: Option<fn(usize) -> Sets> = match word {
+        "avatar" => Some(Sets::Avatar),
+        "motion" => Some(Sets::Motion),
+        "place" => Some(Sets::Place),
+        _ => None,
+    };
+    if let Some(of) = of {
         let at = number.parse::<usize>().ok().filter(|n| (1..=100).contains(n));
         let at = at.ok_or_else(|| format!("{number:?} isn't a person's number, from 1"))? - 1;
-        return Ok(if word == "avatar" { Sets::Avatar(at) } else { Sets::Motion(at) });
+        return Ok(of(at));
     }
     if column == "input.actors" {
         return Err(
-            "give each person's files columns of their own: avatar, motion, avatar.2, motion.2 …".to_owned()
+            "give each person's files columns of their own: avatar, motion, place, avatar.2, motion.2, place.2 …".to_owned()
         );
     }
     let known = Job::settings();
@@ -271,6 +281,7 @@ fn value_of(section: &str, setting: &str, cell: &str) -> std::result::Result<Val
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     struct Files(tempfile::TempDir);
 
@@ -319,6 +330,21 @@ mod tests {
         assert_eq!((&*two.job.prompt.positive, two.job.models.lora.len()), ("a, b", 1));
         assert!(two.job.output.panels && !one.job.output.panels);
         assert!(two.from.ends_with("shots.csv, row 3"), "{}", two.from);
+    }
+
+    #[test]
+    fn a_column_says_where_somebody_stands() {
+        let files = Files::new();
+        let shots =
+            files.read("name,place,avatar.2,motion.2,place.2,blend\na,\"0.5,-1,90\",b.ply,run.npz,\"-0.5,0\",over\nb,,b.ply,run.npz,,over\n").unwrap();
+        let places = |shot: &NamedJob| {
+            let actors = &shot.job.input.actors;
+            [0, 1].map(|n| (actors[n].place.right_m, actors[n].place.away_m, actors[n].place.turn_degrees))
+        };
+        assert_eq!(places(&shots[0]), [(0.5, -1.0, 90.0), (-0.5, 0.0, 0.0)]);
+        assert_eq!(places(&shots[1]), [(0.0, 0.0, 0.0); 2]);
+        let error = files.error("name,place\na,left\n");
+        assert!(error.contains("row 2") && error.contains("column place"), "{error}");
     }
 
     #[test]

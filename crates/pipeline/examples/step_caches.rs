@@ -52,7 +52,7 @@ fn demo_job(work: &Path) -> Job {
     let mut job = Job::new(Preset::Demo);
     job.models.demo = Some(demo("weights"));
     job.models.device = "cpu".to_owned();
-    job.input.actors = vec![Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
+    job.input.actors = vec![Actor::new(demo("avatar.safetensors"), demo("motion.json"))];
     job.input.background = demo("background.mp4");
     job.input.character = Some(demo("character.png"));
     job.input.end = Some(8);

@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_job_has_the_stages_that_it_needs() {
         let mut job = Job::new(Preset::Demo);
-        job.input.actors.push(Actor { avatar: "a.ply".into(), motion: "m".into() });
+        job.input.actors.push(Actor::new("a.ply", "m"));
         job.input.background = "b.mp4".into();
         assert_eq!(names(&job), "composite text image condition denoise decode finish");
         // A raw video: all of it is found there.

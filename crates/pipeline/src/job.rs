@@ -3,6 +3,7 @@
 //! Each setting is defined once, in the section's file, by the macro `settings!`: value, default, the change that a file or
 //! the command line makes, and the description.
 
+mod actor;
 mod changes;
 pub(crate) mod check;
 pub(crate) mod explain;
@@ -22,8 +23,9 @@ mod step_cache;
 mod strokes;
 mod video;
 
+pub use actor::{Actor, GroundPlace};
 pub use changes::JobChanges;
-pub use input::{Actor, Input, InputChanges};
+pub use input::{Input, InputChanges};
 pub use light::{Light, LightChanges, LightSource, SunPlace};
 pub use models::{Activations, Dtype, Lora, ModelChanges, Models, Prepare, Preset};
 pub use output::{Output, OutputChanges, Until};
@@ -212,7 +214,7 @@ mod tests {
 
     fn job() -> Job {
         let mut job = Job::new(Preset::Demo);
-        job.input.actors.push(Actor { avatar: "a.ply".into(), motion: "m".into() });
+        job.input.actors.push(Actor::new("a.ply", "m"));
         job.input.background = "b.mp4".into();
         job
     }
@@ -259,9 +261,9 @@ mod tests {
         assert!(found.validate().is_ok());
         found.output.until = Some(Until::Composite);
         assert!(matches!(found.validate(), Err(Error::Option { option: "input.actors", .. })));
-        found.input.actors.push(Actor { avatar: "a.ply".into(), motion: PathBuf::new() });
+        found.input.actors.push(Actor::new("a.ply", ""));
         assert!(found.validate().is_ok());
-        found.input.actors.push(Actor { avatar: "b.ply".into(), motion: PathBuf::new() });
+        found.input.actors.push(Actor::new("b.ply", ""));
         found.video.blend = Blend::Over;
         assert!(matches!(found.validate(), Err(Error::Option { option: "input.actors", .. })));
         found.output.until = Some(Until::Motion);

@@ -9,7 +9,7 @@
 //! use anicrafter_pipeline::{Actor, CancelToken, Context, Event, Job, Preset, Session};
 //!
 //! let mut job = Job::new(Preset::Demo);
-//! job.input.actors.push(Actor { avatar: "avatar.safetensors".into(), motion: "motion.json".into() });
+//! job.input.actors.push(Actor::new("avatar.safetensors", "motion.json"));
 //! job.input.background = "street.mp4".into();
 //! let (observer, cancel) = (|event: &Event| eprintln!("{event:?}"), CancelToken::new());
 //! let session = Session::builder().device("cpu").build()?;
@@ -60,9 +60,9 @@ pub use finish::{beside, frame_rate, sound, warn_of, write_video};
 pub use graph::StageNode;
 pub use inspect::{Finding, Findings, inspect, inspect_weights};
 pub use job::{
-    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, Input, InputChanges, Interval, Job,
-    JobChanges, Light, LightChanges, LightSource, Lora, ModelChanges, Models, NEGATIVE_PROMPT, Output,
-    OutputChanges, PROMPT, Prepare, Preset, Prompt, PromptChanges, Replace, ReplaceChanges, Sampling,
+    Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, GroundPlace, Input, InputChanges,
+    Interval, Job, JobChanges, Light, LightChanges, LightSource, Lora, ModelChanges, Models, NEGATIVE_PROMPT,
+    Output, OutputChanges, PROMPT, Prepare, Preset, Prompt, PromptChanges, Replace, ReplaceChanges, Sampling,
     SamplingChanges, SolverName, StepCacheName, StepCacheSettings, Stroke, StrokePart, SunPlace, Until,
     Video, VideoChanges, Who,
 };

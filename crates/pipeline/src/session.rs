@@ -27,7 +27,7 @@ use std::path::PathBuf;
 ///
 /// let session = Session::builder().memory_gib(8.0).work_root("work").build()?;
 /// let mut job = Job::new(Preset::Demo);
-/// job.input.actors.push(Actor { avatar: "avatar.safetensors".into(), motion: "motion.json".into() });
+/// job.input.actors.push(Actor::new("avatar.safetensors", "motion.json"));
 /// job.input.background = "street.mp4".into();
 /// session.preview(&job, 0)?.save("first.png")?;
 /// let (observer, cancel) = (|event: &Event| eprintln!("{event:?}"), CancelToken::new());

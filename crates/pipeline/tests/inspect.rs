@@ -27,7 +27,7 @@ fn job(folder: &Path) -> Job {
     write_skeleton(&weights, &skeleton).unwrap();
     std::fs::write(weights.join("config.json"), configs.to_string()).unwrap();
     let demo = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo").join(name);
-    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.actors.push(Actor::new(demo("avatar.safetensors"), demo("motion.json")));
     job.input.background = demo("background.mp4");
     job.models.demo = Some(weights);
     job.models.device = "cpu".to_owned();

@@ -12,7 +12,7 @@ fn demo(name: &str) -> PathBuf {
 
 fn frame(change: impl FnOnce(&mut Job)) -> RgbImage {
     let mut job = Job::condition_video();
-    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.actors.push(Actor::new(demo("avatar.safetensors"), demo("motion.json")));
     job.input.background = demo("background.mp4");
     (job.video.width, job.video.height) = (320, 192);
     change(&mut job);
@@ -76,7 +76,7 @@ fn a_damaged_light_file_is_named() {
     let path = dir.path().join("wrong.json");
     std::fs::write(&path, "{\"shots\": []}").unwrap();
     let mut job = Job::condition_video();
-    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.actors.push(Actor::new(demo("avatar.safetensors"), demo("motion.json")));
     job.input.background = demo("background.mp4");
     job.light.file = Some(path);
     let error = Session::builder().build().unwrap().preview(&job, 0).unwrap_err().to_string();

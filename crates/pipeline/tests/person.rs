@@ -15,7 +15,7 @@ fn demo(name: &str) -> PathBuf {
 /// A picture, who is in it, and where.
 fn picture() -> (RgbImage, GrayImage) {
     let mut job = Job::new(Preset::Demo);
-    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.actors.push(Actor::new(demo("avatar.safetensors"), demo("motion.json")));
     job.input.background = demo("background.mp4");
     (job.video.width, job.video.height, job.video.blend) = (960, 576, Blend::Over);
     let mut compositor = Compositor::open(&job, "cpu".parse::<RendererChoice>().unwrap()).unwrap();

@@ -31,7 +31,7 @@ fn write(path: &Path, frames: impl Iterator<Item = RgbImage>) {
 fn make(folder: &Path) -> (PathBuf, PathBuf) {
     let mut job = Job::new(Preset::Demo);
     let motion = demo("motion.json");
-    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: motion.clone() });
+    job.input.actors.push(Actor::new(demo("avatar.safetensors"), motion.clone()));
     job.input.background = demo("background.mp4");
     job.input.end = Some(FRAMES);
     (job.video.width, job.video.height, job.video.blend) = (640, 384, Blend::Over);
@@ -103,7 +103,7 @@ fn a_rendered_person_is_found_taken_out_and_followed() {
     heard.lock().unwrap().clear();
     let mut brought = job.clone();
     brought.input.background.clone_from(&plate);
-    brought.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: motion.clone() });
+    brought.input.actors.push(Actor::new(demo("avatar.safetensors"), motion.clone()));
     let made = replace(&brought, Stage::Plate, context).unwrap();
     assert_eq!(made.fill(&job).input.background, plate);
     assert_eq!((made.plate, made.motion), (Some(plate), Some(motion)));
@@ -139,7 +139,7 @@ fn videos_without_anybody_and_odd_settings_are_refused() {
         mask.save(masks.join(format!("{n:02}.png"))).unwrap();
     }
     let mut brought = job(Replace { mask: Some(masks.clone()), ..settings });
-    brought.input.actors.push(Actor { avatar: PathBuf::new(), motion: demo("motion.json") });
+    brought.input.actors.push(Actor::new("", demo("motion.json")));
     let plate = run(&brought).unwrap().plate.unwrap();
     assert_eq!(VideoReader::open(&plate).unwrap().count(), 3);
     std::fs::remove_file(masks.join("02.png")).unwrap();
@@ -149,7 +149,7 @@ fn videos_without_anybody_and_odd_settings_are_refused() {
 /// The demo's person in front of its street, with masks, and the street of the first frame.
 fn figures(n: usize) -> (Vec<(RgbImage, GrayImage)>, RgbImage) {
     let mut job = Job::new(Preset::Demo);
-    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.actors.push(Actor::new(demo("avatar.safetensors"), demo("motion.json")));
     job.input.background = demo("background.mp4");
     job.input.end = Some(n);
     (job.video.width, job.video.height, job.video.blend) = (640, 384, Blend::Over);
@@ -313,7 +313,7 @@ fn upright_videos_of_odd_size() {
 #[test]
 fn the_portrait_shows_the_whole_avatar() {
     let mut job = Job::new(Preset::Demo);
-    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.actors.push(Actor::new(demo("avatar.safetensors"), demo("motion.json")));
     job.input.background = demo("background.mp4");
     let mut compositor = Compositor::open(&job, "cpu".parse::<RendererChoice>().unwrap()).unwrap();
     let portrait = compositor.portrait(320, 192).unwrap();

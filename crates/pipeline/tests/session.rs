@@ -13,7 +13,7 @@ fn demo(name: &str) -> PathBuf {
 
 fn condition(output: PathBuf) -> Job {
     let mut job = Job::condition_video();
-    job.input.actors.push(Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") });
+    job.input.actors.push(Actor::new(demo("avatar.safetensors"), demo("motion.json")));
     job.input.background = demo("background.mp4");
     job.input.end = Some(4);
     job.output.video = output;

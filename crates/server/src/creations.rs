@@ -11,7 +11,9 @@ use pipeline::{
     Activations, CancelToken, CreatePlan, Dtype, LHM_LICENCE, LhmRequest, LhmSetup, Session, Subject,
     SubjectOptions, create_avatar,
 };
-use serde::Serialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -204,15 +206,7 @@ impl Creations {
             move |e: pipeline::Error| ApiError::invalid(param, self.plain(&e.to_string()))
         };
         let variant = wanted.variant.as_deref().map(variant).transpose()?;
-        let dtype = match wanted.dtype.as_deref() {
-            None | Some("f32") => Dtype::F32,
-            Some("bf16") => Dtype::Bf16,
-            Some("q8") => Dtype::Q8,
-            Some("q4") => Dtype::Q4,
-            Some(other) => {
-                return Err(ApiError::invalid("dtype", format!("{other:?} is none of f32, bf16, q8, q4")));
-            }
-        };
+        let dtype = wanted.dtype.as_deref().map(dtype).transpose()?.unwrap_or(Dtype::F32);
         let request = LhmRequest { folder: weights.to_owned(), variant, ..LhmRequest::default() };
         let setup = LhmSetup::find(&request).map_err(refused("weights"))?;
         let points = setup.points(wanted.points).map_err(refused("weights"))?;
@@ -260,6 +254,12 @@ fn variant(name: &str) -> ApiResult<Variant> {
         let names: Vec<&str> = Variant::ALL.iter().map(|(own, _)| *own).collect();
         ApiError::invalid("variant", format!("{name:?} is none of {}", names.join(", ")))
     })
+}
+
+fn dtype(name: &str) -> ApiResult<Dtype> {
+    // The error lists what there is.
+    let read: StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
+    Dtype::deserialize(read).map_err(|e| ApiError::invalid("dtype", e.to_string()))
 }
 
 fn subject(

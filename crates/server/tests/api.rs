@@ -222,8 +222,7 @@ fn a_preview_is_the_composite() {
     // The same pixels as the session's own, but for the JPEG.
     let mut job = pipeline::Job::new(pipeline::Preset::Demo);
     let demo = |name: &str| studio.library.join("demo").join(name);
-    job.input.actors =
-        vec![pipeline::Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
+    job.input.actors = vec![pipeline::Actor::new(demo("avatar.safetensors"), demo("motion.json"))];
     job.input.background = demo("background.mp4");
     let own = pipeline::Session::builder()
         .renderer("cpu".parse().unwrap())

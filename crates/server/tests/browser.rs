@@ -19,15 +19,19 @@ fn demo(name: &str) -> PathBuf {
 /// A clip to drop: the demo's composite, in which somebody walks.
 fn raw_clip(folder: &Path) -> PathBuf {
     let mut job = pipeline::Job::condition_video();
-    job.input.actors =
-        vec![pipeline::Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
+    job.input.actors = vec![pipeline::Actor::new(demo("avatar.safetensors"), demo("motion.json"))];
     job.input.background = demo("background.mp4");
     job.input.end = Some(40);
     job.output.video = folder.join("walk raw.mp4");
+    compose(&job);
+    job.output.video
+}
+
+/// What the library makes of a job.
+fn compose(job: &pipeline::Job) {
     let session = pipeline::Session::builder().renderer("cpu".parse().unwrap()).build().unwrap();
     let cancel = pipeline::CancelToken::new();
-    session.run(&job, pipeline::Context::new(&pipeline::Quiet, &cancel)).unwrap();
-    job.output.video
+    session.run(job, pipeline::Context::new(&pipeline::Quiet, &cancel)).unwrap();
 }
 
 const PREVIEW_SHOWS: &str = "document.querySelector('#player img').naturalWidth > 0 && !document.querySelector('#player img').hidden && !document.querySelector('#player .bar button').disabled";
@@ -64,6 +68,13 @@ fn from_an_empty_folder_to_a_result() {
     page.click("#form input[type=checkbox]");
     page.wait_for(&format!("document.querySelector('#player img').src !== {before}"), 20);
     page.click("#form input[type=checkbox]");
+    // The avatar steps aside.
+    let before = page.eval("document.querySelector('#player img').src");
+    page.click("#form details.wide summary");
+    page.fill("To the right, in metres", "0.5");
+    page.wait_for(&format!("document.querySelector('#player img').src !== {before}"), 20);
+    page.wait_for(PREVIEW_SHOWS, 30);
+    page.screenshot("3-aside");
     page.wait_for("document.querySelector('#plan dl')", 20);
     page.screenshot("3-make");
     // Short, so that the test is.
@@ -83,15 +94,14 @@ fn from_an_empty_folder_to_a_result() {
     page.click("#dialog-close");
     // Its settings are taken up again.
     page.click(".job [data-action=again]");
+    page.wait_for("[...document.querySelectorAll('#form label')].find((l) => l.firstChild.textContent === 'To the right, in metres')?.querySelector('input').value === '0.5'", 20);
     page.wait_for("location.hash === '#make' && [...document.querySelectorAll('#form label')].find((l) => l.firstChild.textContent === 'Stop before frame').querySelector('input').value === '9'", 20);
     // What the page made is what the library makes of the same job.
     let id = studio.ask("GET", "/v1/videos", None)["data"][0]["id"].as_str().unwrap().to_owned();
     let mut job = pipeline::Job::read(&library.join("results").join(&id).join("job.toml")).unwrap();
     job.output.video = dir.path().join("own.mp4");
     job.output.work = None;
-    let session = pipeline::Session::builder().renderer("cpu".parse().unwrap()).build().unwrap();
-    let cancel = pipeline::CancelToken::new();
-    session.run(&job, pipeline::Context::new(&pipeline::Quiet, &cancel)).unwrap();
+    compose(&job);
     let made = std::fs::read(library.join("results").join(&id).join("video.mp4")).unwrap();
     assert!(
         made == std::fs::read(dir.path().join("own.mp4")).unwrap(),
@@ -180,6 +190,77 @@ fn a_dropped_clip_moves_and_is_painted_on() {
 }
 
 #[test]
+fn one_of_two_people_is_clicked_on() {
+    let Some(program) = find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut job = pipeline::Job::condition_video();
+    job.input.actors = [-0.7, 0.7]
+        .map(|right_m| pipeline::Actor {
+            place: pipeline::GroundPlace { right_m, ..pipeline::GroundPlace::default() },
+            ..pipeline::Actor::new(demo("avatar.safetensors"), demo("motion.json"))
+        })
+        .into();
+    job.input.background = demo("background.mp4");
+    job.input.end = Some(16);
+    job.output.video = dir.path().join("two.mp4");
+    compose(&job);
+    let studio = Running::start_real(&dir.path().join("library"));
+    let mut page = Browser::open(&program);
+    page.size(1280, 900);
+    page.go(&studio.url());
+    page.give_files("#files", &[job.output.video, demo("avatar.safetensors")]);
+    page.wait_for("document.querySelectorAll('#cards .card').length === 2 && document.getElementById('uploads').children.length === 0", 30);
+    page.click("nav [data-view=make]");
+    page.click("#form input[value=replace]");
+    page.choose("Video", "two.mp4");
+    page.choose("Avatar", "avatar.safetensors");
+    page.wait_for("document.querySelectorAll('#people .person').length === 2", 30);
+    for right in [true, false] {
+        let side = if right { ">" } else { "<" };
+        page.eval(&format!("[...document.querySelectorAll('#people .person')].find((p) => parseFloat(p.style.left) {side} 50).id = 'wanted'"));
+        page.click("#wanted");
+        page.wait_for(
+            &format!(
+                "parseFloat(document.querySelector('#people [aria-pressed=true]').style.left) {side} 50"
+            ),
+            5,
+        );
+        page.wait_for(PREVIEW_SHOWS, 60);
+        page.screenshot(if right { "6-right" } else { "6-left" });
+        let before = studio.ask("GET", "/v1/videos", None)["data"].as_array().unwrap().len();
+        page.click("#queue");
+        page.wait_for(&format!("document.querySelectorAll('.job').length === {}", before + 1), 20);
+        let id = studio.ask("GET", "/v1/videos", None)["data"][0]["id"].as_str().unwrap().to_owned();
+        let job = studio.ask("GET", &format!("/v1/videos/{id}/job"), None);
+        let who: pipeline::Who = job["replace"]["person"].as_str().unwrap().parse().unwrap();
+        let pipeline::Who::At { place: [x, _], .. } = who else { panic!("{job}") };
+        assert_eq!(x > 0.5, right, "{job}");
+        page.click("nav [data-view=make]");
+    }
+    assert_eq!(page.complaints, Vec::<String>::new());
+}
+
+#[test]
+fn a_rough_look_shows_while_the_model_runs() {
+    let Some(program) = find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let studio = Running::start_real(&dir.path().join("library"));
+    let mut request = studio.demo("human in a scene");
+    request["seconds"] = serde_json::Value::Null;
+    request["job"] = json!({ "sampling": { "steps": 10 }, "input": { "end": 17 } });
+    let mut page = Browser::open(&program);
+    page.go(&format!("{}/#videos", studio.url()));
+    let id = studio.ask("POST", "/v1/videos", Some(request))["id"].as_str().unwrap().to_owned();
+    page.wait_for(
+        "document.querySelector('.job[data-state=running] img[alt^=\"A rough look\"]')?.naturalWidth > 0",
+        120,
+    );
+    page.screenshot("4-rough-look");
+    studio.ask("POST", &format!("/v1/videos/{id}/cancel"), None);
+    assert_eq!(page.complaints, Vec::<String>::new());
+}
+
+#[test]
 fn the_queue_outlives_the_page_and_two_tabs_agree() {
     let Some(program) = find() else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -205,6 +286,17 @@ fn the_queue_outlives_the_page_and_two_tabs_agree() {
     studio.ask("DELETE", &format!("/v1/videos/{first}"), None);
     page.wait_for("document.querySelectorAll('.job').length === 1", 10);
     assert_eq!(page.complaints, Vec::<String>::new());
+}
+
+/// Looks for what some people can't use, with axe-core.
+fn nothing_serious(page: &mut Browser, axe: &str, name: &str) {
+    page.eval(&format!("{axe}; undefined"));
+    let found = page.eval("axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.map((v) => [v.impact, v.id, v.nodes.length, v.nodes[0].html, v.nodes[0].failureSummary]))");
+    let found = found.as_array().unwrap();
+    let serious: Vec<_> =
+        found.iter().filter(|v| matches!(v[0].as_str(), Some("serious" | "critical"))).collect();
+    assert!(serious.is_empty(), "{name}: {serious:#?}");
+    println!("axe {name}: no serious finding, {} others", found.len());
 }
 
 /// The tool is axe-core: its file in `ANICRAFTER_AXE`, or where npm puts it.
@@ -265,21 +357,34 @@ fn everybody_can_use_the_page() {
             assert!(wider.as_f64().unwrap() <= 0.0, "{name} is wider than its window by {wider}");
             page.screenshot(&name);
             if let Some(axe) = &axe {
-                page.eval(&format!("{axe}; undefined"));
-                let found = page.eval("axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.map((v) => [v.impact, v.id, v.nodes.length, v.nodes[0].html, v.nodes[0].failureSummary]))");
-                let serious: Vec<_> = found
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .filter(|v| matches!(v[0].as_str(), Some("serious" | "critical")))
-                    .collect();
-                assert!(serious.is_empty(), "{name}: {serious:#?}");
-                println!("axe {name}: no serious finding, {} others", found.as_array().unwrap().len());
+                nothing_serious(&mut page, axe, &name);
+            }
+        }
+        // What opens over a view: each dialog, and what it is opened and known by.
+        for (view, button, shows) in [
+            ("#library", "Turn round: avatar.safetensors", ".turn"),
+            ("#library", "Look: background.mp4", ".film"),
+            ("#library", "Make an avatar: character.png", "fieldset"),
+            ("#library", "Delete: character.png", "button.danger"),
+            ("#videos", "Open", "a[download]"),
+        ] {
+            let name = format!("{button}-{width}{}", if dark { "-dark" } else { "" });
+            page.call("Page.navigate", json!({ "url": "about:blank" }));
+            page.go(&format!("{}/{view}", studio.url()));
+            let labelled = format!("main button[aria-label^='{button}']");
+            page.click(&labelled);
+            page.wait_for(&format!("document.querySelector('#dialog {shows}')"), 10);
+            let wider = page.eval("document.getElementById('dialog').scrollWidth - innerWidth");
+            assert!(wider.as_f64().unwrap() <= 0.0, "{name} is wider than its window by {wider}");
+            page.screenshot(&name.replace([' ', ':'], "-"));
+            if let Some(axe) = &axe {
+                nothing_serious(&mut page, axe, &name);
             }
         }
     }
     // By keyboard alone: every control that is seen can be reached, and says what it is.
     page.size(1280, 900);
+    page.call("Page.navigate", json!({ "url": "about:blank" }));
     page.go(&format!("{}/#videos", studio.url()));
     page.wait_for("document.querySelectorAll('.job').length === 2", 10);
     let controls = page.eval("[...document.querySelectorAll('a[href], button, input, select')].filter((e) => e.offsetParent && !e.disabled).length").as_u64().unwrap();

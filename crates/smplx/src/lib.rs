@@ -69,7 +69,9 @@ pub use kinematics::{PosedJoints, Rotations, pose_joints, world_rotation};
 pub use landmarks::{FaceContour, SurfacePoints};
 pub use load::LoadOptions;
 pub use model::{BodyArrays, BodyModel, Hand, JointSource};
-pub use motion::{CameraFile, Gaps, Loop, Motion, MotionFrame, OpenOptions, Opened, REST_PELVIS, View};
+pub use motion::{
+    CameraFile, Gaps, Loop, Motion, MotionFrame, OpenOptions, Opened, REST_PELVIS, Stance, View,
+};
 pub use points::{
     AvatarPoints, KdTree, PointBinding, PointFrame, PointSkin, PosedPoints, Retarget, SurfaceHit,
     SurfaceTree, constrained_vertices, fit_proportions, neutral_pose, neutral_to_zero, ply_points,

@@ -6,6 +6,7 @@ mod folder;
 mod json;
 mod open;
 mod resample;
+mod stance;
 mod view;
 
 use crate::camera::Camera;
@@ -17,6 +18,7 @@ use crate::skeleton::N_JOINTS;
 
 pub use json::Gaps;
 pub use open::{OpenOptions, Opened};
+pub use stance::Stance;
 pub use view::{CameraFile, REST_PELVIS, View};
 
 /// One frame of a motion.

@@ -1,6 +1,8 @@
 //! Hyperparameters, named as in the reference constructor.
 
+use crate::preview::Colours;
 use crate::{Error, Result};
+use std::borrow::Cow;
 
 /// Mean of the latents of Wan 2.1 by channel (`diffsynth/models/wan_video_vae.py`, `WanVideoVAE`).
 pub const WAN_2_1_MEAN: [f32; 16] = [
@@ -35,6 +37,10 @@ pub struct Config {
     pub mean: Vec<f32>,
     /// What each latent channel is divided by then, `z_dim` values.
     pub std: Vec<f32>,
+    /// What latents look like without a decoder; those of Wan 2.1 where nothing is said and the latents are Wan 2.1's
+    /// ([`Config::colours`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colours: Option<Colours>,
 }
 
 impl Config {
@@ -50,6 +56,7 @@ impl Config {
             temperal_downsample: vec![false, true, true],
             mean: WAN_2_1_MEAN.to_vec(),
             std: WAN_2_1_STD.to_vec(),
+            colours: None,
         }
     }
 
@@ -57,6 +64,14 @@ impl Config {
     #[must_use]
     pub fn small(dim: usize) -> Self {
         Self { dim, ..Self::wan_2_1() }
+    }
+
+    /// What latents look like without a decoder, where that is known.
+    #[must_use]
+    pub fn colours(&self) -> Option<Cow<'_, Colours>> {
+        let is_wan_2_1 = self.mean == WAN_2_1_MEAN && self.std == WAN_2_1_STD;
+        let own = self.colours.as_ref().map(Cow::Borrowed);
+        own.or_else(|| is_wan_2_1.then(|| Cow::Owned(Colours::wan_2_1())))
     }
 
     /// Pixels to a latent in each spatial direction.
@@ -116,6 +131,15 @@ impl Config {
         }
         if !self.mean.iter().all(|m| m.is_finite()) || !self.std.iter().all(|s| s.is_finite() && *s > 0.0) {
             return fail("mean must be finite and std finite and positive".to_owned());
+        }
+        if let Some(colours) = &self.colours {
+            if colours.map.len() != self.z_dim {
+                let rows = colours.map.len();
+                return fail(format!("colours.map has {rows} rows for z_dim {}", self.z_dim));
+            }
+            if !colours.map.as_flattened().iter().chain(&colours.bias).all(|c| c.is_finite()) {
+                return fail("colours must be finite".to_owned());
+            }
         }
         // The decoder halves the channels of every level but the first, when it doubles the picture.
         for (level, mult) in self.dim_mult.iter().enumerate().skip(1) {

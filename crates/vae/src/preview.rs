@@ -27,30 +27,53 @@ pub const WAN_2_1_RGB: [[f32; 3]; 16] = [
 /// Added to each colour (same source, `latent_rgb_factors_bias`).
 pub const WAN_2_1_RGB_BIAS: [f32; 3] = [-0.1835, -0.0868, -0.3360];
 
-/// Colours of latents `[B, 16, T, H, W]` as `[B, 3, T, H, W]` in -1 to 1.
-///
-/// The map was fitted to the published Wan 2.1 weights; latents of another autoencoder show as other colours.
-///
-/// # Errors
-/// When there aren't 16 channels.
-///
-/// ```
-/// use candle_core::{Device, Tensor};
-/// let latents = Tensor::zeros((1, 16, 1, 2, 2), candle_core::DType::F32, &Device::Cpu)?;
-/// let rgb = anicrafter_vae::preview::rgb(&latents)?;
-/// assert_eq!(rgb.dims(), [1, 3, 1, 2, 2]);
-/// assert_eq!(rgb.flatten_all()?.to_vec1::<f32>()?[0], -0.1835);
-/// # Ok::<(), anicrafter_vae::Error>(())
-/// ```
-pub fn rgb(latents: &Tensor) -> Result<Tensor> {
-    let &[b, 16, t, h, w] = latents.dims() else {
-        let expected = "[B, 16, T, H, W]".to_owned();
-        return Err(Error::Shape { what: "latents", expected, got: latents.dims().to_vec() });
-    };
-    let device = latents.device();
-    let map = Tensor::new(&WAN_2_1_RGB, device)?.t()?.contiguous()?; // [3, 16]
-    let bias = Tensor::new(&WAN_2_1_RGB_BIAS, device)?.reshape((1, 3, 1))?;
-    let flat = latents.to_dtype(DType::F32)?.reshape((b, 16, t * h * w))?;
-    let rgb = map.unsqueeze(0)?.broadcast_matmul(&flat)?.broadcast_add(&bias)?; // [B, 3, T·H·W]
-    Ok(rgb.clamp(-1_f32, 1_f32)?.reshape((b, 3, t, h, w))?)
+/// What each latent channel adds to a pixel's colour.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Colours {
+    /// Red, green and blue of each channel of the normalised latents, `z_dim` rows.
+    pub map: Vec<[f32; 3]>,
+    /// Added to each colour.
+    pub bias: [f32; 3],
+}
+
+impl Colours {
+    /// Those of the published Wan 2.1 autoencoder; latents of another one would show as other colours.
+    #[must_use]
+    pub fn wan_2_1() -> Self {
+        Self { map: WAN_2_1_RGB.to_vec(), bias: WAN_2_1_RGB_BIAS }
+    }
+
+    /// Colours of latents `[B, z, T, H, W]` as `[B, 3, T, H, W]` in -1 to 1.
+    ///
+    /// # Errors
+    /// When the latents have another number of channels.
+    ///
+    /// ```
+    /// use anicrafter_vae::preview::Colours;
+    /// use candle_core::{Device, Tensor};
+    /// let latents = Tensor::zeros((1, 16, 1, 2, 2), candle_core::DType::F32, &Device::Cpu)?;
+    /// let rgb = Colours::wan_2_1().of(&latents)?;
+    /// assert_eq!(rgb.dims(), [1, 3, 1, 2, 2]);
+    /// assert_eq!(rgb.flatten_all()?.to_vec1::<f32>()?[0], -0.1835);
+    /// # Ok::<(), anicrafter_vae::Error>(())
+    /// ```
+    pub fn of(&self, latents: &Tensor) -> Result<Tensor> {
+        let z = self.map.len();
+        let &[b, channels, t, h, w] = latents.dims() else { return Err(self.other_shape(latents)) };
+        if channels != z {
+            return Err(self.other_shape(latents));
+        }
+        let device = latents.device();
+        let map = Tensor::from_vec(self.map.concat(), (z, 3), device)?.t()?.contiguous()?; // [3, z]
+        let bias = Tensor::new(&self.bias, device)?.reshape((1, 3, 1))?;
+        let flat = latents.to_dtype(DType::F32)?.reshape((b, z, t * h * w))?;
+        let rgb = map.unsqueeze(0)?.broadcast_matmul(&flat)?.broadcast_add(&bias)?; // [B, 3, T·H·W]
+        Ok(rgb.clamp(-1_f32, 1_f32)?.reshape((b, 3, t, h, w))?)
+    }
+
+    fn other_shape(&self, latents: &Tensor) -> Error {
+        let expected = format!("[B, {}, T, H, W]", self.map.len());
+        Error::Shape { what: "latents", expected, got: latents.dims().to_vec() }
+    }
 }

@@ -80,7 +80,10 @@ impl Actors {
         let camera = job.input.camera.as_deref().map(CameraFile::open).transpose()?;
         let mut motions = Motions { job, rate, picture_px, shown: video.shown.as_ref(), camera, view: None };
         let mut open = |(index, actor): (usize, &crate::job::Actor)| {
-            let motion = motions.open(index, &actor.motion, said)?;
+            let mut motion = motions.open(index, &actor.motion, said)?;
+            if !actor.place.is_the_motions() {
+                motion = motion.standing(actor.place.stance());
+            }
             let (avatar, left_out) = Avatar::open_counting(&actor.avatar)?;
             let name = actor.avatar.display();
             if left_out > 0 {

@@ -6,8 +6,9 @@ use super::lighting::Lighting;
 use super::picture::resized_mask;
 use crate::job::{Blend, Video};
 use crate::{Error, Result};
-use bg_mask::{ContactShadow, EdgeMatch, Layout, LightMatch, LightOptions, Render};
+use bg_mask::{ContactShadow, EdgeMatch, Layout, LightMatch, LightOptions, Render, Softened};
 use image::{GrayImage, RgbImage};
+use rayon::prelude::*;
 
 /// How avatars are laid over a plate, and what the light was until now.
 pub(super) struct Layers {
@@ -15,6 +16,8 @@ pub(super) struct Layers {
     light: Option<LightMatch>,
     contact_shadow: bool,
     edges: Option<EdgeMatch>,
+    /// The actors with softened rims.
+    softened: Vec<Softened>,
 }
 
 /// Shadows that are thrown by a light.
@@ -27,24 +30,47 @@ pub(super) struct Shadows<'a> {
     pub place: Option<&'a GrayImage>,
 }
 
-/// The alpha of all avatars at the canvas's size, by the nearest pixels.
-pub(super) fn alpha_at(actors: &Actors, sizes: Sizes) -> Vec<f32> {
-    let ([rw, rh], [w, h]) = (sizes.render, sizes.canvas);
-    let mut out = vec![0.0_f32; (w * h) as usize];
-    for actor in actors.iter() {
-        let alpha = actor.splats.alpha();
-        if alpha.len() != (rw * rh) as usize {
-            continue;
-        }
-        for (y, row) in out.chunks_exact_mut(w.max(1) as usize).enumerate() {
-            let from = (y as u64 * u64::from(rh) / u64::from(h)) as usize * rw as usize;
-            for (x, out) in row.iter_mut().enumerate() {
-                let column = (x as u64 * u64::from(rw) / u64::from(w)) as usize;
-                *out = out.max(alpha[from + column]);
+/// The alpha of all avatars at the canvas's size, by the nearest pixels, as they were last rendered.
+#[derive(Default)]
+pub(super) struct CanvasAlpha {
+    values: Vec<f32>,
+    /// Which column of the render each of the canvas's shows.
+    columns: Vec<usize>,
+}
+
+impl CanvasAlpha {
+    /// `[H, W]` of the canvas.
+    pub(super) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Is it of a canvas of this size?
+    pub(super) fn is_of(&self, [w, h]: [u32; 2]) -> bool {
+        self.values.len() == (w * h) as usize
+    }
+
+    /// Takes the actors as they are rendered.
+    pub(super) fn update(&mut self, actors: &Actors, sizes: Sizes) {
+        let ([rw, rh], [w, h]) = (sizes.render, sizes.canvas);
+        self.values.clear();
+        self.values.resize((w * h) as usize, 0.0);
+        self.columns.clear();
+        self.columns.extend((0..u64::from(w)).map(|x| (x * u64::from(rw) / u64::from(w)) as usize));
+        let columns = &self.columns;
+        for actor in actors.iter() {
+            let alpha = actor.splats.alpha();
+            if alpha.len() != (rw * rh) as usize {
+                continue;
             }
+            self.values.par_chunks_exact_mut(w.max(1) as usize).enumerate().for_each(|(y, row)| {
+                let from = (y as u64 * u64::from(rh) / u64::from(h)) as usize * rw as usize;
+                let alpha = &alpha[from..from + rw as usize];
+                for (out, column) in row.iter_mut().zip(columns) {
+                    *out = out.max(alpha[*column]);
+                }
+            });
         }
     }
-    out
 }
 
 /// What the avatars cover of the canvas: made when somebody first asks.
@@ -75,7 +101,8 @@ impl Layers {
     pub(super) fn new(video: &Video, edges: bool) -> Result<Self> {
         let light = video.match_light.then(|| LightMatch::new(LightOptions::default())).transpose()?;
         let edges = edges.then(EdgeMatch::default);
-        Ok(Self { blend: video.blend, light, contact_shadow: video.contact_shadow, edges })
+        let softened = Vec::new();
+        Ok(Self { blend: video.blend, light, contact_shadow: video.contact_shadow, edges, softened })
     }
 
     /// Are edges and grain matched?
@@ -83,10 +110,10 @@ impl Layers {
         self.edges.is_some()
     }
 
-    /// The avatars, as they were last rendered, over a plate of the canvas's size.
+    /// The avatars, as they were last rendered, over a plate of the canvas's size; `alpha` is of the same rendering.
     pub(super) fn over(
         &mut self,
-        actors: &Actors,
+        (actors, alpha): (&Actors, &CanvasAlpha),
         plate: &RgbImage,
         sizes: Sizes,
         cover: &mut Cover,
@@ -114,23 +141,22 @@ impl Layers {
         if let Some(s) = shadows {
             s.lighting.cast(&mut plate, s.camera, s.frame, s.place)?;
         }
-        let alpha = self.edges.is_some().then(|| alpha_at(actors, sizes));
-        if let (Some(edges), Some(alpha)) = (&mut self.edges, &alpha) {
-            edges.update(own_plate, alpha)?;
+        if let Some(edges) = &mut self.edges {
+            edges.update(own_plate, alpha.values())?;
         }
         let colors: Vec<&[f32]> = match &lit {
             Some(lit) => lit.iter().map(Vec::as_slice).collect(),
             None => actors.iter().map(|actor| actor.splats.color()).collect(),
         };
         let mut blend = self.blend(actors, &colors, plate, sizes)?;
-        if let (Some(edges), Some(alpha)) = (&self.edges, &alpha) {
-            edges.add_grain(&mut blend, alpha)?;
+        if let Some(edges) = &self.edges {
+            edges.add_grain(&mut blend, alpha.values())?;
         }
         Ok(blend)
     }
 
     fn blend(
-        &self,
+        &mut self,
         actors: &Actors,
         colors: &[&[f32]],
         mut plate: RgbImage,
@@ -142,17 +168,17 @@ impl Layers {
         } else {
             actors.iter().map(|actor| actor.splats.mean_depth()).collect()
         };
-        let softened = match &self.edges {
-            Some(edges) => actors
-                .iter()
-                .zip(colors)
-                .map(|(actor, color)| Ok(edges.soften(color, actor.splats.alpha(), size)?))
-                .collect::<Result<Vec<_>>>()?,
-            None => Vec::new(),
-        };
+        self.softened.resize_with(colors.len(), Softened::default);
+        let mut is_soft = vec![false; colors.len()];
+        if let Some(edges) = &self.edges {
+            let each = actors.iter().zip(colors).zip(&mut self.softened).zip(&mut is_soft);
+            for (((actor, color), soft), is_soft) in each {
+                *is_soft = edges.soften(color, actor.splats.alpha(), size, soft)?;
+            }
+        }
         let mut renders = Vec::with_capacity(colors.len());
         for (i, (actor, color)) in actors.iter().zip(colors).enumerate() {
-            let soft = softened.get(i).and_then(Option::as_ref);
+            let soft = self.softened.get(i).filter(|_| is_soft[i]);
             let (color, alpha) =
                 soft.map_or((*color, actor.splats.alpha()), |s| (s.color.as_slice(), s.alpha.as_slice()));
             let render = Render::new(size, color, Layout::Interleaved, alpha)?;

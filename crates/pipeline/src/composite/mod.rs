@@ -22,7 +22,7 @@ use bg_mask::resample::Filter;
 pub(crate) use footage::Footage;
 use geometry::{Geometry, Sizes};
 use image::{GrayImage, RgbImage};
-use layers::{Cover, Layers, Shadows};
+use layers::{CanvasAlpha, Cover, Layers, Shadows};
 use lighting::Lighting;
 use media::{Clock, FrameRate};
 use picture::{in_front, resized};
@@ -53,6 +53,7 @@ pub struct Compositor {
     occluders: Vec<Footage>,
     layers: Layers,
     lighting: Option<Lighting>,
+    alpha: CanvasAlpha,
     hole: Option<(crate::light::Hole, Footage)>,
     geometry: Geometry,
     clock: Clock,
@@ -129,6 +130,7 @@ impl Compositor {
             occluders,
             layers: Layers::new(&job.video, job.light.edges())?,
             lighting,
+            alpha: CanvasAlpha::default(),
             hole: hole.transpose()?,
             geometry: Geometry::new(&job.video, video.size()),
             clock,
@@ -287,10 +289,16 @@ impl Compositor {
             if self.actors.iter().any(|actor| actor.splats.width() == 0) {
                 splat(&mut self.renderer, &mut self.actors, &view)?;
             }
-            let alpha = layers::alpha_at(&self.actors, at.sizes);
-            lighting.shade(&mut self.actors, &mut self.renderer, at.index, (&at.plate, &alpha))?;
+            if !self.alpha.is_of(at.sizes.canvas) {
+                self.alpha.update(&self.actors, at.sizes);
+            }
+            let seen = (&at.plate, self.alpha.values());
+            lighting.shade(&mut self.actors, &mut self.renderer, at.index, seen)?;
         }
         splat(&mut self.renderer, &mut self.actors, &view)?;
+        if self.lighting.is_some() || self.layers.edges() {
+            self.alpha.update(&self.actors, at.sizes);
+        }
         let place = self.shadow_place(at)?;
         let camera = at.camera.resized(at.sizes.canvas);
         let shadows = self.lighting.as_ref().map(|lighting| Shadows {
@@ -299,7 +307,7 @@ impl Compositor {
             frame: at.index,
             place: place.as_ref(),
         });
-        self.layers.over(&self.actors, &at.plate, at.sizes, cover, shadows)
+        self.layers.over((&self.actors, &self.alpha), &at.plate, at.sizes, cover, shadows)
     }
 
     /// Where the sun's shadow counts: where the background was filled in, if it shows the shadow of who was there; `None` for

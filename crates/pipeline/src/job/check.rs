@@ -90,6 +90,7 @@ impl Job {
         let (input, video) = (&self.input, &self.video);
         self.light.validate()?;
         self.check_strokes()?;
+        self.check_places()?;
         if (video.width == 0) != (video.height == 0) {
             return refuse("video.width", "give width and height, or neither of them".to_owned());
         }

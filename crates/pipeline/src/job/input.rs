@@ -1,8 +1,8 @@
 //! What goes in.
 
+use super::actor::Actor;
 use super::settings::settings;
 use super::strokes::Stroke;
-use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 settings! {
@@ -53,20 +53,4 @@ settings! {
         #[arg(long)]
         stride: usize [usize] = 1,
     }
-}
-
-/// One avatar and its motion.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct Actor {
-    /// `*_gaussian.pth` or `.safetensors`; or Gaussians without a body (`.ply`, `.splat`, `.spz`), which follow the pelvis as they
-    /// are.
-    #[cfg_attr(feature = "schema", schema(value_type = String))]
-    pub avatar: PathBuf,
-    /// A folder of AniCrafter's parameter files, an AMASS `.npz`, an own motion file, or an estimator's result
-    /// ([`smplx::Motion::open_with`]). Empty where it is to be found in the raw video.
-    #[serde(default)]
-    #[cfg_attr(feature = "schema", schema(value_type = String))]
-    pub motion: PathBuf,
 }

@@ -11,9 +11,11 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use conditioning::Prompts;
 use dit::{WanModel, pad_context};
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use vae::preview::Colours;
 
 /// What all windows share.
 struct Shared {
@@ -64,12 +66,26 @@ impl Run<'_> {
                 root: run.work.root(),
                 part,
                 window: n,
+                colours: run.colours(),
+                pixels: run.models.vae_config().spatial_factor() as u32,
                 unsaved: None,
             };
             let branches = (&positive, negative.as_ref());
             let latents = run.ranks.denoise(&shared.model, branches, start, run.job, &mut watch)?;
             save_tensors(&only_tensors(part), &[("latents", &latents)])
         })
+    }
+
+    /// What latents look like, where previews are wanted.
+    fn colours(&self) -> Option<Colours> {
+        let wanted = self.job.output.preview_every > 0;
+        let colours = wanted.then(|| self.models.vae_config().colours()).flatten().map(Cow::into_owned);
+        if wanted && colours.is_none() {
+            self.context.warn(
+                "no previews: the autoencoder's configuration doesn't say what its latents look like (\"colours\")",
+            );
+        }
+        colours
     }
 
     fn shared(&self, text: &Done, image: &Done) -> Result<Shared> {
@@ -161,6 +177,10 @@ struct DenoiseWatch<'a> {
     root: &'a Path,
     part: &'a Path,
     window: usize,
+    /// What latents look like; nothing where that isn't known.
+    colours: Option<Colours>,
+    /// Pixels to a latent, each way.
+    pixels: u32,
     /// The last step, where it wasn't due: who stops the run doesn't lose it.
     unsaved: Option<Reached>,
 }
@@ -219,22 +239,27 @@ impl Watch for DenoiseWatch<'_> {
                 };
             }
         }
-        if is_due(self.output.preview_every, step.index) && step.latents.dim(1)? == 16 {
+        if is_due(self.output.preview_every, step.index)
+            && let Some(colours) = &self.colours
+        {
             let path = self.root.join(format!("preview-{:03}-{done:03}.png", self.window));
-            write_preview(step.latents, &path)?;
+            write_preview(&colours.of(step.latents)?, self.pixels, &path)?;
             self.context.tell(&Event::Preview { step: done, path });
         }
         Ok(())
     }
 }
 
-/// A rough picture of the middle frame, straight from the latents.
-fn write_preview(latents: &Tensor, path: &Path) -> Result<()> {
-    let rgb = vae::preview::rgb(latents)?;
+/// A rough picture of the middle frame, from the colours of its latents, each of which stands for `pixels` each way.
+fn write_preview(rgb: &Tensor, pixels: u32, path: &Path) -> Result<()> {
     let (_, _, t, h, w) = rgb.dims5()?;
     let planes = rgb.narrow(2, t / 2, 1)?.flatten_all()?.to_vec1::<f32>()?;
     let small = bg_mask::from_planes(&planes, w as u32, h as u32)?;
-    let large =
-        image::imageops::resize(&small, 8 * w as u32, 8 * h as u32, image::imageops::FilterType::Triangle);
+    let large = image::imageops::resize(
+        &small,
+        pixels * w as u32,
+        pixels * h as u32,
+        image::imageops::FilterType::Triangle,
+    );
     Ok(media::write_picture(path, &large, media::PictureFormat::Png)?)
 }

@@ -10,7 +10,7 @@ fn demo(name: &str) -> PathBuf {
 /// So many frames, worked on in `folder`; the video's place and the sampling are the caller's.
 pub fn clip(folder: &Path, frames: usize) -> Job {
     let mut job = Job::new(Preset::Demo);
-    job.input.actors = vec![Actor { avatar: demo("avatar.safetensors"), motion: demo("motion.json") }];
+    job.input.actors = vec![Actor::new(demo("avatar.safetensors"), demo("motion.json"))];
     job.input.background = demo("background.mp4");
     job.input.character = Some(demo("character.png"));
     job.input.end = Some(frames);

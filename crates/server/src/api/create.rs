@@ -296,7 +296,7 @@ impl CreateVideo {
                     "avatars are given twice: here and in job.input.actors",
                 ));
             }
-            job.input.actors = vec![Actor { avatar: path(self.avatar), motion: path(self.motion) }];
+            job.input.actors = vec![Actor::new(path(self.avatar), path(self.motion))];
         }
         if self.background.is_some() {
             job.input.background = path(self.background);

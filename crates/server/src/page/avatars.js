@@ -17,7 +17,7 @@ export async function ask(file) {
   const option = ([value, words]) => el("option", { value }, words);
   const weights = el("select", {}, ...folders.map((folder) => option([folder, folder])));
   const model = el("select", {}, ...[["", "as config.json beside it says"], ["mini", "mini"], ["500m", "500m"], ["1b", "1b"]].map(option));
-  const dtype = el("select", {}, ...[["f32", "32 bits"], ["bf16", "16 bits"], ["q8", "8 bits"], ["q4", "4 bits"]].map(option));
+  const dtype = el("select", {}, ...[["f32", "32 bits"], ["bf16", "16 bits"], ["q8", "8 bits"], ["q4", "4 bits"], ["int8", "8 bits, products of integers"]].map(option));
   const plan = el("div", { class: "brush", aria: { live: "polite" } });
   const make = el("button", { type: "button", class: "main", data: { action: "make" }, on: { click: () => begin() } }, "Make it");
   const network = el("div", { class: "brush", hidden: true },

@@ -6,8 +6,11 @@ import { film, library, named, ofKind, refresh } from "./library.js";
 import { player } from "./player.js";
 import * as settings from "./settings.js";
 
+/** An avatar that stands where its motion says. */
+const someone = () => ({ avatar: "", motion: "", place: {} });
+
 const empty = () => ({
-  mode: "scene", actors: [{ avatar: "", motion: "" }], background: "", video: "", character: "", person: 1,
+  mode: "scene", actors: [someone()], background: "", video: "", character: "", person: 1,
   model: "anicrafter-demo", until: "", size: "", prompt: "", title: "", start: "", end: "", steps: "", seed: "",
   match_light: false, contact_shadow: false, fit: "", occluders: [], strokes: [], more: {},
 });
@@ -26,7 +29,7 @@ export function request() {
   const job = structuredClone(s.more);
   const set = (section, name, value) => { if (value !== undefined && value !== "" && value !== false) (job[section] ??= {})[name] = value; };
   const whole = s.mode === "scene";
-  const actors = s.actors.filter((actor) => actor.avatar).map((actor) => ({ avatar: path(actor.avatar), motion: whole || actor.motion ? path(actor.motion) : "" }));
+  const actors = s.actors.filter((actor) => actor.avatar).map((actor) => ({ avatar: path(actor.avatar), motion: whole || actor.motion ? path(actor.motion) : "", ...(Object.keys(actor.place).length ? { place: actor.place } : {}) }));
   set("input", "actors", actors.length ? actors : undefined);
   if (whole) set("input", "background", path(s.background));
   set("input", "character", path(s.character));
@@ -135,6 +138,7 @@ function draw() {
   const who = state.actors.map((actor, i) => el("div", { class: "fields wide" },
     choice(state.actors.length > 1 ? `Avatar ${i + 1}` : "Avatar", ["avatar"], actor.avatar, (avatar) => { actor.avatar = avatar; look(); }),
     whole || i > 0 ? choice(state.actors.length > 1 ? `Motion ${i + 1}` : "Motion", ["motion"], actor.motion, (motion) => { actor.motion = motion; look(); }) : null,
+    standing(actor, i),
     i > 0 ? el("p", {}, el("button", { type: "button", on: { click: () => { state.actors.splice(i, 1); draw(); look(); } } }, `Take avatar ${i + 1} out`)) : null));
   by("form").replaceChildren(
     el("fieldset", {}, el("legend", {}, "Where"),
@@ -148,7 +152,7 @@ function draw() {
     el("fieldset", {}, el("legend", {}, "Who"),
       ...who,
       el("div", { class: "fields" }, choice("Picture of the character", ["picture"], state.character, (character) => set({ character }), { none: "the avatar itself", hint: "What the model takes the looks from." })),
-      whole ? el("p", {}, el("button", { type: "button", on: { click: () => { state.actors.push({ avatar: "", motion: "" }); draw(); } } }, "Add another avatar")) : null),
+      whole ? el("p", {}, el("button", { type: "button", on: { click: () => { state.actors.push(someone()); draw(); } } }, "Add another avatar")) : null),
     el("fieldset", {}, el("legend", {}, "Look"),
       el("div", { class: "fields" },
         select("Result", "until", [["", "The finished video"], ["composite", "The composite only, without the model"]]),
@@ -170,6 +174,26 @@ function draw() {
       el("details", { id: "more" }, el("summary", {}, "All settings"), ...settings.form(state.model, state.more, (more) => set({ more })))),
   );
   drawPeople();
+}
+
+/** Where an avatar stands, counted from where its motion has it. */
+function standing(actor, i) {
+  const field = (name, label, step) => {
+    const input = el("input", { type: "number", value: actor.place[name] ?? "", placeholder: "0", on: { change: () => {
+      const { [name]: _, ...others } = actor.place;
+      const value = number(input.value);
+      actor.place = value ? { ...others, [name]: value } : others;
+      look();
+    } } });
+    input.step = step;
+    return el("label", {}, label, input);
+  };
+  const whose = state.actors.length > 1 ? `avatar ${i + 1} stands` : "it stands";
+  return el("details", { class: "wide", open: Object.keys(actor.place).length > 0 }, el("summary", {}, `Where ${whose}`),
+    el("div", { class: "fields" },
+      field("right_m", "To the right, in metres", "0.1"),
+      field("away_m", "Away from the camera, in metres", "0.1"),
+      field("turn_degrees", "Turned to its left, in degrees", "5")));
 }
 
 /** Start and end on the film strip of the video that counts. */
@@ -260,7 +284,7 @@ export async function takeUp(id) {
   const s = empty();
   s.model = job.models.preset === "anicrafter" ? "anicrafter" : "anicrafter-demo";
   s.mode = job.replace ? "replace" : "scene";
-  s.actors = job.input.actors.map((actor) => ({ avatar: of(actor.avatar), motion: of(actor.motion) }));
+  s.actors = job.input.actors.map((actor) => ({ avatar: of(actor.avatar), motion: of(actor.motion), place: actor.place ?? {} }));
   if (!s.actors.length) s.actors = empty().actors;
   s.background = of(job.input.background);
   s.character = of(job.input.character ?? "");

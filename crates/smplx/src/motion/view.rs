@@ -170,7 +170,7 @@ impl Motion {
 }
 
 /// Where a frame's pelvis is.
-fn pelvis(frame: &MotionFrame) -> [f32; 3] {
+pub(super) fn pelvis(frame: &MotionFrame) -> [f32; 3] {
     std::array::from_fn(|k| frame.translation[k] + REST_PELVIS[k])
 }
 
