@@ -31,10 +31,23 @@ pub struct Step<'a> {
     pub velocity: &'a Tensor,
     /// The latents after the step.
     pub latents: &'a Tensor,
+    /// The noise that is left in them: sigma, 1 at the start, 0 at the end.
+    pub sigma: f64,
     /// For each branch: did the model run, and the change that the step cache had added up.
     pub cache: &'a [(bool, f64)],
     /// What else the next steps depend on.
     pub carried: Carried<'a>,
+}
+
+impl Step<'_> {
+    /// The clean latents as the model sees them after this step: those after it, without the noise that is left along the velocity.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn clean(&self) -> Result<Tensor> {
+        let latents = self.latents.to_dtype(DType::F32)?;
+        Ok((latents - (self.velocity.to_dtype(DType::F32)? * self.sigma)?)?)
+    }
 }
 
 /// What a loop carries from step to step besides the latents.
@@ -272,6 +285,7 @@ impl<'a> Loop<'a> {
             negative,
             velocity: &velocity,
             latents: &next,
+            sigma: self.solver.schedule().sigmas().get(index + 1).map_or(0.0, |sigma| f64::from(*sigma)),
             cache: &cache,
             carried: Carried {
                 solver: &self.solver,

@@ -97,6 +97,35 @@ impl Watch for Saving {
     }
 }
 
+/// What each step says of the clean latents, beside what the latents before it say.
+struct Clean {
+    before: Tensor,
+    before_sigma: f64,
+    steps: usize,
+}
+
+impl Watch for Clean {
+    fn step(&mut self, step: &Step<'_>) -> Result<()> {
+        let own = (&self.before - (step.velocity * self.before_sigma)?)?;
+        let difference = (step.clean()? - own)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        assert!(difference < 1e-4, "step {}: {difference}", step.index);
+        (self.before, self.before_sigma) = (step.latents.clone(), step.sigma);
+        self.steps += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn the_clean_latents_lie_on_the_line_that_a_step_goes_along() {
+    let small = Small::new();
+    let start = noise(5);
+    let mut clean = Clean { before: start.latents.clone(), before_sigma: 1.0, steps: 0 };
+    let sampling = Sampling { solver: SolverName::Euler, ..sampling(6) };
+    let result = small.run(&sampling, start, &mut clean).unwrap();
+    assert_eq!((clean.steps, clean.before_sigma), (6, 0.0));
+    assert_eq!(bits(&result), bits(&clean.before), "after the last step nothing is left to take away");
+}
+
 /// Thresholds high enough for random weights, whose answers jump from step to step.
 fn caches() -> Vec<Option<StepCacheSettings>> {
     let of = StepCacheSettings::of;

@@ -243,7 +243,7 @@ impl Watch for DenoiseWatch<'_> {
             && let Some(colours) = &self.colours
         {
             let path = self.root.join(format!("preview-{:03}-{done:03}.png", self.window));
-            write_preview(&colours.of(step.latents)?, self.pixels, &path)?;
+            write_preview(&colours.of(&step.clean()?)?, self.pixels, &path)?;
             self.context.tell(&Event::Preview { step: done, path });
         }
         Ok(())
