@@ -59,7 +59,7 @@ impl EdgeMatch {
         let luma = |[r, g, b]: &[u8; 3]| {
             ((54 * u32::from(*r) + 183 * u32::from(*g) + 19 * u32::from(*b)) >> 8) as u8
         };
-        lumas.extend(plate.as_raw().as_chunks::<3>().0.iter().map(luma));
+        lumas.par_extend(plate.as_raw().as_chunks::<3>().0.par_iter().with_min_len(w.max(1)).map(luma));
         let region = around(alpha, w, h);
         if let Some(region) = region {
             let blur = sharpest(&lumas, w, region);
@@ -140,13 +140,15 @@ type Rect = [usize; 4];
 
 /// The rectangle of what is covered: x0, y0, x1, y1.
 fn covered(alpha: &[f32], w: usize, h: usize) -> Option<Rect> {
-    let mut rect = [w, h, 0, 0];
-    for (y, row) in alpha.chunks_exact(w.max(1)).enumerate() {
+    let nothing = || [w, h, 0, 0];
+    let of_row = |(y, row): (usize, &[f32])| {
         let inside = |a: &f32| *a > 0.0;
-        if let (Some(first), Some(last)) = (row.iter().position(inside), row.iter().rposition(inside)) {
-            rect = [rect[0].min(first), rect[1].min(y), rect[2].max(last + 1), y + 1];
-        }
-    }
+        let ends = row.iter().position(inside).zip(row.iter().rposition(inside));
+        ends.map_or_else(nothing, |(first, last)| [first, y, last + 1, y + 1])
+    };
+    let both = |a: Rect, b: Rect| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])];
+    let rows = alpha.par_chunks_exact(w.max(1)).enumerate().with_min_len(16);
+    let rect = rows.map(of_row).reduce(nothing, both);
     (rect[0] < rect[2]).then_some(rect)
 }
 
@@ -160,9 +162,9 @@ fn around(alpha: &[f32], w: usize, h: usize) -> Option<Rect> {
 /// Blur of the sharpest edges: the step over an edge, for the steepest step in it, is 2.5 standard deviations wide.
 fn sharpest(lumas: &[u8], w: usize, [x0, y0, x1, y1]: Rect) -> Option<f32> {
     const REACH: usize = 5;
-    let mut widths = Vec::new();
-    for y in y0..y1 {
+    let of_row = |y: usize| {
         let row = &lumas[y * w..(y + 1) * w];
+        let mut widths = Vec::new();
         let mut x = x0 + REACH;
         while x + REACH + 1 < x1 {
             let step = |i: usize| f32::from(row[i + 1]) - f32::from(row[i]);
@@ -183,7 +185,9 @@ fn sharpest(lumas: &[u8], w: usize, [x0, y0, x1, y1]: Rect) -> Option<f32> {
             }
             x += 1;
         }
-    }
+        widths
+    };
+    let mut widths: Vec<f32> = (y0..y1).into_par_iter().with_min_len(8).flat_map_iter(of_row).collect();
     if widths.len() < 40 {
         return None;
     }
@@ -195,8 +199,8 @@ fn sharpest(lumas: &[u8], w: usize, [x0, y0, x1, y1]: Rect) -> Option<f32> {
 
 /// Grain of smooth places: what varies in the picture, as far as it also varies from frame to frame.
 fn grain(lumas: &[u8], w: usize, [x0, y0, x1, y1]: Rect, last: Option<&Vec<u8>>) -> Option<f32> {
-    let (mut spatial, mut temporal) = (Vec::new(), Vec::new());
-    for y in (y0 + 1..y1.saturating_sub(1)).step_by(2) {
+    let of_row = |y: usize| {
+        let (mut spatial, mut temporal) = (Vec::new(), Vec::new());
         for x in (x0 + 1..x1.saturating_sub(1)).step_by(2) {
             let at = |dx: usize, dy: usize| f32::from(lumas[(y + dy - 1) * w + x + dx - 1]);
             let slope = (at(2, 1) - at(0, 1)).abs() + (at(1, 2) - at(1, 0)).abs();
@@ -212,7 +216,13 @@ fn grain(lumas: &[u8], w: usize, [x0, y0, x1, y1]: Rect, last: Option<&Vec<u8>>)
                 temporal.push((level - f32::from(last[y * w + x])).abs() / std::f32::consts::SQRT_2);
             }
         }
-    }
+        (spatial, temporal)
+    };
+    // Row after row, so that sums don't depend on who counted which.
+    let rows: Vec<(Vec<f32>, Vec<f32>)> =
+        (y0 + 1..y1.saturating_sub(1)).into_par_iter().step_by(2).with_min_len(8).map(of_row).collect();
+    let (spatial, temporal): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let (mut spatial, mut temporal) = (spatial.concat(), temporal.concat());
     let deviation = |values: &mut Vec<f32>| {
         if values.len() < 200 {
             return None;

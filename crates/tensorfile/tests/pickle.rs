@@ -286,8 +286,8 @@ fn numpy_numbers_and_arrays_are_data() {
     assert_eq!(file.i64("").unwrap(), (vec![3], vec![0, 1, 2]));
 }
 
-/// A TorchScript archive: a module `__torch__.Net` with a child, a parameter in each, and flags.
-fn torchscript() -> Vec<u8> {
+/// A TorchScript module's pickle: `__torch__.Net` with a child, a parameter in each, and flags.
+fn script() -> Vec<u8> {
     let parameter = |key: &str| {
         let mut bytes = tensor(2, 0, &[2], &[1]);
         // Without the protocol in front and the end behind, under its own key.
@@ -311,13 +311,18 @@ fn torchscript() -> Vec<u8> {
     .concat();
     let mut pickle = b"\x80\x02".to_vec();
     pickle.extend(body.bytes().map(|byte| if byte == b'?' { 0x81 } else { byte }));
+    pickle
+}
+
+/// A TorchScript archive around a module's pickle, whose parameters are 1, 2 and 3, 4.
+fn torchscript(pickle: &[u8]) -> Vec<u8> {
     let numbers = |x: f32, y: f32| [x.to_le_bytes(), y.to_le_bytes()].concat();
-    archive(&pickle, &[("0", &numbers(1.0, 2.0)), ("1", &numbers(3.0, 4.0))])
+    archive(pickle, &[("0", &numbers(1.0, 2.0)), ("1", &numbers(3.0, 4.0))])
 }
 
 #[test]
 fn torchscript_modules_are_what_they_hold() {
-    let file = Pickle::parse(torchscript()).unwrap();
+    let file = Pickle::parse(torchscript(&script())).unwrap();
     assert_eq!(file.names(), ["weight", "child.bias"]);
     assert_eq!(file.f32("child.bias").unwrap(), (vec![2], vec![3.0, 4.0]));
     assert_eq!(file.root().get("training").and_then(Value::as_i64), Some(0));
@@ -344,12 +349,17 @@ fn torchscript_classes_stay_names() {
     assert!(matches!(error(archive(itself, &[])), PickleError::TooMuch { .. }));
 }
 
+/// `ANICRAFTER_MUTATIONS=100000` tries for longer.
+fn cases() -> u32 {
+    std::env::var("ANICRAFTER_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn mutations_never_panic(which in 0_usize..5, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), cut in any::<prop::sample::Index>(), truncate: bool) {
-        let scripted = torchscript();
+        let scripted = torchscript(&script());
         let mut bytes = [STATE, STATE4, LIST, LEGACY, &scripted][which].to_vec();
         for (at, value) in flips {
             let at = at.index(bytes.len());
@@ -359,6 +369,24 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()));
         }
         if let Ok(file) = Pickle::parse(bytes) {
+            for name in file.names() {
+                drop(file.tensor(name));
+            }
+        }
+    }
+
+    /// The archive is sound, so that every change reaches the pickle's machine.
+    #[test]
+    fn mutated_scripts_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), cut in any::<prop::sample::Index>(), truncate: bool) {
+        let mut pickle = script();
+        for (at, value) in flips {
+            let at = at.index(pickle.len());
+            pickle[at] = value;
+        }
+        if truncate {
+            pickle.truncate(cut.index(pickle.len()));
+        }
+        if let Ok(file) = Pickle::parse(torchscript(&pickle)) {
             for name in file.names() {
                 drop(file.tensor(name));
             }
