@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 /// Features that build on any machine, beyond the default ones. `cuda` and `metal` need a toolkit.
-const FEATURES: &str = "anicrafter-avatar-render/gpu,anicrafter/gpu";
+const FEATURES: &str = "anicrafter-avatar-render/gpu,anicrafter/gpu,anicrafter/cloud";
 
 /// Crates that people take alone, and the features of the parity program: each is checked without what the rest of the
 /// workspace would switch on in its dependencies.

@@ -41,8 +41,8 @@ enum Command {
     Task(TaskArgs),
     /// Prints the numbers of the shots that aren't done, as Slurm's arrays take them.
     Todo {
-        /// The farm's folder.
-        farm: PathBuf,
+        #[command(flatten)]
+        farm: Place,
         /// Only shots with these tasks: a number of `slurm/N-….sbatch`.
         #[arg(long)]
         chain: Option<usize>,
@@ -51,20 +51,83 @@ enum Command {
     },
     /// Shows how far a farm is, by its folders: shots and tasks, failures and why, machine hours.
     Status {
-        /// The farm's folder.
-        farm: PathBuf,
+        #[command(flatten)]
+        farm: Place,
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
     /// Gathers the videos that are done, with a page that shows them all.
     Collect {
-        /// The farm's folder.
-        farm: PathBuf,
+        #[command(flatten)]
+        farm: Place,
         /// The folder for videos and page (index.html).
         #[arg(short, long)]
         output: PathBuf,
     },
+}
+
+/// Where a farm is.
+#[derive(clap::Args)]
+struct Place {
+    /// The farm's folder; or its address in an object store, with --cache.
+    farm: PathBuf,
+    /// A folder of this machine's own for what it needs of farms in object stores. What is there isn't fetched again.
+    #[arg(long)]
+    cache: Option<PathBuf>,
+}
+
+impl Place {
+    /// The mirror of a farm in an object store; nothing for a folder.
+    fn mirror(&self) -> Result<Option<Mirror>> {
+        mirror(&self.farm, self.cache.as_deref())
+    }
+
+    /// The farm as it is now.
+    fn open(&self) -> Result<Farm> {
+        Ok(match self.mirror()? {
+            Some(mirror) => mirror.pull(None)?,
+            None => Farm::open(&self.farm)?,
+        })
+    }
+}
+
+#[cfg(feature = "cloud")]
+use farm::Mirror;
+
+/// What there is of mirrors where object stores weren't built in: none.
+#[cfg(not(feature = "cloud"))]
+enum Mirror {}
+
+#[cfg(not(feature = "cloud"))]
+impl Mirror {
+    fn pull(&self, _: Option<&str>) -> Result<Farm> {
+        match *self {}
+    }
+}
+
+fn mirror(farm: &Path, cache: Option<&Path>) -> Result<Option<Mirror>> {
+    let address = farm.to_string_lossy();
+    match (address.contains("://"), cache) {
+        (false, None) => Ok(None),
+        (false, Some(_)) => bail!("--cache is for farms in object stores, and {address} is a folder"),
+        (true, None) => {
+            bail!("{address} is in an object store: give --cache FOLDER, for what this machine needs of it")
+        }
+        (true, Some(cache)) => open_mirror(&address, cache).map(Some),
+    }
+}
+
+#[cfg(feature = "cloud")]
+fn open_mirror(address: &str, cache: &Path) -> Result<Mirror> {
+    Ok(Mirror::open(address, cache)?)
+}
+
+#[cfg(not(feature = "cloud"))]
+fn open_mirror(address: &str, _: &Path) -> Result<Mirror> {
+    bail!(
+        "{address}: this program was built without object stores: build it with --features cloud, or take a folder that all machines see"
+    )
 }
 
 /// Who is to run a farm.
@@ -87,9 +150,13 @@ struct ExportArgs {
     /// Who is to run it.
     #[arg(long = "for", value_enum)]
     scheduler: Scheduler,
-    /// The farm's folder.
+    /// The farm's folder, on a file system that all machines see; or an address in an object store (s3://bucket/farm, gs://…, az://…),
+    /// with --cache.
     #[arg(short, long)]
     output: PathBuf,
+    /// This machine's folder for what it needs of farms in object stores.
+    #[arg(long)]
+    cache: Option<PathBuf>,
     /// The job file that the rows of a table change.
     #[arg(long)]
     base: Option<PathBuf>,
@@ -143,8 +210,8 @@ struct RunArgs {
 
 #[derive(clap::Args)]
 struct TaskArgs {
-    /// The farm's folder.
-    farm: PathBuf,
+    #[command(flatten)]
+    farm: Place,
     /// The shot: its name, or its number from 0.
     #[arg(long)]
     shot: String,
@@ -169,7 +236,7 @@ pub(crate) fn run(args: Args, style: Style, threads: Option<usize>) -> Result<Ex
         Command::Task(args) => task(args, style),
         Command::Todo { farm, chain, shots } => todo(&farm, chain, &shots).map(|()| ExitCode::SUCCESS),
         Command::Status { farm, json } => {
-            let status = Status::of(&Farm::open(&farm)?)?;
+            let status = Status::of(&farm.open()?)?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&status)?);
             } else {
@@ -178,7 +245,7 @@ pub(crate) fn run(args: Args, style: Style, threads: Option<usize>) -> Result<Ex
             Ok(ExitCode::SUCCESS)
         }
         Command::Collect { farm, output } => {
-            let made = farm::collect(&Farm::open(&farm)?, &output)?;
+            let made = collect(&farm, &output)?;
             println!("{} files\npage  {}", made.files.len(), made.page.display());
             if !made.missing.is_empty() {
                 println!("not done: {}", made.missing.join(", "));
@@ -270,13 +337,19 @@ impl ExportArgs {
 }
 
 fn export(args: ExportArgs) -> Result<()> {
-    for path in args.jobs.iter().chain([&args.output]).chain(&args.base) {
+    for path in args.jobs.iter().chain(&args.base) {
         if path.to_string_lossy().contains("://") {
             bail!(
-                "{}: object stores aren't supported. A farm is a folder on a file system that all machines see under one name",
+                "{}: jobs and tables are read from files; only the farm may be in an object store",
                 path.display()
             );
         }
+    }
+    let mirror = mirror(&args.output, args.cache.as_deref())?;
+    if mirror.is_some() && args.scheduler == Scheduler::Slurm {
+        bail!(
+            "Slurm's scripts need a folder that all machines see; for an object store there are --for openjd and --for local"
+        );
     }
     args.refuse_what_nobody_reads()?;
     let (resources, more) = (args.resources()?, args.sbatch()?);
@@ -284,12 +357,17 @@ fn export(args: ExportArgs) -> Result<()> {
         Some(program) => program.clone(),
         None => std::env::current_exe().context("this program's own path; name one with --program")?,
     };
-    let shots = farm::read_shots(&args.jobs, args.base.as_deref(), &args.output.join("videos"))?;
+    // In a store, videos have names of the farm's own.
+    let videos = if mirror.is_some() { PathBuf::from("videos") } else { args.output.join("videos") };
+    let shots = farm::read_shots(&args.jobs, args.base.as_deref(), &videos)?;
     let renderer = args.renderer.parse().map_err(|why| anyhow::anyhow!("--renderer: {why}"))?;
     let session = crate::animate::session(renderer).build()?;
-    let made = Farm::create(&args.output, shots, &session, &args.renderer)?;
+    let made = match &mirror {
+        None => Farm::create(&args.output, shots, &session, &args.renderer)?,
+        Some(mirror) => upload(mirror, shots, &session, &args.renderer)?,
+    };
     let tasks: usize = made.shots.iter().map(|shot| shot.tasks.len()).sum();
-    println!("{} shots, {tasks} tasks in {}", made.shots.len(), made.root().display());
+    println!("{} shots, {tasks} tasks in {}", made.shots.len(), args.output.display());
     for task in made.chains().iter().flat_map(|chain| &chain.tasks) {
         let time = match task.needs.seconds {
             Some(seconds) => format!("{seconds:.1} s on this machine"),
@@ -306,15 +384,59 @@ fn export(args: ExportArgs) -> Result<()> {
             println!("submit it with  sh {}", submit.display());
         }
         Scheduler::Openjd => {
-            let template = farm::openjd::export(&made, &program, &resources)?;
+            let address = mirror.is_some().then(|| args.output.to_string_lossy());
+            let template = farm::openjd::export(&made, &program, &resources, address.as_deref())?;
             println!("template  {}", template.display());
         }
+        Scheduler::Local if mirror.is_some() => println!(
+            "run its tasks with  anicrafter farm task {} --cache FOLDER --shot SHOT --task TASK",
+            args.output.display()
+        ),
         Scheduler::Local => println!("run it with  anicrafter farm run {}", made.root().display()),
     }
     Ok(())
 }
 
+#[cfg(feature = "cloud")]
+fn upload(
+    mirror: &Mirror,
+    shots: Vec<farm::NamedJob>,
+    session: &pipeline::Session,
+    renderer: &str,
+) -> Result<Farm> {
+    let (made, bytes) = mirror.create(shots, session, renderer)?;
+    println!(
+        "inputs and weights: {:.1} MiB, what was there already included",
+        bytes as f64 / f64::from(1 << 20)
+    );
+    Ok(made)
+}
+
+#[cfg(not(feature = "cloud"))]
+fn upload(mirror: &Mirror, _: Vec<farm::NamedJob>, _: &pipeline::Session, _: &str) -> Result<Farm> {
+    match *mirror {}
+}
+
+#[cfg(feature = "cloud")]
+fn collect(place: &Place, to: &Path) -> Result<farm::Collected> {
+    Ok(match place.mirror()? {
+        Some(mirror) => mirror.collect(to)?,
+        None => farm::collect(&Farm::open(&place.farm)?, to)?,
+    })
+}
+
+#[cfg(not(feature = "cloud"))]
+fn collect(place: &Place, to: &Path) -> Result<farm::Collected> {
+    Ok(farm::collect(&place.open()?, to)?)
+}
+
 fn run_here(args: &RunArgs, style: Style, threads: Option<usize>) -> Result<ExitCode> {
+    if args.farm.to_string_lossy().contains("://") {
+        bail!(
+            "{}: farm run walks a folder; of a farm in an object store, a scheduler runs tasks (anicrafter farm task)",
+            args.farm.display()
+        );
+    }
     let made = Farm::open(&args.farm)?;
     let cores = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let options = LocalOptions {
@@ -394,13 +516,17 @@ fn task(args: TaskArgs, style: Style) -> Result<ExitCode> {
             cancel.cancel();
         });
     }
-    let made = Farm::open(&args.farm)?;
-    let shot = made.find(&args.shot)?;
-    let renderer = made.renderer.parse().map_err(|why| anyhow::anyhow!("the farm's renderer: {why}"))?;
-    let session = crate::animate::session(renderer).build()?;
-    let options = TaskOptions { scheduler: args.scheduler, patience: Duration::from_secs(args.patience) };
+    let options =
+        TaskOptions { scheduler: args.scheduler.clone(), patience: Duration::from_secs(args.patience) };
     let display = Display::new(style);
-    let end = farm::run_task(&made, (shot, args.task), &session, &options, &display, &cancel)?;
+    let end = match args.farm.mirror()? {
+        Some(mirror) => task_elsewhere(&mirror, &args, &options, &display, &cancel)?,
+        None => {
+            let made = Farm::open(&args.farm.farm)?;
+            let shot = made.find(&args.shot)?;
+            farm::run_task(&made, (shot, args.task), &session_of(&made)?, &options, &display, &cancel)?
+        }
+    };
     if let Some(reason) = &end.reason {
         let word = if end.verdict == Verdict::Again { "again" } else { "error" };
         eprintln!("{word}: {reason}");
@@ -408,8 +534,39 @@ fn task(args: TaskArgs, style: Style) -> Result<ExitCode> {
     Ok(ExitCode::from(end.verdict.code()))
 }
 
-fn todo(folder: &Path, chain: Option<usize>, names: &[String]) -> Result<()> {
-    let made = Farm::open(folder)?;
+/// What a farm's tasks are run in.
+fn session_of(farm: &Farm) -> farm::Result<pipeline::Session> {
+    let renderer = farm.renderer.parse().map_err(|why| farm::Error::Damaged {
+        path: farm.root().to_owned(),
+        why: format!("the farm's renderer: {why}"),
+    })?;
+    Ok(crate::animate::session(renderer).build()?)
+}
+
+#[cfg(feature = "cloud")]
+fn task_elsewhere(
+    mirror: &Mirror,
+    args: &TaskArgs,
+    options: &TaskOptions,
+    display: &Display,
+    cancel: &pipeline::CancelToken,
+) -> Result<farm::TaskEnd> {
+    Ok(mirror.run_task((&args.shot, args.task), session_of, options, display, cancel)?)
+}
+
+#[cfg(not(feature = "cloud"))]
+fn task_elsewhere(
+    mirror: &Mirror,
+    _: &TaskArgs,
+    _: &TaskOptions,
+    _: &Display,
+    _: &pipeline::CancelToken,
+) -> Result<farm::TaskEnd> {
+    match *mirror {}
+}
+
+fn todo(place: &Place, chain: Option<usize>, names: &[String]) -> Result<()> {
+    let made = place.open()?;
     let chains = made.chains();
     let mut shots: Vec<usize> = match chain {
         None => (0..made.shots.len()).collect(),

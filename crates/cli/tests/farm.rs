@@ -323,3 +323,176 @@ fn what_cannot_run_is_refused_before_anything_is_written() {
     assert!(export(&table, &[]).contains("isn't empty"));
     assert!(fails(&["farm", "status", farm_text]).contains("farm.json"));
 }
+
+/// The object store is a folder here: the same calls as for S3, without a network.
+#[cfg(feature = "cloud")]
+mod in_a_store {
+    use super::*;
+
+    const TASKS: [&str; 6] = ["composite", "text", "condition", "denoise", "decode", "finish"];
+
+    struct Store {
+        dir: tempfile::TempDir,
+        address: String,
+    }
+
+    impl Store {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir(dir.path().join("store")).unwrap();
+            let address = format!("file://{}", dir.path().join("store/farm").display());
+            Self { dir, address }
+        }
+
+        fn cache(&self, node: &str) -> String {
+            self.dir.path().join(node).display().to_string()
+        }
+
+        fn export(&self) {
+            let (base, table) = jobs(self.dir.path(), ROWS);
+            let (base, table) = (base.to_str().unwrap(), table.to_str().unwrap());
+            let to = ["-o", &self.address, "--cache", &self.cache("maker"), "--base", base, table];
+            succeeds(&[&["farm", "export", "--for", "local"], &to[..]].concat());
+        }
+
+        fn task(&self, node: &str, shot: &str, task: &str) -> Output {
+            let cache = self.cache(node);
+            let of = ["--cache", &cache, "--shot", shot, "--task", task, "--patience", "0"];
+            run(&[&["--progress", "none", "farm", "task", &self.address], &of[..]].concat())
+        }
+
+        fn runs(&self, node: &str, shot: &str, task: &str) {
+            let output = self.task(node, shot, task);
+            assert!(output.status.success(), "{node} {shot} {task}: {}", text(&output.stderr));
+        }
+
+        /// All objects with the times at which they were written.
+        fn objects(&self, prefix: &str) -> Vec<(PathBuf, std::time::SystemTime)> {
+            let mut found = Vec::new();
+            let mut open = vec![self.dir.path().join("store/farm").join(prefix)];
+            while let Some(folder) = open.pop() {
+                for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                    let path = entry.unwrap().path();
+                    if path.is_dir() {
+                        open.push(path);
+                    } else {
+                        let written = path.metadata().unwrap().modified().unwrap();
+                        found.push((path, written));
+                    }
+                }
+            }
+            found.sort();
+            found
+        }
+    }
+
+    #[test]
+    fn nodes_without_a_shared_folder_make_the_bytes_of_single_runs() {
+        let store = Store::new();
+        store.export();
+        let before = [store.objects("inputs"), store.objects("shared")];
+        assert!(before[0].len() > 4 && before[1].is_empty());
+        // Each task on another node than the one before it.
+        for (n, shot) in ["one", "two"].iter().enumerate() {
+            for (m, task) in TASKS.iter().enumerate() {
+                store.runs(["left", "right"][(n + m) % 2], shot, task);
+            }
+        }
+        let cache = store.cache("looker");
+        let status = succeeds(&["farm", "status", "--json", &store.address, "--cache", &cache]);
+        let status: Value = serde_json::from_str(&status).unwrap();
+        assert!(status["shots"].as_array().unwrap().iter().all(|shot| shot["done"] == true), "{status}");
+        // Two seeds of one prompt and one scene share everything up to the transformer.
+        assert_eq!((sum(&status, "text", "made"), sum(&status, "text", "found")), (1, 1), "{status}");
+        let videos = store.dir.path().join("videos");
+        succeeds(&["farm", "collect", &store.address, "--cache", &cache, "-o", videos.to_str().unwrap()]);
+        let folder = tempfile::tempdir().unwrap();
+        let farm = export(folder.path(), ROWS, "local", &[]);
+        let wanted = alone(&farm, &["one", "two"], &folder.path().join("alone"));
+        for (name, wanted) in ["one", "two"].iter().zip(wanted) {
+            assert!(std::fs::read(videos.join(format!("{name}.mp4"))).unwrap() == wanted, "{name}");
+        }
+        // Again, by a node that has nothing: nothing is uploaded twice.
+        let kept = ["inputs", "shared", "videos"].map(|prefix| store.objects(prefix));
+        store.export();
+        TASKS.iter().for_each(|task| store.runs("new", "one", task));
+        assert_eq!(["inputs", "shared", "videos"].map(|prefix| store.objects(prefix)), kept);
+    }
+
+    #[test]
+    fn what_isnt_whole_or_is_damaged_is_no_result() {
+        let store = Store::new();
+        store.export();
+        store.runs("left", "one", "composite");
+        let whole = |objects: &[(PathBuf, std::time::SystemTime)]| -> Vec<PathBuf> {
+            objects.iter().map(|(path, _)| path.clone()).filter(|path| path.ends_with("whole.json")).collect()
+        };
+        // As a node leaves it that was killed before the end: another one makes it again.
+        let [marker] = &whole(&store.objects("shared"))[..] else { panic!("one result") };
+        std::fs::remove_file(marker).unwrap();
+        store.runs("right", "one", "text");
+        let output = store.task("right", "one", "condition");
+        assert!(text(&output.stderr).contains("composite"), "{}", text(&output.stderr));
+        // The node that has it keeps it once more.
+        std::fs::remove_file(
+            store
+                .objects("shots")
+                .iter()
+                .map(|(path, _)| path)
+                .find(|p| p.ends_with("composite.json"))
+                .unwrap(),
+        )
+        .unwrap();
+        store.runs("left", "one", "composite");
+        store.runs("right", "one", "condition");
+        // A changed byte is found, by name. What the first attempt left is there too.
+        let all = store.objects("shared").into_iter().map(|(path, _)| path);
+        for frames in all.filter(|path| path.ends_with("blend.rgb")) {
+            let mut bytes = std::fs::read(&frames).unwrap();
+            bytes[100] ^= 1;
+            std::fs::write(&frames, bytes).unwrap();
+        }
+        let output = store.task("third", "one", "denoise");
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains("blend.rgb") && said.contains("hash"), "{said}");
+    }
+
+    #[test]
+    fn a_task_that_another_node_has_waits_its_turn() {
+        let store = Store::new();
+        store.export();
+        let lease = store.dir.path().join("store/farm/shots/one/tasks/text.lease");
+        std::fs::create_dir_all(lease.parent().unwrap()).unwrap();
+        let seen = |ago: f64| {
+            let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+            std::fs::write(&lease, format!(r#"{{"host":"far","pid":7,"seen_s":{}}}"#, now - ago)).unwrap();
+        };
+        seen(10.0);
+        let output = store.task("left", "one", "text");
+        assert_eq!(output.status.code(), Some(75));
+        assert!(text(&output.stderr).contains("far"), "{}", text(&output.stderr));
+        // Its owner is dead.
+        seen(200.0);
+        store.runs("left", "one", "text");
+        assert!(!lease.exists());
+    }
+
+    #[test]
+    fn addresses_that_lead_nowhere_are_named() {
+        let store = Store::new();
+        let cache = store.cache("node");
+        let said = fails(&["farm", "status", &store.address, "--cache", &cache]);
+        assert!(said.contains("there is no farm here"), "{said}");
+        let said = fails(&["farm", "status", "ftp://somewhere/farm", "--cache", &cache]);
+        assert!(said.contains("ftp://somewhere/farm"), "{said}");
+        assert!(fails(&["farm", "status", &store.address]).contains("--cache"));
+        assert!(fails(&["farm", "status", "folder", "--cache", &cache]).contains("object stores"));
+    }
+}
+
+#[cfg(not(feature = "cloud"))]
+#[test]
+fn object_stores_are_a_feature() {
+    let said = fails(&["farm", "status", "s3://bucket/farm", "--cache", "here"]);
+    assert!(said.contains("--features cloud"), "{said}");
+}

@@ -63,6 +63,14 @@ pub enum Error {
         /// What is wrong.
         source: Box<pipeline::Error>,
     },
+    /// An object store, or something in it.
+    #[error("{address}: {why}")]
+    Store {
+        /// Its address.
+        address: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// A setting that can't be honoured.
     #[error("{option}: {why}")]
     Option {

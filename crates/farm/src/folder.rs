@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// The file that makes a folder a farm.
-const FILE: &str = "farm.json";
+pub(crate) const FILE: &str = "farm.json";
 /// Changes when what is in it means something else.
 const FORMAT: u32 = 1;
 
@@ -84,6 +84,16 @@ impl Farm {
             let why = "the folder isn't empty, and no farm: choose another one".to_owned();
             return Err(Error::Damaged { path: root, why });
         }
+        Self::make(root, jobs, session, renderer)
+    }
+
+    /// The same in an absolute folder, whatever else lies in it.
+    pub(crate) fn make(
+        root: PathBuf,
+        jobs: Vec<NamedJob>,
+        session: &Session,
+        renderer: &str,
+    ) -> Result<Self> {
         let mut made = Self { format: FORMAT, shots: Vec::new(), renderer: renderer.to_owned(), root };
         let mut ready = Vec::new();
         for NamedJob { name, mut job, says, .. } in jobs {
@@ -200,10 +210,10 @@ impl Farm {
     pub fn is_done(&self, shot: usize) -> Result<bool> {
         let files = self.files(shot);
         let job = Job::read(&files.job)?;
-        if !written(&job) {
+        let key = job.fingerprint()?;
+        if !written(&job) && !kept_marker(&files.folder, key.as_str()).is_file() {
             return Ok(false);
         }
-        let key = job.fingerprint()?;
         for task in self.last_tasks(shot) {
             if !Record::read(&files.folder, task)?.is_done(key.as_str()) {
                 return Ok(false);
@@ -238,6 +248,11 @@ impl Farm {
         }
         chains
     }
+}
+
+/// The file of a mirror that says that an object store has what the job of this fingerprint writes for its user.
+pub(crate) fn kept_marker(shot: &Path, key: &str) -> PathBuf {
+    shot.join(format!("kept-{key}"))
 }
 
 /// Is everything there that the job writes for its user?

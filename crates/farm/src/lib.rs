@@ -22,6 +22,8 @@ mod resources;
 mod shots;
 pub mod slurm;
 mod status;
+#[cfg(feature = "cloud")]
+mod store;
 mod table;
 mod task;
 
@@ -35,4 +37,6 @@ pub use record::{Attempt, Record};
 pub use resources::Resources;
 pub use shots::{NamedJob, read_shots};
 pub use status::{Cell, ShotStatus, State, Status};
+#[cfg(feature = "cloud")]
+pub use store::Mirror;
 pub use task::{TaskEnd, TaskOptions, run_task};

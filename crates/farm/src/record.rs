@@ -105,8 +105,37 @@ pub(crate) fn folder(shot: &Path) -> PathBuf {
     shot.join("tasks")
 }
 
-fn path(shot: &Path, group: Group) -> PathBuf {
+pub(crate) fn path(shot: &Path, group: Group) -> PathBuf {
     folder(shot).join(format!("{}.json", group.name()))
+}
+
+/// Who is at a task on another machine, as far as an object store tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    pub host: String,
+    pub pid: u32,
+    /// When it last said that it lives: seconds since 1970.
+    pub seen_s: f64,
+}
+
+impl Held {
+    /// One that has said nothing for so long is taken for dead.
+    const DEAD_S: f64 = 90.0;
+
+    /// Does its owner live?
+    pub(crate) fn is_alive(&self) -> bool {
+        now_s() - self.seen_s < Self::DEAD_S
+    }
+
+    /// Who is at a task of a shot in this mirror.
+    pub(crate) fn read(shot: &Path, group: Group) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(held(shot, group)).ok()?).ok()
+    }
+}
+
+/// The file of a mirror that says who is at a task elsewhere.
+pub(crate) fn held(shot: &Path, group: Group) -> PathBuf {
+    folder(shot).join(format!("{}.held", group.name()))
 }
 
 /// The file that says who is at a task.

@@ -202,8 +202,9 @@ fn shot(farm: &Farm, n: usize) -> Result<ShotStatus> {
     for task in &farm.shots[n].tasks {
         let group = task.task.group;
         let record = Record::read(&files.folder, group)?;
-        let holder = Lease::holder(&record::lease(&files.folder, group))?;
-        tasks.push(cell(group, &record, holder.is_some(), key.as_deref_str()));
+        let here = Lease::holder(&record::lease(&files.folder, group))?.is_some();
+        let elsewhere = record::Held::read(&files.folder, group).is_some_and(|held| held.is_alive());
+        tasks.push(cell(group, &record, here || elsewhere, key.as_deref_str()));
     }
     let done = key.is_ok() && farm.is_done(n)?;
     let trouble = key.err();

@@ -4,7 +4,7 @@ use crate::clock::now_s;
 use crate::record::{self, Record};
 use crate::{Error, Farm, Group, Result, Verdict};
 use pipeline::lease::{Lease, Taken};
-use pipeline::{CancelToken, Context, Event, Job, Observer, Session, StageRow};
+use pipeline::{CancelToken, Context, Event, Job, Observer, ResultStore, Session, StageRow};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,18 @@ pub fn run_task(
     observer: &dyn Observer,
     cancel: &CancelToken,
 ) -> Result<TaskEnd> {
+    run_task_with(farm, (shot, group), session, options, (observer, None), cancel)
+}
+
+/// The same, with results that are looked for and kept elsewhere too.
+pub(crate) fn run_task_with(
+    farm: &Farm,
+    (shot, group): (usize, Group),
+    session: &Session,
+    options: &TaskOptions,
+    (observer, store): (&dyn Observer, Option<&dyn ResultStore>),
+    cancel: &CancelToken,
+) -> Result<TaskEnd> {
     let own = &farm.shots[shot];
     let Some(task) = own.tasks.iter().map(|t| &t.task).find(|task| task.group == group) else {
         let why = format!("{} has no task {}", own.name, group.name());
@@ -77,6 +89,7 @@ pub fn run_task(
         }
         book.begin(key.as_str(), lease.owner().host.as_str(), options)?;
         let context = Context::new(&book, cancel).with_patience(options.patience);
+        let context = store.map_or(context, |store| context.with_store(store));
         Ok::<_, Error>(Some(session.run_stages(&job, &task.stages, context)?.stages))
     })();
     let end = match ran {

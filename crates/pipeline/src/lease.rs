@@ -40,13 +40,22 @@ impl std::fmt::Display for Owner {
     }
 }
 
+fn of_linux(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+/// This machine's name; empty where the system doesn't tell (it does on Linux).
+#[must_use]
+pub fn host() -> String {
+    of_linux("/proc/sys/kernel/hostname")
+}
+
 impl Owner {
     /// This process, as the owner of one more lease.
     fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let of_linux = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         Self {
-            host: of_linux("/proc/sys/kernel/hostname"),
+            host: host(),
             pid: std::process::id(),
             boot: of_linux("/proc/sys/kernel/random/boot_id"),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),

@@ -69,7 +69,7 @@ pub use job::{
 pub use needs::StageNeeds;
 pub use person::{Person, PersonOptions, find_people, find_person};
 pub use preview::{Preview, SourceFrame};
-pub use progress::{CancelToken, Context, Event, Observer, Quiet, Stage, peak_memory};
+pub use progress::{CancelToken, Context, Event, Observer, Quiet, ResultStore, Stage, peak_memory};
 pub use replace::{Replaced, replace};
 pub use report::StageRow;
 pub use run::{ConditionVideo, Finished};

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -207,6 +207,23 @@ pub struct Context<'a> {
     /// The stages that are made; all where it isn't given.
     only: Option<&'a [Stage]>,
     patience: Option<Duration>,
+    store: Option<&'a dyn ResultStore>,
+}
+
+/// Where finished results are kept for other machines too.
+pub trait ResultStore: Sync {
+    /// Brings a result here, if the store has it: `folder` isn't there yet, and comes to be in one step when all of it is there.
+    /// Says no where the store hasn't got it.
+    ///
+    /// # Errors
+    /// When the store can't be reached, or what it holds is damaged.
+    fn fetch(&self, folder: &Path) -> std::io::Result<bool>;
+
+    /// Keeps a finished result, unless the store has it: what was begun and not finished must not look like one.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    fn keep(&self, folder: &Path) -> std::io::Result<()>;
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -223,13 +240,24 @@ impl<'a> Context<'a> {
     /// A context that tells `observer` and listens to `cancel`.
     #[must_use]
     pub fn new(observer: &'a dyn Observer, cancel: &'a CancelToken) -> Self {
-        Self { observer, cancel, only: None, patience: None }
+        Self { observer, cancel, only: None, patience: None, store: None }
     }
 
     /// Waits no longer than this for a result that another run is making; without it, as long as that takes.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience: Some(patience), ..self }
+    }
+
+    /// Looks for results in a store before they are made, and keeps them there.
+    #[must_use]
+    pub fn with_store(self, store: &'a dyn ResultStore) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// Where results are kept for other machines.
+    pub(crate) fn store(&self) -> Option<&'a dyn ResultStore> {
+        self.store
     }
 
     /// Makes these stages alone: results of others have to be there.

@@ -29,8 +29,8 @@ impl Fingerprint {
     /// # Errors
     /// When the settings can't be serialised.
     pub fn of(settings: &impl Serialize) -> Result<Self> {
-        let json = serde_json::to_vec(&(FORMAT, settings)).map_err(|e| Error::Settings(e.to_string()))?;
-        Ok(Self::of_bytes(&[&json]))
+        let json = serde_json::to_string(&(FORMAT, settings)).map_err(|e| Error::Settings(e.to_string()))?;
+        Ok(Self::of_bytes(&[without_mirrors(json).as_bytes()]))
     }
 
     /// The fingerprint of contents, one after the other.
@@ -40,13 +40,17 @@ impl Fingerprint {
         Self(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The fingerprint of a file or folder: names, sizes and times of change, not contents.
+    /// The fingerprint of a file or folder: names, sizes and times of change, not contents. Of the inputs of a mirror ([`MIRROR`]), which
+    /// lie in folders named by their contents, it is that name, and nothing is looked at.
     ///
     /// # Errors
     /// When it can't be looked at.
     pub fn of_path(path: &Path) -> Result<Self> {
         let mut entries = Vec::new();
-        visit(path, &mut entries)?;
+        match input_of_mirror(path) {
+            true => entries.push((path.to_owned(), 0, None)),
+            false => visit(path, &mut entries)?,
+        }
         entries.sort();
         Self::of(&entries)
     }
@@ -56,6 +60,28 @@ impl Fingerprint {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The end of the name of a folder that is one machine's copy of what lies elsewhere. Paths below it count by what follows it, so that
+/// results have the same fingerprints wherever each machine keeps its copy.
+pub const MIRROR: &str = ".mirror";
+
+/// A mirror's folder of inputs: each in a folder that is named by the hash of what is in it.
+pub const MIRROR_INPUTS: &str = "inputs";
+
+/// Settings as JSON in which paths below a mirror begin there.
+fn without_mirrors(mut json: String) -> String {
+    let end = format!("{MIRROR}/");
+    while let Some(at) = json.find(&end) {
+        let begin = json[..at].rfind('"').map_or(0, |quote| quote + 1);
+        json.replace_range(begin..at + end.len(), "mirror:");
+    }
+    json
+}
+
+fn input_of_mirror(path: &Path) -> bool {
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    parts.windows(3).any(|part| part[0].ends_with(MIRROR) && part[1] == MIRROR_INPUTS)
 }
 
 type Entry = (PathBuf, u64, Option<(u64, u32)>);
@@ -463,6 +489,21 @@ mod tests {
             Claim::Ours(part) => part,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_mirror_counts_by_what_lies_in_it_and_not_by_where_it_lies() {
+        let of = |root: &str| {
+            let file = format!("{root}/farm-1{MIRROR}/{MIRROR_INPUTS}/abc/walk.json");
+            // Nothing has to be there: the folder's name says what is in it.
+            let files = Fingerprint::of_path(Path::new(&file)).unwrap();
+            Fingerprint::of(&(file, "a \"quoted\" word", files)).unwrap()
+        };
+        assert_eq!(of("/scratch/a"), of("/home/me/deep/b"));
+        let other = Fingerprint::of_path(Path::new("/x/farm-1.mirror/inputs/abd/walk.json")).unwrap();
+        assert_ne!(Fingerprint::of_path(Path::new("/x/farm-1.mirror/inputs/abc/walk.json")).unwrap(), other);
+        // Elsewhere in a mirror files are looked at.
+        assert!(Fingerprint::of_path(Path::new("/x/farm-1.mirror/videos/none.mp4")).is_err());
     }
 
     #[test]

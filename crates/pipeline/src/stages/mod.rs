@@ -166,6 +166,12 @@ pub(crate) fn run_stage(
     let mut cached = slot.is_finished();
     let start = Instant::now();
     context.tell(&Event::Started { stage, window, windows, total });
+    let elsewhere = |source| Error::Io { path: slot.path().to_owned(), source };
+    let mut fetched = false;
+    if let Some(store) = context.store().filter(|_| !cached) {
+        fetched = store.fetch(slot.path()).map_err(elsewhere)?;
+        cached = fetched;
+    }
     if !cached {
         if let Some(only) = context.only().filter(|_| !context.makes(stage)) {
             let folder = work.results().display();
@@ -179,6 +185,10 @@ pub(crate) fn run_stage(
             Some(part) => make_part(stage, part, make)?,
             None => cached = true,
         }
+    }
+    // Also what was here already: whoever made it may have been stopped before it was kept.
+    if let Some(store) = context.store().filter(|_| !fetched) {
+        store.keep(slot.path()).map_err(elsewhere)?;
     }
     let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), peak_memory());
     context.tell(&Event::Finished { stage, seconds, cached, peak_bytes });

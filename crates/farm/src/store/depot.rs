@@ -1,0 +1,350 @@
+//! Objects under an address, and folders of them that are there as a whole or not at all.
+
+use crate::{Error, Result};
+use futures_util::StreamExt;
+use object_store::path::Path as Key;
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use tokio::runtime::Runtime;
+
+/// The object that says that a folder is whole.
+const WHOLE: &str = "whole.json";
+/// Files of more bytes are uploaded in parts.
+const PART: usize = 8 << 20;
+/// Parts that are under way at once.
+const AT_ONCE: usize = 4;
+
+/// A file of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Where it lies in the folder, with slashes.
+    pub name: String,
+    pub bytes: u64,
+    /// In hexadecimal digits.
+    pub sha256: String,
+}
+
+/// What makes a folder whole: written when all of its files are there, by whoever is first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// Each attempt to write the folder has a place of its own, so that no two are mixed.
+    at: String,
+    pub files: Vec<Entry>,
+}
+
+/// The objects under an address.
+pub(super) struct Depot {
+    store: Box<dyn ObjectStore>,
+    prefix: Key,
+    /// What the store's futures run on: nothing else here waits that way.
+    runtime: Runtime,
+    address: String,
+}
+
+impl Depot {
+    /// Opens an address such as `s3://bucket/farm`; what it takes to get in is in the environment, under the store's own names.
+    pub(super) fn open(address: &str) -> Result<Self> {
+        let wrong = |why: String| Error::Store { address: address.to_owned(), why };
+        let url = address.parse().map_err(|e| wrong(format!("that is no address: {e}")))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|e| wrong(e.to_string()))?;
+        let (store, prefix) = object_store::parse_url_opts(&url, std::env::vars())
+            .map_err(|e| wrong(format!("{e}; addresses are s3://, gs://, az:// or file:///")))?;
+        Ok(Self { store, prefix, runtime, address: address.trim_end_matches('/').to_owned() })
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn key(&self, name: &str) -> Key {
+        name.split('/').fold(self.prefix.clone(), |key, part| key.join(part))
+    }
+
+    fn error(&self, name: &str, error: &object_store::Error) -> Error {
+        use object_store::Error as E;
+        let advice = match error {
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+                ": are the credentials in the environment, and may they do this?"
+            }
+            E::NotFound { .. } => ": is there such a bucket?",
+            _ => "",
+        };
+        Error::Store { address: format!("{}/{name}", self.address), why: format!("{error}{advice}") }
+    }
+
+    /// An object's contents; nothing where there is none.
+    pub(super) fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let got = self.runtime.block_on(async { self.store.get(&self.key(name)).await?.bytes().await });
+        match got {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.error(name, &error)),
+        }
+    }
+
+    /// Is there such an object?
+    pub(super) fn has(&self, name: &str) -> Result<bool> {
+        match self.runtime.block_on(self.store.head(&self.key(name))) {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.error(name, &error)),
+        }
+    }
+
+    /// Writes an object, whatever was there.
+    pub(super) fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let put = self.runtime.block_on(self.store.put(&self.key(name), bytes.into()));
+        put.map(drop).map_err(|error| self.error(name, &error))
+    }
+
+    /// Writes an object that isn't there yet; says no where it is.
+    pub(super) fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let key = self.key(name);
+        match self.runtime.block_on(self.store.put_opts(&key, PutPayload::from(bytes), options)) {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(false)
+            }
+            Err(error) => Err(self.error(name, &error)),
+        }
+    }
+
+    /// Takes an object away, if it is there.
+    pub(super) fn delete(&self, name: &str) -> Result<()> {
+        match self.runtime.block_on(self.store.delete(&self.key(name))) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.error(name, &error)),
+        }
+    }
+
+    /// What a whole folder holds; nothing where there is none.
+    pub(super) fn manifest(&self, folder: &str) -> Result<Option<Manifest>> {
+        let name = format!("{folder}/{WHOLE}");
+        let Some(text) = self.get(&name)? else { return Ok(None) };
+        let found = serde_json::from_slice(&text).map_err(|error| Error::Store {
+            address: format!("{}/{name}", self.address),
+            why: format!("damaged: {error}; delete it, and what it speaks of is made again"),
+        })?;
+        Ok(Some(found))
+    }
+
+    /// Is a folder there as a whole?
+    pub(super) fn has_folder(&self, folder: &str) -> Result<bool> {
+        self.has(&format!("{folder}/{WHOLE}"))
+    }
+
+    /// Puts files into a folder, unless it is there: each is a file's name in it and where it lies here. Says whether anything was
+    /// uploaded that counts.
+    pub(super) fn put_folder(&self, folder: &str, files: &[(Entry, PathBuf)]) -> Result<bool> {
+        if self.has_folder(folder)? {
+            return Ok(false);
+        }
+        let at = format!("{:016x}", attempt());
+        for (entry, path) in files {
+            self.upload(&format!("{folder}/{at}/{}", entry.name), path)?;
+        }
+        let manifest =
+            Manifest { at: at.clone(), files: files.iter().map(|(entry, _)| entry.clone()).collect() };
+        let text = serde_json::to_vec_pretty(&manifest)
+            .map_err(|e| Error::Store { address: self.address.clone(), why: e.to_string() })?;
+        let first = self.put_new(&format!("{folder}/{WHOLE}"), text)?;
+        if !first {
+            // Another machine was faster. What can't be taken away now is litter, and nothing speaks of it.
+            for (entry, _) in files {
+                let _ = self.delete(&format!("{folder}/{at}/{}", entry.name));
+            }
+        }
+        Ok(first)
+    }
+
+    fn upload(&self, name: &str, path: &Path) -> Result<()> {
+        let mut file = File::open(path).map_err(Error::io(path))?;
+        let bytes = file.metadata().map_err(Error::io(path))?.len();
+        if bytes <= PART as u64 {
+            let mut whole = Vec::with_capacity(bytes as usize);
+            file.read_to_end(&mut whole).map_err(Error::io(path))?;
+            return self.put(name, whole);
+        }
+        let key = self.key(name);
+        let upload =
+            self.runtime.block_on(self.store.put_multipart(&key)).map_err(|e| self.error(name, &e))?;
+        let mut parts = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut buffer = vec![0; PART];
+        let sent = loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break Ok(()),
+                Ok(n) => {
+                    // The parts are sent by tasks of the runtime, which it has to be entered for.
+                    let waited = self.runtime.block_on(async {
+                        parts.wait_for_capacity(AT_ONCE).await?;
+                        parts.write(&buffer[..n]);
+                        Ok::<_, object_store::Error>(())
+                    });
+                    if let Err(error) = waited {
+                        break Err(self.error(name, &error));
+                    }
+                }
+                Err(source) => break Err(Error::Io { path: path.to_owned(), source }),
+            }
+        };
+        match sent {
+            Ok(()) => self.runtime.block_on(parts.finish()).map(drop).map_err(|e| self.error(name, &e)),
+            Err(error) => {
+                // Parts that can't be taken back aren't an object either.
+                let _ = self.runtime.block_on(parts.abort());
+                Err(error)
+            }
+        }
+    }
+
+    /// Brings a whole folder here: `to` comes to be in one step. `work` is where it is gathered: what an interrupted call left there
+    /// is gone on with. Says no where there is no such folder.
+    pub(super) fn get_folder(&self, folder: &str, to: &Path, work: &Path) -> Result<bool> {
+        let Some(manifest) = self.manifest(folder)? else { return Ok(false) };
+        fs::create_dir_all(work).map_err(Error::io(work))?;
+        for entry in &manifest.files {
+            let address = format!("{folder}/{}/{}", manifest.at, entry.name);
+            let inside =
+                Path::new(&entry.name).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+            if !inside {
+                let why = format!("{:?} would lie outside of its folder", entry.name);
+                return Err(Error::Store { address, why });
+            }
+            self.download(&address, entry, &work.join(&entry.name))?;
+        }
+        if let Some(above) = to.parent() {
+            fs::create_dir_all(above).map_err(Error::io(above))?;
+        }
+        match fs::rename(work, to) {
+            // Another process of this machine was faster.
+            Err(_) if to.is_dir() => {
+                let _ = fs::remove_dir_all(work);
+                Ok(true)
+            }
+            renamed => renamed.map(|()| true).map_err(Error::io(to)),
+        }
+    }
+
+    /// Brings an object here, from where an interrupted download stopped, and compares it with its hash.
+    fn download(&self, name: &str, entry: &Entry, to: &Path) -> Result<()> {
+        if to.is_file() {
+            return Ok(());
+        }
+        let mut part = to.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
+        let mut have = fs::metadata(&part).map_or(0, |meta| meta.len());
+        if have > entry.bytes {
+            fs::remove_file(&part).map_err(Error::io(&part))?;
+            have = 0;
+        }
+        let mut file = File::options().create(true).append(true).open(&part).map_err(Error::io(&part))?;
+        if have < entry.bytes {
+            let options = GetOptions { range: Some(GetRange::Offset(have)), ..GetOptions::default() };
+            self.runtime.block_on(async {
+                let got = self.store.get_opts(&self.key(name), options).await;
+                let mut stream = got.map_err(|e| self.error(name, &e))?.into_stream();
+                while let Some(bytes) = stream.next().await {
+                    let bytes = bytes.map_err(|e| self.error(name, &e))?;
+                    file.write_all(&bytes).map_err(Error::io(&part))?;
+                }
+                Ok::<_, Error>(())
+            })?;
+        }
+        file.sync_all().map_err(Error::io(&part))?;
+        let (bytes, sha256) = hash(&part)?;
+        if (bytes, &sha256) != (entry.bytes, &entry.sha256) {
+            let _ = fs::remove_file(&part);
+            let why = format!(
+                "{bytes} bytes with the hash {sha256}, where {} with {} were kept: it is damaged, or was changed",
+                entry.bytes, entry.sha256
+            );
+            return Err(Error::Store { address: format!("{}/{name}", self.address), why });
+        }
+        fs::rename(&part, to).map_err(Error::io(to))
+    }
+}
+
+/// A number that no other attempt has.
+fn attempt() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}
+
+/// A file's size and hash.
+fn hash(path: &Path) -> Result<(u64, String)> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((bytes, hex(&hash.finalize()))),
+            Ok(n) => {
+                hash.update(&buffer[..n]);
+                bytes += n as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::Io { path: path.to_owned(), source }),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a file or a folder holds, by names that begin with its own: sorted, with the places of the files here.
+pub(super) fn entries(path: &Path) -> Result<Vec<(Entry, PathBuf)>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut found = Vec::new();
+    gather(path, name, &mut found)?;
+    found.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn gather(path: &Path, name: String, found: &mut Vec<(Entry, PathBuf)>) -> Result<()> {
+    if !path.is_dir() {
+        let (bytes, sha256) = hash(path)?;
+        found.push((Entry { name, bytes, sha256 }, path.to_owned()));
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(Error::io(path))? {
+        let entry = entry.map_err(Error::io(path))?;
+        let own = entry.file_name().to_string_lossy().into_owned();
+        let name = if name.is_empty() { own } else { format!("{name}/{own}") };
+        gather(&entry.path(), name, found)?;
+    }
+    Ok(())
+}
+
+/// The files in a folder, by their names in it.
+pub(super) fn contents(folder: &Path) -> Result<Vec<(Entry, PathBuf)>> {
+    let mut found = Vec::new();
+    gather(folder, String::new(), &mut found)?;
+    found.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// The hash of what a folder holds.
+pub(super) fn hash_of(entries: &[(Entry, PathBuf)]) -> String {
+    let mut hash = Sha256::new();
+    for (entry, _) in entries {
+        hash.update(format!("{}\n{}\n{}\n", entry.name, entry.bytes, entry.sha256));
+    }
+    hex(&hash.finalize()[..16])
+}
