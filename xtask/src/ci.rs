@@ -62,6 +62,13 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
     }
     // The whole workspace again with the features on: what they don't touch isn't checked twice.
     steps.push(("features", Box::new(|| clippy(&[&ALL[..], &["--features", FEATURES]].concat()))));
+    steps.push((
+        "object stores",
+        Box::new(|| {
+            let tests = ["--workspace", "--features", "anicrafter/cloud", "--test", "farm"];
+            shell::run(command("test").args(tests))
+        }),
+    ));
     // Where there is no adapter, software Vulkan included, the tests say that they were skipped.
     steps.push((
         "twins",
@@ -94,6 +101,7 @@ fn steps(args: &Args) -> Vec<Step<'_>> {
 /// Steps that compile far more than they run.
 const VARIANTS: &[&str] = &[
     "features",
+    "object stores",
     "twins",
     "kernels with assertions",
     "other CPUs",

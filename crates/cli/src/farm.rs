@@ -551,7 +551,14 @@ fn task_elsewhere(
     display: &Display,
     cancel: &pipeline::CancelToken,
 ) -> Result<farm::TaskEnd> {
-    Ok(mirror.run_task((&args.shot, args.task), session_of, options, display, cancel)?)
+    let ended = mirror.run_task((&args.shot, args.task), session_of, options, display, cancel);
+    ended.or_else(|error| match Verdict::of_error(&error) {
+        // The store is away for the moment: the scheduler tries again.
+        verdict @ Verdict::Again => {
+            Ok(farm::TaskEnd { verdict, reason: Some(error.to_string()), stages: Vec::new() })
+        }
+        Verdict::Done | Verdict::Never => Err(error.into()),
+    })
 }
 
 #[cfg(not(feature = "cloud"))]

@@ -63,6 +63,14 @@ pub enum Error {
         /// What is wrong.
         source: Box<pipeline::Error>,
     },
+    /// An object store that doesn't answer now: it may do so later.
+    #[error("{address}: {why}")]
+    Unreachable {
+        /// Its address.
+        address: String,
+        /// What became of the attempts to reach it.
+        why: String,
+    },
     /// An object store, or something in it.
     #[error("{address}: {why}")]
     Store {

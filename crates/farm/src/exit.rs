@@ -44,7 +44,8 @@ impl Verdict {
     #[must_use]
     pub fn of_error(error: &Error) -> Self {
         let passes = match error {
-            Error::Pipeline(pipeline::Error::Cancelled | pipeline::Error::Busy { .. }) => true,
+            Error::Pipeline(pipeline::Error::Cancelled | pipeline::Error::Busy { .. })
+            | Error::Unreachable { .. } => true,
             Error::Pipeline(pipeline::Error::Io { source, .. }) | Error::Io { source, .. } => matches!(
                 source.kind(),
                 ErrorKind::TimedOut
@@ -81,6 +82,8 @@ mod tests {
         assert_eq!(Verdict::of_error(&pipeline::Error::Cancelled.into()), Verdict::Again);
         let io = |kind: ErrorKind| Error::Io { path: "x".into(), source: kind.into() };
         assert_eq!(Verdict::of_error(&io(ErrorKind::StaleNetworkFileHandle)), Verdict::Again);
+        let away = Error::Unreachable { address: "s3://b".to_owned(), why: "no answer".to_owned() };
+        assert_eq!(Verdict::of_error(&away), Verdict::Again);
         assert_eq!(Verdict::of_error(&io(ErrorKind::NotFound)), Verdict::Never);
         assert_eq!(Verdict::of_error(&io(ErrorKind::StorageFull)), Verdict::Never);
     }

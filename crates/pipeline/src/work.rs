@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 /// Changes when a stage's result changes for the same inputs.
 const FORMAT: u32 = 3;
@@ -40,8 +41,8 @@ impl Fingerprint {
         Self(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The fingerprint of a file or folder: names, sizes and times of change, not contents. Of the inputs of a mirror ([`MIRROR`]), which
-    /// lie in folders named by their contents, it is that name, and nothing is looked at.
+    /// The fingerprint of a file or folder: names, sizes and times of change, not contents. Of the inputs of a mirror
+    /// ([`count_as_mirror`]), which lie in folders named by their contents, it is that name, and nothing is looked at.
     ///
     /// # Errors
     /// When it can't be looked at.
@@ -62,26 +63,45 @@ impl Fingerprint {
     }
 }
 
-/// The end of the name of a folder that is one machine's copy of what lies elsewhere. Paths below it count by what follows it, so that
-/// results have the same fingerprints wherever each machine keeps its copy.
-pub const MIRROR: &str = ".mirror";
-
 /// A mirror's folder of inputs: each in a folder that is named by the hash of what is in it.
 pub const MIRROR_INPUTS: &str = "inputs";
 
-/// Settings as JSON in which paths below a mirror begin there.
+/// The mirrors that this process works in.
+static MIRRORS: RwLock<Vec<PathBuf>> = RwLock::new(Vec::new());
+
+/// Says that a folder is this machine's copy of what lies elsewhere. From now on paths in it count in this process's fingerprints by what
+/// follows the folder's own, so that results have the same ones wherever each machine keeps its copy.
+///
+/// # Errors
+/// When the folder isn't there.
+pub fn count_as_mirror(folder: &Path) -> Result<()> {
+    let full = folder.canonicalize().map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+    let mut mirrors = MIRRORS.write().unwrap_or_else(PoisonError::into_inner);
+    for root in [full, folder.to_owned()] {
+        if !mirrors.contains(&root) {
+            mirrors.push(root);
+        }
+    }
+    Ok(())
+}
+
+fn mirrors() -> Vec<PathBuf> {
+    MIRRORS.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Settings as JSON in which paths in a mirror begin there.
 fn without_mirrors(mut json: String) -> String {
-    let end = format!("{MIRROR}/");
-    while let Some(at) = json.find(&end) {
-        let begin = json[..at].rfind('"').map_or(0, |quote| quote + 1);
-        json.replace_range(begin..at + end.len(), "mirror:");
+    for root in mirrors() {
+        // As it is written at the beginning of a path, without the quote behind it.
+        if let Ok(written) = serde_json::to_string(&root.join("")) {
+            json = json.replace(written.trim_end_matches('"'), "\"mirror:");
+        }
     }
     json
 }
 
 fn input_of_mirror(path: &Path) -> bool {
-    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-    parts.windows(3).any(|part| part[0].ends_with(MIRROR) && part[1] == MIRROR_INPUTS)
+    mirrors().iter().any(|root| path.starts_with(root.join(MIRROR_INPUTS)))
 }
 
 type Entry = (PathBuf, u64, Option<(u64, u32)>);
@@ -493,17 +513,25 @@ mod tests {
 
     #[test]
     fn a_mirror_counts_by_what_lies_in_it_and_not_by_where_it_lies() {
-        let of = |root: &str| {
-            let file = format!("{root}/farm-1{MIRROR}/{MIRROR_INPUTS}/abc/walk.json");
-            // Nothing has to be there: the folder's name says what is in it.
-            let files = Fingerprint::of_path(Path::new(&file)).unwrap();
-            Fingerprint::of(&(file, "a \"quoted\" word", files)).unwrap()
+        let dir = tempfile::tempdir().unwrap();
+        let roots = ["left", "deep/right", "no mirror"].map(|name| dir.path().join(name));
+        let of = |root: &Path| {
+            let file = root.join(MIRROR_INPUTS).join("abc").join("walk.json");
+            let files = Fingerprint::of_path(&file)?;
+            Fingerprint::of(&(file, "a \"quoted\" word", files))
         };
-        assert_eq!(of("/scratch/a"), of("/home/me/deep/b"));
-        let other = Fingerprint::of_path(Path::new("/x/farm-1.mirror/inputs/abd/walk.json")).unwrap();
-        assert_ne!(Fingerprint::of_path(Path::new("/x/farm-1.mirror/inputs/abc/walk.json")).unwrap(), other);
-        // Elsewhere in a mirror files are looked at.
-        assert!(Fingerprint::of_path(Path::new("/x/farm-1.mirror/videos/none.mp4")).is_err());
+        for root in &roots {
+            std::fs::create_dir_all(root).unwrap();
+        }
+        count_as_mirror(&roots[0]).unwrap();
+        count_as_mirror(&roots[1]).unwrap();
+        // Nothing has to be there: the folder's name says what is in it.
+        assert_eq!(of(&roots[0]).unwrap(), of(&roots[1]).unwrap());
+        let other = Fingerprint::of_path(&roots[0].join("inputs/abd/walk.json")).unwrap();
+        assert_ne!(Fingerprint::of_path(&roots[0].join("inputs/abc/walk.json")).unwrap(), other);
+        // Elsewhere in a mirror, and in folders that only look like one, files are looked at.
+        assert!(Fingerprint::of_path(&roots[0].join("videos/none.mp4")).is_err());
+        assert!(of(&roots[2]).is_err());
     }
 
     #[test]

@@ -57,7 +57,12 @@ impl Depot {
             .enable_all()
             .build()
             .map_err(|e| wrong(e.to_string()))?;
-        let (store, prefix) = object_store::parse_url_opts(&url, std::env::vars())
+        let of_stores = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|own| name.starts_with(own));
+        let settings = std::env::vars_os().filter_map(|(name, value)| {
+            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+            of_stores(&name).then_some((name, value))
+        });
+        let (store, prefix) = object_store::parse_url_opts(&url, settings)
             .map_err(|e| wrong(format!("{e}; addresses are s3://, gs://, az:// or file:///")))?;
         Ok(Self { store, prefix, runtime, address: address.trim_end_matches('/').to_owned() })
     }
@@ -79,7 +84,12 @@ impl Depot {
             E::NotFound { .. } => ": is there such a bucket?",
             _ => "",
         };
-        Error::Store { address: format!("{}/{name}", self.address), why: format!("{error}{advice}") }
+        let (address, why) = (format!("{}/{name}", self.address), format!("{error}{advice}"));
+        match error {
+            // What the store's own attempts didn't get over: no connection, time-outs, answers of 500 and more.
+            E::Generic { .. } => Error::Unreachable { address, why },
+            _ => Error::Store { address, why },
+        }
     }
 
     /// An object's contents; nothing where there is none.
@@ -159,7 +169,9 @@ impl Depot {
         let text = serde_json::to_vec_pretty(&manifest)
             .map_err(|e| Error::Store { address: self.address.clone(), why: e.to_string() })?;
         let first = self.put_new(&format!("{folder}/{WHOLE}"), text)?;
-        if !first {
+        // A request that was sent twice, because the first answer got lost, finds its own.
+        let ours = || Ok::<_, Error>(self.manifest(folder)?.is_some_and(|found| found.at == at));
+        if !first && !ours()? {
             // Another machine was faster. What can't be taken away now is litter, and nothing speaks of it.
             for (entry, _) in files {
                 let _ = self.delete(&format!("{folder}/{at}/{}", entry.name));

@@ -66,12 +66,6 @@ impl<'a> StoreLease<'a> {
         Beat(sender)
     }
 
-    /// Gives the right back.
-    pub(super) fn release(self) {
-        // Without an answer it is taken for dead in a while.
-        let _ = self.depot.delete(&self.name);
-    }
-
     /// Writes beside a task's record who is at it, where anybody is.
     pub(super) fn show(depot: &Depot, name: &str, shot: &Path, group: Group) -> Result<()> {
         let path = record::held(shot, group);
@@ -81,6 +75,18 @@ impl<'a> StoreLease<'a> {
                 let _ = std::fs::remove_file(path);
                 Ok(())
             }
+        }
+    }
+}
+
+impl Drop for StoreLease<'_> {
+    /// Gives the right back, if nobody has taken it over.
+    fn drop(&mut self) {
+        let held = self.depot.get(&self.name).ok().flatten();
+        let held = held.and_then(|text| serde_json::from_slice::<Held>(&text).ok());
+        if held.is_some_and(|held| held.pid == std::process::id() && held.host == pipeline::lease::host()) {
+            // Without an answer it is taken for dead in a while.
+            let _ = self.depot.delete(&self.name);
         }
     }
 }

@@ -23,7 +23,8 @@ use crate::task::run_task_with;
 use crate::{Collected, Error, Farm, Group, NamedJob, Result, TaskEnd, TaskOptions, Verdict};
 use depot::{Depot, contents, entries, hash_of};
 use lease::StoreLease;
-use pipeline::work::{MIRROR, MIRROR_INPUTS, write_atomically};
+use pipeline::lease::{Lease, Taken};
+use pipeline::work::{MIRROR_INPUTS, count_as_mirror, write_atomically};
 use pipeline::{CancelToken, Job, Observer, ResultStore, Session};
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -62,8 +63,9 @@ impl Mirror {
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         let cache = std::path::absolute(cache).map_err(Error::io(cache))?;
-        let root = cache.join(format!("{name}-{number:016x}{MIRROR}"));
+        let root = cache.join(format!("{name}-{number:016x}"));
         std::fs::create_dir_all(&root).map_err(Error::io(&root))?;
+        count_as_mirror(&root)?;
         Ok(Self { depot, root })
     }
 
@@ -111,7 +113,7 @@ impl Mirror {
         Ok((farm, bytes))
     }
 
-    /// Puts everything that a job names into the mirror, by hard links where the file system has them.
+    /// Copies everything that a job names into the mirror: what is changed where it came from must not change here.
     fn take_in(&self, shot: &str, job: &mut Job, known: &mut HashMap<PathBuf, PathBuf>) -> Result<()> {
         let output = job.output.clone();
         let mut wrong = None;
@@ -153,11 +155,7 @@ impl Mirror {
                 if let Some(above) = to.parent() {
                     std::fs::create_dir_all(above).map_err(Error::io(above))?;
                 }
-                let _ = std::fs::remove_file(&to);
-                // Other file systems take no links.
-                if std::fs::hard_link(from, &to).is_err() {
-                    std::fs::copy(from, &to).map_err(Error::io(from))?;
-                }
+                std::fs::copy(from, &to).map_err(Error::io(from))?;
             }
             if let Some(above) = folder.parent() {
                 std::fs::create_dir_all(above).map_err(Error::io(above))?;
@@ -174,7 +172,8 @@ impl Mirror {
     /// When there is no farm at the address, or it can't be read.
     pub fn pull(&self, shot: Option<&str>) -> Result<Farm> {
         let Some(text) = self.depot.get(FILE)? else {
-            let why = "there is no farm here: export one with anicrafter farm export -o".to_owned();
+            let why = "there is no farm here, or no such bucket: export one with anicrafter farm export -o"
+                .to_owned();
             return Err(Error::Store { address: self.depot.address().to_owned(), why });
         };
         write_atomically(&self.root.join(FILE), &text)?;
@@ -252,8 +251,31 @@ impl Mirror {
                 Err(_) => std::thread::sleep(lease::LOOK_AGAIN),
             }
         };
+        std::thread::scope(|scope| {
+            // From here to the last upload the owner says that it lives.
+            let _beat = lease.beat(scope, || {
+                // A record that can't be uploaded now is uploaded at the end.
+                if let Ok(text) = std::fs::read(record::path(&files.folder, group)) {
+                    let _ = self.depot.put(&record_name(&farm, n, group), text);
+                }
+            });
+            self.run_held(&farm, (n, group), session, options, observer, cancel)
+        })
+    }
+
+    /// Runs a task that nobody else is at.
+    fn run_held(
+        &self,
+        farm: &Farm,
+        (n, group): (usize, Group),
+        session: impl FnOnce(&Farm) -> Result<Session>,
+        options: &TaskOptions,
+        observer: &dyn Observer,
+        cancel: &CancelToken,
+    ) -> Result<TaskEnd> {
+        let files = farm.files(n);
         // Whoever had it before may have ended meanwhile.
-        self.pull_shot(&farm, n)?;
+        self.pull_shot(farm, n)?;
         let mut job = Job::read(&files.job)?;
         let key = job.fingerprint()?;
         let is_done = Record::read(&files.folder, group)?.is_done(key.as_str());
@@ -262,32 +284,13 @@ impl Mirror {
             return Ok(TaskEnd { verdict: Verdict::Done, reason: None, stages: Vec::new() });
         }
         self.bring_inputs(&mut job)?;
-        let session = session(&farm)?;
-        let ended = std::thread::scope(|scope| {
-            let beat = lease.beat(scope, || {
-                let path = record::path(&files.folder, group);
-                // A record that can't be uploaded now is uploaded at the end.
-                if let Ok(text) = std::fs::read(path) {
-                    let _ = self.depot.put(&record_name(&farm, n, group), text);
-                }
-            });
-            let ended = run_task_with(&farm, (n, group), &session, options, (observer, Some(self)), cancel);
-            drop(beat);
-            ended
-        });
-        let ended = match ended {
-            Ok(ended) => ended,
-            Err(error) => {
-                lease.release();
-                return Err(error);
-            }
-        };
+        let session = session(farm)?;
+        let ended = run_task_with(farm, (n, group), &session, options, (observer, Some(self)), cancel)?;
         if ended.verdict == Verdict::Done && group == Group::Finish {
-            self.keep_videos(&farm, n, &job, key.as_str())?;
+            self.keep_videos(farm, n, &job, key.as_str())?;
         }
         let path = record::path(&files.folder, group);
-        self.depot.put(&record_name(&farm, n, group), std::fs::read(&path).map_err(Error::io(&path))?)?;
-        lease.release();
+        self.depot.put(&record_name(farm, n, group), std::fs::read(&path).map_err(Error::io(&path))?)?;
         Ok(ended)
     }
 
@@ -305,7 +308,7 @@ impl Mirror {
         folders.dedup();
         for folder in folders.into_iter().filter(|folder| !folder.is_dir()) {
             let name = self.name(&folder)?;
-            if !self.depot.get_folder(&name, &folder, &self.incoming(&folder)?)? {
+            if !self.bring(&name, &folder)? {
                 return Err(Error::Store {
                     address: format!("{}/{name}", self.depot.address()),
                     why: "it isn't there, or not whole: export the farm again".to_owned(),
@@ -340,7 +343,7 @@ impl Mirror {
             let name = videos_name(&farm, n, key.as_str());
             let here = self.root.join("incoming").join(format!("videos-{}", farm.shots[n].name));
             let _ = std::fs::remove_dir_all(&here);
-            self.depot.get_folder(&name, &here, &self.incoming(&here)?)?;
+            self.bring(&name, &here)?;
             let videos = self.root.join("videos");
             std::fs::create_dir_all(&videos).map_err(Error::io(&videos))?;
             for entry in std::fs::read_dir(&here).map_err(Error::io(&here))? {
@@ -352,6 +355,22 @@ impl Mirror {
             let _ = std::fs::remove_dir_all(&here);
         }
         crate::collect(&farm, to)
+    }
+
+    /// Brings a whole folder here, if the store has it. Of several processes of this machine one does, and the others wait.
+    fn bring(&self, name: &str, to: &Path) -> Result<bool> {
+        let work = self.incoming(to)?;
+        let lock = work.with_extension("lease");
+        let _lease = loop {
+            match Lease::take(&lock)? {
+                Taken::Ours(lease) => break lease,
+                Taken::Held(_) => std::thread::sleep(std::time::Duration::from_millis(200)),
+            }
+        };
+        if to.is_dir() {
+            return Ok(true);
+        }
+        self.depot.get_folder(name, to, &work)
     }
 
     /// Where something of this name is gathered until it is whole.
@@ -378,9 +397,8 @@ impl Mirror {
 
 impl ResultStore for Mirror {
     fn fetch(&self, folder: &Path) -> std::io::Result<bool> {
-        let fetched =
-            self.name(folder).and_then(|name| self.depot.get_folder(&name, folder, &self.incoming(folder)?));
-        fetched.map_err(std::io::Error::other)
+        let fetched = self.name(folder).and_then(|name| self.bring(&name, folder));
+        fetched.map_err(io_error)
     }
 
     fn keep(&self, folder: &Path) -> std::io::Result<()> {
@@ -390,7 +408,15 @@ impl ResultStore for Mirror {
             }
             self.depot.put_folder(&name, &contents(folder)?)
         });
-        kept.map(drop).map_err(std::io::Error::other)
+        kept.map(drop).map_err(io_error)
+    }
+}
+
+/// The error as the pipeline takes it: one that passes is of a kind that passes.
+fn io_error(error: Error) -> std::io::Error {
+    match Verdict::of_error(&error) {
+        Verdict::Again => std::io::Error::new(std::io::ErrorKind::NetworkDown, error),
+        Verdict::Done | Verdict::Never => std::io::Error::other(error),
     }
 }
 
