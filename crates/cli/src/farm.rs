@@ -1,11 +1,16 @@
 //! `anicrafter farm`: many shots, on schedulers or here.
 
+#[cfg(not(feature = "cloud"))]
+use crate::no_store::Mirror;
 use crate::progress::{Display, Style, cancel_on_ctrl_c, cancel_on_signals};
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
+#[cfg(feature = "cloud")]
+use farm::Mirror;
 use farm::slurm::SlurmOptions;
 use farm::{Farm, Group, LocalEvent, LocalOptions, Resources, Status, TaskOptions, Verdict};
 use indicatif::{ProgressBar, ProgressStyle};
+use pipeline::Context as Running;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -86,48 +91,27 @@ impl Place {
     /// The farm as it is now.
     fn open(&self) -> Result<Farm> {
         Ok(match self.mirror()? {
-            Some(mirror) => mirror.pull(None)?,
+            Some(mirror) => mirror.pull()?,
             None => Farm::open(&self.farm)?,
         })
     }
 }
 
-#[cfg(feature = "cloud")]
-use farm::Mirror;
-
-/// What there is of mirrors where object stores weren't built in: none.
-#[cfg(not(feature = "cloud"))]
-enum Mirror {}
-
-#[cfg(not(feature = "cloud"))]
-impl Mirror {
-    fn pull(&self, _: Option<&str>) -> Result<Farm> {
-        match *self {}
-    }
+/// Is this an address in an object store, and not a folder's path?
+fn is_address(path: &Path) -> bool {
+    path.to_string_lossy().contains("://")
 }
 
 fn mirror(farm: &Path, cache: Option<&Path>) -> Result<Option<Mirror>> {
     let address = farm.to_string_lossy();
-    match (address.contains("://"), cache) {
+    match (is_address(farm), cache) {
         (false, None) => Ok(None),
         (false, Some(_)) => bail!("--cache is for farms in object stores, and {address} is a folder"),
         (true, None) => {
             bail!("{address} is in an object store: give --cache FOLDER, for what this machine needs of it")
         }
-        (true, Some(cache)) => open_mirror(&address, cache).map(Some),
+        (true, Some(cache)) => Ok(Some(Mirror::open(&address, cache)?)),
     }
-}
-
-#[cfg(feature = "cloud")]
-fn open_mirror(address: &str, cache: &Path) -> Result<Mirror> {
-    Ok(Mirror::open(address, cache)?)
-}
-
-#[cfg(not(feature = "cloud"))]
-fn open_mirror(address: &str, _: &Path) -> Result<Mirror> {
-    bail!(
-        "{address}: this program was built without object stores: build it with --features cloud, or take a folder that all machines see"
-    )
 }
 
 /// Who is to run a farm.
@@ -231,7 +215,7 @@ struct TaskArgs {
 
 pub(crate) fn run(args: Args, style: Style, threads: Option<usize>) -> Result<ExitCode> {
     match args.command {
-        Command::Export(args) => export(*args).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export(*args, style).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => run_here(&args, style, threads),
         Command::Task(args) => task(args, style),
         Command::Todo { farm, chain, shots } => todo(&farm, chain, &shots).map(|()| ExitCode::SUCCESS),
@@ -245,7 +229,7 @@ pub(crate) fn run(args: Args, style: Style, threads: Option<usize>) -> Result<Ex
             Ok(ExitCode::SUCCESS)
         }
         Command::Collect { farm, output } => {
-            let made = collect(&farm, &output)?;
+            let made = collect(&farm, &output, style)?;
             println!("{} files\npage  {}", made.files.len(), made.page.display());
             if !made.missing.is_empty() {
                 println!("not done: {}", made.missing.join(", "));
@@ -336,9 +320,9 @@ impl ExportArgs {
     }
 }
 
-fn export(args: ExportArgs) -> Result<()> {
+fn export(args: ExportArgs, style: Style) -> Result<()> {
     for path in args.jobs.iter().chain(&args.base) {
-        if path.to_string_lossy().contains("://") {
+        if is_address(path) {
             bail!(
                 "{}: jobs and tables are read from files; only the farm may be in an object store",
                 path.display()
@@ -364,7 +348,7 @@ fn export(args: ExportArgs) -> Result<()> {
     let session = crate::animate::session(renderer).build()?;
     let made = match &mirror {
         None => Farm::create(&args.output, shots, &session, &args.renderer)?,
-        Some(mirror) => upload(mirror, shots, &session, &args.renderer)?,
+        Some(mirror) => upload(mirror, shots, &session, &args.renderer, style)?,
     };
     let tasks: usize = made.shots.iter().map(|shot| shot.tasks.len()).sum();
     println!("{} shots, {tasks} tasks in {}", made.shots.len(), args.output.display());
@@ -397,14 +381,16 @@ fn export(args: ExportArgs) -> Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "cloud")]
 fn upload(
     mirror: &Mirror,
     shots: Vec<farm::NamedJob>,
     session: &pipeline::Session,
     renderer: &str,
+    style: Style,
 ) -> Result<Farm> {
-    let (made, bytes) = mirror.create(shots, session, renderer)?;
+    let (display, cancel) = (Display::new(style), cancel_on_ctrl_c());
+    let context = Running::new(&display, &cancel);
+    let (made, bytes) = mirror.create(shots, session, renderer, context)?;
     println!(
         "inputs and weights: {:.1} MiB, what was there already included",
         bytes as f64 / f64::from(1 << 20)
@@ -412,26 +398,16 @@ fn upload(
     Ok(made)
 }
 
-#[cfg(not(feature = "cloud"))]
-fn upload(mirror: &Mirror, _: Vec<farm::NamedJob>, _: &pipeline::Session, _: &str) -> Result<Farm> {
-    match *mirror {}
-}
-
-#[cfg(feature = "cloud")]
-fn collect(place: &Place, to: &Path) -> Result<farm::Collected> {
+fn collect(place: &Place, to: &Path, style: Style) -> Result<farm::Collected> {
+    let (display, cancel) = (Display::new(style), cancel_on_ctrl_c());
     Ok(match place.mirror()? {
-        Some(mirror) => mirror.collect(to)?,
+        Some(mirror) => mirror.collect(to, Running::new(&display, &cancel))?,
         None => farm::collect(&Farm::open(&place.farm)?, to)?,
     })
 }
 
-#[cfg(not(feature = "cloud"))]
-fn collect(place: &Place, to: &Path) -> Result<farm::Collected> {
-    Ok(farm::collect(&place.open()?, to)?)
-}
-
 fn run_here(args: &RunArgs, style: Style, threads: Option<usize>) -> Result<ExitCode> {
-    if args.farm.to_string_lossy().contains("://") {
+    if is_address(&args.farm) {
         bail!(
             "{}: farm run walks a folder; of a farm in an object store, a scheduler runs tasks (anicrafter farm task)",
             args.farm.display()
@@ -543,7 +519,6 @@ fn session_of(farm: &Farm) -> farm::Result<pipeline::Session> {
     Ok(crate::animate::session(renderer).build()?)
 }
 
-#[cfg(feature = "cloud")]
 fn task_elsewhere(
     mirror: &Mirror,
     args: &TaskArgs,
@@ -559,17 +534,6 @@ fn task_elsewhere(
         }
         Verdict::Done | Verdict::Never => Err(error.into()),
     })
-}
-
-#[cfg(not(feature = "cloud"))]
-fn task_elsewhere(
-    mirror: &Mirror,
-    _: &TaskArgs,
-    _: &TaskOptions,
-    _: &Display,
-    _: &pipeline::CancelToken,
-) -> Result<farm::TaskEnd> {
-    match *mirror {}
 }
 
 fn todo(place: &Place, chain: Option<usize>, names: &[String]) -> Result<()> {

@@ -13,6 +13,8 @@ mod eval_replace;
 mod farm;
 mod job;
 mod models;
+#[cfg(not(feature = "cloud"))]
+mod no_store;
 mod progress;
 mod ranks;
 mod replace;

@@ -22,6 +22,8 @@ pub(crate) enum Style {
 pub(crate) struct Display {
     style: Style,
     bar: Mutex<Option<ProgressBar>>,
+    /// Of files that are under way, beside a stage's own.
+    transfer: Mutex<Option<ProgressBar>>,
 }
 
 /// Steps of a bar: fractions of a unit show as well.
@@ -33,7 +35,27 @@ impl Display {
             Style::Auto if !std::io::stderr().is_terminal() => Style::Plain,
             other => other,
         };
-        Self { style, bar: Mutex::new(None) }
+        Self { style, bar: Mutex::new(None), transfer: Mutex::new(None) }
+    }
+
+    /// Shows how far files are; a line when they are there.
+    fn transfer(&self, here: bool, name: &str, done: u64, total: u64) {
+        let mut bar = self.transfer.lock().unwrap_or_else(PoisonError::into_inner);
+        let word = if here { "fetching" } else { "keeping" };
+        if self.style == Style::Auto && done < total {
+            let bar = bar.get_or_insert_with(|| {
+                let template = "{msg:24} [{bar:36}] {bytes} of {total_bytes} (about {eta} left)";
+                let look =
+                    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+                ProgressBar::new(total).with_style(look.progress_chars("=> ")).with_message(word)
+            });
+            bar.set_position(done);
+        } else if done == total {
+            if let Some(bar) = bar.take() {
+                bar.finish_and_clear();
+            }
+            eprintln!("{word:<10} {:>8.1} MiB  {name}", total as f64 / f64::from(1 << 20));
+        }
     }
 
     fn start(&self, label: String, total: usize) {
@@ -101,6 +123,7 @@ impl Observer for Display {
                     bar.set_position((*done as f64 * RESOLUTION) as u64);
                 }
             }
+            Event::Transferring { here, name, done, total } => self.transfer(*here, name, *done, *total),
             Event::Warning { message } => eprintln!("note: {message}"),
             Event::Preview { step, path } => eprintln!("preview after step {step}: {}", path.display()),
             Event::Wrote { path } => eprintln!("wrote {}", path.display()),

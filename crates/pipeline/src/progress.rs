@@ -122,6 +122,17 @@ pub enum Event {
         /// What all of them take on disk.
         bytes: u64,
     },
+    /// Files go to other machines or come from them.
+    Transferring {
+        /// Whether they come here; else they go.
+        here: bool,
+        /// What they are called there.
+        name: String,
+        /// Bytes done.
+        done: u64,
+        /// How many there are.
+        total: u64,
+    },
     /// A model is in memory.
     Loaded {
         /// Which one, in words.

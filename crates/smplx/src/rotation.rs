@@ -167,6 +167,10 @@ pub fn apply(m: &Mat3, v: [f32; 3]) -> [f32; 3] {
     [dot(m[0], v), dot(m[1], v), dot(m[2], v)]
 }
 
+pub(crate) fn cross([a, b, c]: [f32; 3], [d, e, f]: [f32; 3]) -> [f32; 3] {
+    [b * f - c * e, c * d - a * f, a * e - b * d]
+}
+
 pub(crate) fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }

@@ -6,11 +6,13 @@ use object_store::path::Path as Key;
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
 };
+use pipeline::{Context, Event};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// The object that says that a folder is whole.
@@ -37,6 +39,9 @@ pub(super) struct Manifest {
     at: String,
     pub files: Vec<Entry>,
 }
+
+/// A file of a folder, and where it lies here.
+pub(super) type Found = (Entry, PathBuf);
 
 /// The objects under an address.
 pub(super) struct Depot {
@@ -154,15 +159,25 @@ impl Depot {
         self.has(&format!("{folder}/{WHOLE}"))
     }
 
-    /// Puts files into a folder, unless it is there: each is a file's name in it and where it lies here. Says whether anything was
-    /// uploaded that counts.
-    pub(super) fn put_folder(&self, folder: &str, files: &[(Entry, PathBuf)]) -> Result<bool> {
+    /// Puts files into a folder, unless it is there. They are asked for, which hashes them, only where they are needed.
+    ///
+    /// # Errors
+    /// Also when `context` is told to stop: nothing speaks of what was uploaded until then.
+    pub(super) fn put_folder(
+        &self,
+        folder: &str,
+        files: impl FnOnce() -> Result<Vec<Found>>,
+        context: Context<'_>,
+    ) -> Result<()> {
         if self.has_folder(folder)? {
-            return Ok(false);
+            return Ok(());
         }
+        let files = files()?;
         let at = format!("{:016x}", attempt());
-        for (entry, path) in files {
-            self.upload(&format!("{folder}/{at}/{}", entry.name), path)?;
+        let total = files.iter().map(|(entry, _)| entry.bytes).sum();
+        let mut transfer = Transfer { context, here: false, name: folder, done: 0, total, told: None };
+        for (entry, path) in &files {
+            self.upload(&format!("{folder}/{at}/{}", entry.name), path, &mut transfer)?;
         }
         let manifest =
             Manifest { at: at.clone(), files: files.iter().map(|(entry, _)| entry.clone()).collect() };
@@ -173,20 +188,21 @@ impl Depot {
         let ours = || Ok::<_, Error>(self.manifest(folder)?.is_some_and(|found| found.at == at));
         if !first && !ours()? {
             // Another machine was faster. What can't be taken away now is litter, and nothing speaks of it.
-            for (entry, _) in files {
+            for (entry, _) in &files {
                 let _ = self.delete(&format!("{folder}/{at}/{}", entry.name));
             }
         }
-        Ok(first)
+        Ok(())
     }
 
-    fn upload(&self, name: &str, path: &Path) -> Result<()> {
+    fn upload(&self, name: &str, path: &Path, transfer: &mut Transfer<'_>) -> Result<()> {
         let mut file = File::open(path).map_err(Error::io(path))?;
         let bytes = file.metadata().map_err(Error::io(path))?.len();
         if bytes <= PART as u64 {
             let mut whole = Vec::with_capacity(bytes as usize);
             file.read_to_end(&mut whole).map_err(Error::io(path))?;
-            return self.put(name, whole);
+            self.put(name, whole)?;
+            return transfer.add(bytes);
         }
         let key = self.key(name);
         let upload =
@@ -203,8 +219,9 @@ impl Depot {
                         parts.write(&buffer[..n]);
                         Ok::<_, object_store::Error>(())
                     });
-                    if let Err(error) = waited {
-                        break Err(self.error(name, &error));
+                    let waited = waited.map_err(|error| self.error(name, &error));
+                    if let Err(error) = waited.and_then(|()| transfer.add(n as u64)) {
+                        break Err(error);
                     }
                 }
                 Err(source) => break Err(Error::Io { path: path.to_owned(), source }),
@@ -222,9 +239,17 @@ impl Depot {
 
     /// Brings a whole folder here: `to` comes to be in one step. `work` is where it is gathered: what an interrupted call left there
     /// is gone on with. Says no where there is no such folder.
-    pub(super) fn get_folder(&self, folder: &str, to: &Path, work: &Path) -> Result<bool> {
+    pub(super) fn get_folder(
+        &self,
+        folder: &str,
+        to: &Path,
+        work: &Path,
+        context: Context<'_>,
+    ) -> Result<bool> {
         let Some(manifest) = self.manifest(folder)? else { return Ok(false) };
         fs::create_dir_all(work).map_err(Error::io(work))?;
+        let total = manifest.files.iter().map(|entry| entry.bytes).sum();
+        let mut transfer = Transfer { context, here: true, name: folder, done: 0, total, told: None };
         for entry in &manifest.files {
             let address = format!("{folder}/{}/{}", manifest.at, entry.name);
             let inside =
@@ -233,7 +258,7 @@ impl Depot {
                 let why = format!("{:?} would lie outside of its folder", entry.name);
                 return Err(Error::Store { address, why });
             }
-            self.download(&address, entry, &work.join(&entry.name))?;
+            self.download(&address, entry, &work.join(&entry.name), &mut transfer)?;
         }
         if let Some(above) = to.parent() {
             fs::create_dir_all(above).map_err(Error::io(above))?;
@@ -249,9 +274,9 @@ impl Depot {
     }
 
     /// Brings an object here, from where an interrupted download stopped, and compares it with its hash.
-    fn download(&self, name: &str, entry: &Entry, to: &Path) -> Result<()> {
+    fn download(&self, name: &str, entry: &Entry, to: &Path, transfer: &mut Transfer<'_>) -> Result<()> {
         if to.is_file() {
-            return Ok(());
+            return transfer.add(entry.bytes);
         }
         let mut part = to.as_os_str().to_owned();
         part.push(".part");
@@ -264,6 +289,7 @@ impl Depot {
             fs::remove_file(&part).map_err(Error::io(&part))?;
             have = 0;
         }
+        transfer.add(have)?;
         let mut file = File::options().create(true).append(true).open(&part).map_err(Error::io(&part))?;
         if have < entry.bytes {
             let options = GetOptions { range: Some(GetRange::Offset(have)), ..GetOptions::default() };
@@ -273,6 +299,7 @@ impl Depot {
                 while let Some(bytes) = stream.next().await {
                     let bytes = bytes.map_err(|e| self.error(name, &e))?;
                     file.write_all(&bytes).map_err(Error::io(&part))?;
+                    transfer.add(bytes.len() as u64)?;
                 }
                 Ok::<_, Error>(())
             })?;
@@ -288,6 +315,35 @@ impl Depot {
             return Err(Error::Store { address: format!("{}/{name}", self.address), why });
         }
         fs::rename(&part, to).map_err(Error::io(to))
+    }
+}
+
+/// Transfers of fewer bytes are over before anybody asks.
+const WORTH_TELLING: u64 = 16 << 20;
+/// How often it is told how far one is.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// A folder that is under way.
+struct Transfer<'a> {
+    context: Context<'a>,
+    here: bool,
+    name: &'a str,
+    done: u64,
+    total: u64,
+    told: Option<Instant>,
+}
+
+impl Transfer<'_> {
+    /// So many bytes more are there.
+    fn add(&mut self, bytes: u64) -> Result<()> {
+        self.done += bytes;
+        let is_due = self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) || self.done == self.total;
+        if is_due && self.total >= WORTH_TELLING {
+            self.told = Some(Instant::now());
+            let Self { here, done, total, .. } = *self;
+            self.context.tell(&Event::Transferring { here, name: self.name.to_owned(), done, total });
+        }
+        Ok(self.context.check()?)
     }
 }
 
@@ -321,15 +377,23 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What a file or a folder holds, by names that begin with its own: sorted, with the places of the files here.
-pub(super) fn entries(path: &Path) -> Result<Vec<(Entry, PathBuf)>> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+pub(super) fn entries(path: &Path) -> Result<Vec<Found>> {
+    sorted(path, path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+}
+
+/// The files in a folder, by their names in it.
+pub(super) fn contents(folder: &Path) -> Result<Vec<Found>> {
+    sorted(folder, String::new())
+}
+
+fn sorted(path: &Path, name: String) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     gather(path, name, &mut found)?;
     found.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     Ok(found)
 }
 
-fn gather(path: &Path, name: String, found: &mut Vec<(Entry, PathBuf)>) -> Result<()> {
+fn gather(path: &Path, name: String, found: &mut Vec<Found>) -> Result<()> {
     if !path.is_dir() {
         let (bytes, sha256) = hash(path)?;
         found.push((Entry { name, bytes, sha256 }, path.to_owned()));
@@ -344,16 +408,8 @@ fn gather(path: &Path, name: String, found: &mut Vec<(Entry, PathBuf)>) -> Resul
     Ok(())
 }
 
-/// The files in a folder, by their names in it.
-pub(super) fn contents(folder: &Path) -> Result<Vec<(Entry, PathBuf)>> {
-    let mut found = Vec::new();
-    gather(folder, String::new(), &mut found)?;
-    found.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-    Ok(found)
-}
-
 /// The hash of what a folder holds.
-pub(super) fn hash_of(entries: &[(Entry, PathBuf)]) -> String {
+pub(super) fn hash_of(entries: &[Found]) -> String {
     let mut hash = Sha256::new();
     for (entry, _) in entries {
         hash.update(format!("{}\n{}\n{}\n", entry.name, entry.bytes, entry.sha256));

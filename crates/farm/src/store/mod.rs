@@ -24,11 +24,14 @@ use crate::{Collected, Error, Farm, Group, NamedJob, Result, TaskEnd, TaskOption
 use depot::{Depot, contents, entries, hash_of};
 use lease::StoreLease;
 use pipeline::lease::{Lease, Taken};
-use pipeline::work::{MIRROR_INPUTS, count_as_mirror, write_atomically};
-use pipeline::{CancelToken, Job, Observer, ResultStore, Session};
+use pipeline::work::{Fingerprint, MIRROR_INPUTS, count_as_mirror, write_atomically};
+use pipeline::{CancelToken, Context, Job, Observer, ResultStore, Session};
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
+
+/// Inputs that are in the mirror: for each path of a job, the folder of its contents, and their bytes.
+type TakenIn = HashMap<PathBuf, (PathBuf, u64)>;
 
 /// This machine's mirror of a farm in an object store.
 pub struct Mirror {
@@ -59,11 +62,9 @@ impl Mirror {
             .filter(char::is_ascii_alphanumeric)
             .collect();
         // Two addresses may end alike.
-        let number = address
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let number = Fingerprint::of(&address)?;
         let cache = std::path::absolute(cache).map_err(Error::io(cache))?;
-        let root = cache.join(format!("{name}-{number:016x}"));
+        let root = cache.join(format!("{name}-{number}"));
         std::fs::create_dir_all(&root).map_err(Error::io(&root))?;
         count_as_mirror(&root)?;
         Ok(Self { depot, root })
@@ -79,19 +80,23 @@ impl Mirror {
     /// again. Gives the farm and the bytes of its inputs.
     ///
     /// # Errors
-    /// As [`Farm::create`]; when the store can't be written.
-    pub fn create(&self, mut jobs: Vec<NamedJob>, session: &Session, renderer: &str) -> Result<(Farm, u64)> {
+    /// As [`Farm::create`]; when the store can't be written, or `context` says to stop.
+    pub fn create(
+        &self,
+        mut jobs: Vec<NamedJob>,
+        session: &Session,
+        renderer: &str,
+        context: Context<'_>,
+    ) -> Result<(Farm, u64)> {
         let mut known = HashMap::new();
         for shot in &mut jobs {
             self.take_in(&shot.name, &mut shot.job, &mut known)?;
         }
         let farm = Farm::make(self.root.clone(), jobs, session, renderer)?;
-        let mut bytes = 0;
-        for folder in known.into_values() {
-            let files = contents(&folder)?;
-            bytes += files.iter().map(|(entry, _)| entry.bytes).sum::<u64>();
-            self.depot.put_folder(&self.name(&folder)?, &files)?;
+        for (folder, _) in known.values() {
+            self.depot.put_folder(&self.name(folder)?, || contents(folder), context)?;
         }
+        let bytes = known.values().map(|(_, bytes)| bytes).sum();
         for n in 0..farm.shots.len() {
             let mut job = Job::read(&farm.files(n).job)?;
             let mut wrong = None;
@@ -114,8 +119,9 @@ impl Mirror {
     }
 
     /// Copies everything that a job names into the mirror: what is changed where it came from must not change here.
-    fn take_in(&self, shot: &str, job: &mut Job, known: &mut HashMap<PathBuf, PathBuf>) -> Result<()> {
-        let output = job.output.clone();
+    fn take_in(&self, shot: &str, job: &mut Job, known: &mut TakenIn) -> Result<()> {
+        // What it writes isn't an input, even if there is something of the name.
+        let output = std::mem::take(&mut job.output);
         let mut wrong = None;
         job.for_each_path(|path| {
             if path.as_os_str().is_empty() || wrong.is_some() || !path.exists() {
@@ -140,10 +146,10 @@ impl Mirror {
         Ok(())
     }
 
-    fn take_in_one(&self, path: &Path, known: &mut HashMap<PathBuf, PathBuf>) -> Result<PathBuf> {
+    fn take_in_one(&self, path: &Path, known: &mut TakenIn) -> Result<PathBuf> {
         let full = std::path::absolute(path).map_err(Error::io(path))?;
         let name = full.file_name().unwrap_or_default().to_owned();
-        if let Some(folder) = known.get(&full) {
+        if let Some((folder, _)) = known.get(&full) {
             return Ok(folder.join(name));
         }
         let files = entries(&full)?;
@@ -162,15 +168,25 @@ impl Mirror {
             }
             std::fs::rename(&work, &folder).map_err(Error::io(&folder))?;
         }
-        known.insert(full, folder.clone());
-        Ok(folder.join(name))
+        let whole = folder.join(name);
+        known.insert(full, (folder, files.iter().map(|(entry, _)| entry.bytes).sum()));
+        Ok(whole)
     }
 
-    /// Brings the farm here: the shots, their jobs, what became of their tasks; of one shot or of all.
+    /// Brings the farm here: the shots, their jobs, what became of their tasks.
     ///
     /// # Errors
     /// When there is no farm at the address, or it can't be read.
-    pub fn pull(&self, shot: Option<&str>) -> Result<Farm> {
+    pub fn pull(&self) -> Result<Farm> {
+        let farm = self.pull_farm()?;
+        for n in 0..farm.shots.len() {
+            self.pull_shot(&farm, n)?;
+        }
+        Ok(farm)
+    }
+
+    /// Brings here what the farm is, without its shots.
+    fn pull_farm(&self) -> Result<Farm> {
         let Some(text) = self.depot.get(FILE)? else {
             let why = "there is no farm here, or no such bucket: export one with anicrafter farm export -o"
                 .to_owned();
@@ -180,10 +196,6 @@ impl Mirror {
         let farm = Farm::open(&self.root)?;
         for folder in [farm.shared(), farm.logs()] {
             std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        }
-        let wanted = shot.map(|shot| farm.find(shot)).transpose()?;
-        for n in (0..farm.shots.len()).filter(|n| wanted.is_none_or(|wanted| wanted == *n)) {
-            self.pull_shot(&farm, n)?;
         }
         Ok(farm)
     }
@@ -237,7 +249,7 @@ impl Mirror {
         observer: &dyn Observer,
         cancel: &CancelToken,
     ) -> Result<TaskEnd> {
-        let farm = self.pull(Some(shot))?;
+        let farm = self.pull_farm()?;
         let n = farm.find(shot)?;
         let files = farm.files(n);
         let start = Instant::now();
@@ -274,7 +286,7 @@ impl Mirror {
         cancel: &CancelToken,
     ) -> Result<TaskEnd> {
         let files = farm.files(n);
-        // Whoever had it before may have ended meanwhile.
+        // Not earlier: whoever had it before may have ended meanwhile.
         self.pull_shot(farm, n)?;
         let mut job = Job::read(&files.job)?;
         let key = job.fingerprint()?;
@@ -283,11 +295,13 @@ impl Mirror {
         if is_done && kept {
             return Ok(TaskEnd { verdict: Verdict::Done, reason: None, stages: Vec::new() });
         }
-        self.bring_inputs(&mut job)?;
+        let context = Context::new(observer, cancel);
+        self.bring_inputs(&mut job, context)?;
         let session = session(farm)?;
-        let ended = run_task_with(farm, (n, group), &session, options, (observer, Some(self)), cancel)?;
+        let store = Kept { mirror: self, context };
+        let ended = run_task_with(farm, (n, group), &session, options, (observer, Some(&store)), cancel)?;
         if ended.verdict == Verdict::Done && group == Group::Finish {
-            self.keep_videos(farm, n, &job, key.as_str())?;
+            self.keep_videos(farm, n, &job, key.as_str(), context)?;
         }
         let path = record::path(&files.folder, group);
         self.depot.put(&record_name(farm, n, group), std::fs::read(&path).map_err(Error::io(&path))?)?;
@@ -295,7 +309,7 @@ impl Mirror {
     }
 
     /// Brings here what a job reads.
-    fn bring_inputs(&self, job: &mut Job) -> Result<()> {
+    fn bring_inputs(&self, job: &mut Job, context: Context<'_>) -> Result<()> {
         let inputs = self.root.join(MIRROR_INPUTS);
         let mut folders = Vec::new();
         job.for_each_path(|path| {
@@ -308,7 +322,7 @@ impl Mirror {
         folders.dedup();
         for folder in folders.into_iter().filter(|folder| !folder.is_dir()) {
             let name = self.name(&folder)?;
-            if !self.bring(&name, &folder)? {
+            if !self.bring(&name, &folder, context)? {
                 return Err(Error::Store {
                     address: format!("{}/{name}", self.depot.address()),
                     why: "it isn't there, or not whole: export the farm again".to_owned(),
@@ -318,22 +332,25 @@ impl Mirror {
         Ok(())
     }
 
-    fn keep_videos(&self, farm: &Farm, n: usize, job: &Job, key: &str) -> Result<()> {
-        let mut files = Vec::new();
-        for (what, path) in job.outputs() {
-            if what != "output.work" && path.exists() {
-                files.extend(entries(&path)?);
+    fn keep_videos(&self, farm: &Farm, n: usize, job: &Job, key: &str, context: Context<'_>) -> Result<()> {
+        let files = || {
+            let mut files = Vec::new();
+            for (what, path) in job.outputs() {
+                if what != "output.work" && path.exists() {
+                    files.extend(entries(&path)?);
+                }
             }
-        }
-        self.depot.put_folder(&videos_name(farm, n, key), &files).map(drop)
+            Ok(files)
+        };
+        self.depot.put_folder(&videos_name(farm, n, key), files, context)
     }
 
     /// Gathers the videos that are done, as [`crate::collect`] does.
     ///
     /// # Errors
-    /// When the store can't be read, or the videos can't be written.
-    pub fn collect(&self, to: &Path) -> Result<Collected> {
-        let farm = self.pull(None)?;
+    /// When the store can't be read, the videos can't be written, or `context` says to stop.
+    pub fn collect(&self, to: &Path, context: Context<'_>) -> Result<Collected> {
+        let farm = self.pull()?;
         for n in 0..farm.shots.len() {
             let job = Job::read(&farm.files(n).job)?;
             let key = job.fingerprint()?;
@@ -343,7 +360,7 @@ impl Mirror {
             let name = videos_name(&farm, n, key.as_str());
             let here = self.root.join("incoming").join(format!("videos-{}", farm.shots[n].name));
             let _ = std::fs::remove_dir_all(&here);
-            self.bring(&name, &here)?;
+            self.bring(&name, &here, context)?;
             let videos = self.root.join("videos");
             std::fs::create_dir_all(&videos).map_err(Error::io(&videos))?;
             for entry in std::fs::read_dir(&here).map_err(Error::io(&here))? {
@@ -358,19 +375,22 @@ impl Mirror {
     }
 
     /// Brings a whole folder here, if the store has it. Of several processes of this machine one does, and the others wait.
-    fn bring(&self, name: &str, to: &Path) -> Result<bool> {
+    fn bring(&self, name: &str, to: &Path, context: Context<'_>) -> Result<bool> {
         let work = self.incoming(to)?;
         let lock = work.with_extension("lease");
         let _lease = loop {
             match Lease::take(&lock)? {
                 Taken::Ours(lease) => break lease,
-                Taken::Held(_) => std::thread::sleep(std::time::Duration::from_millis(200)),
+                Taken::Held(_) => {
+                    context.check()?;
+                    std::thread::sleep(std::time::Duration::from_millis(200));
+                }
             }
         };
         if to.is_dir() {
             return Ok(true);
         }
-        self.depot.get_folder(name, to, &work)
+        self.depot.get_folder(name, to, &work, context)
     }
 
     /// Where something of this name is gathered until it is whole.
@@ -395,20 +415,24 @@ impl Mirror {
     }
 }
 
-impl ResultStore for Mirror {
+/// A mirror's results while a task runs, which may be stopped.
+struct Kept<'a> {
+    mirror: &'a Mirror,
+    context: Context<'a>,
+}
+
+impl ResultStore for Kept<'_> {
     fn fetch(&self, folder: &Path) -> std::io::Result<bool> {
-        let fetched = self.name(folder).and_then(|name| self.bring(&name, folder));
+        let Self { mirror, context } = *self;
+        let fetched = mirror.name(folder).and_then(|name| mirror.bring(&name, folder, context));
         fetched.map_err(io_error)
     }
 
     fn keep(&self, folder: &Path) -> std::io::Result<()> {
-        let kept = self.name(folder).and_then(|name| {
-            if self.depot.has_folder(&name)? {
-                return Ok(false);
-            }
-            self.depot.put_folder(&name, &contents(folder)?)
-        });
-        kept.map(drop).map_err(io_error)
+        let Self { mirror, context } = *self;
+        let put = |name: String| mirror.depot.put_folder(&name, || contents(folder), context);
+        let kept = mirror.name(folder).and_then(put);
+        kept.map_err(io_error)
     }
 }
 

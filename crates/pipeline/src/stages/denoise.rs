@@ -21,6 +21,8 @@ use vae::preview::Colours;
 struct Shared {
     model: Arc<WanModel>,
     prompts: Prompts,
+    /// What latents look like, where previews are wanted.
+    colours: Option<Colours>,
 }
 
 impl Run<'_> {
@@ -66,7 +68,7 @@ impl Run<'_> {
                 root: run.work.root(),
                 part,
                 window: n,
-                colours: run.colours(),
+                colours: shared.colours.as_ref(),
                 pixels: run.models.vae_config().spatial_factor() as u32,
                 unsaved: None,
             };
@@ -76,7 +78,6 @@ impl Run<'_> {
         })
     }
 
-    /// What latents look like, where previews are wanted.
     fn colours(&self) -> Option<Colours> {
         let wanted = self.job.output.preview_every > 0;
         let colours = wanted.then(|| self.models.vae_config().colours()).flatten().map(Cow::into_owned);
@@ -104,7 +105,7 @@ impl Run<'_> {
             self.ranks.announce_load()?;
             models.transformer()
         })?;
-        Ok(Shared { model, prompts: Prompts { positive, negative, clip_feature } })
+        Ok(Shared { model, prompts: Prompts { positive, negative, clip_feature }, colours: self.colours() })
     }
 }
 
@@ -178,7 +179,7 @@ struct DenoiseWatch<'a> {
     part: &'a Path,
     window: usize,
     /// What latents look like; nothing where that isn't known.
-    colours: Option<Colours>,
+    colours: Option<&'a Colours>,
     /// Pixels to a latent, each way.
     pixels: u32,
     /// The last step, where it wasn't due: who stops the run doesn't lose it.
@@ -240,7 +241,7 @@ impl Watch for DenoiseWatch<'_> {
             }
         }
         if is_due(self.output.preview_every, step.index)
-            && let Some(colours) = &self.colours
+            && let Some(colours) = self.colours
         {
             let path = self.root.join(format!("preview-{:03}-{done:03}.png", self.window));
             write_preview(&colours.of(&step.clean()?)?, self.pixels, &path)?;

@@ -3,7 +3,7 @@
 use super::Motion;
 use super::view::pelvis;
 use crate::affine::affine;
-use crate::rotation::{apply, dot, matrix_from_axis_angle};
+use crate::rotation::{apply, cross, dot, matrix_from_axis_angle};
 
 /// How a motion before a camera is moved along the ground.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,10 +56,6 @@ impl Motion {
 fn unit(v: [f32; 3]) -> [f32; 3] {
     let length = dot(v, v).sqrt();
     v.map(|x| x / length)
-}
-
-fn cross([a, b, c]: [f32; 3], [d, e, f]: [f32; 3]) -> [f32; 3] {
-    [b * f - c * e, c * d - a * f, a * e - b * d]
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{Motion, MotionFrame};
 use crate::affine::{Affine, affine, transform_point};
 use crate::camera::Camera;
 use crate::error::{Error, Result};
-use crate::rotation::{Mat3, apply, axis_angle_from_matrix, matrix_from_axis_angle, mul};
+use crate::rotation::{Mat3, apply, axis_angle_from_matrix, cross, dot, matrix_from_axis_angle, mul};
 use serde_json::Value;
 
 /// Where the pelvis of SMPL-X's mean body lies, in metres. A body's rotations turn it about this point, so that who turns a
@@ -79,8 +79,7 @@ impl CameraFile {
             let rigid =
                 (0..9).all(|k| (product[k / 3][k % 3] - f32::from(u8::from(k % 4 == 0))).abs() < 1e-3);
             let [x, y, z] = turn;
-            let cross = [x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]];
-            if !rigid || crate::rotation::dot(cross, z) < 0.0 {
+            if !rigid || dot(cross(x, y), z) < 0.0 {
                 return Err(wrong("view: its three columns aren't a rotation".to_owned()));
             }
         }
