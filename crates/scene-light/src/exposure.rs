@@ -2,7 +2,8 @@
 //!
 //! A person's brightness in a picture is their own colour times the light; neither is known of an avatar in a scene where it never was. What
 //! can be told from its own level, from the plate's around it, and from that of somebody who stood there, is a sum of their logarithms,
-//! fitted by least squares on clips whose truth is known (`cargo xtask eval-composite`, training clips).
+//! whose weights are near those of a least-squares fit on clips whose truth is known (`cargo xtask eval-composite -- --fit 64`, training
+//! clips). Of the colours the plate's alone counts, as the fit of the other two is hardly better than none.
 
 use crate::{display, linear, luma};
 use avatar_render::{Colors, Gaussians};
@@ -86,7 +87,7 @@ impl Levels {
 /// Darker than this isn't told apart.
 const DARKEST: f32 = 2e-3;
 
-/// The fitted numbers: how the logarithm of the avatar's gain follows from the logarithms of the levels.
+/// The numbers: how the logarithm of the avatar's gain follows from the logarithms of the levels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Exposure {
     /// Of the luma: constant, avatar, plate, person.

@@ -14,6 +14,9 @@ const WRAP: f32 = 0.12;
 /// No surface gets less than this.
 const LEAST: f32 = 0.04;
 
+/// Light from below and from above, where nothing is known.
+const ANY_SKY: [f32; 2] = [0.85, 1.15];
+
 /// Light from one direction, which throws shadows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sun {
@@ -77,6 +80,13 @@ impl SceneLight {
     #[must_use]
     pub fn even() -> Self {
         Self { ambient: Harmonics::constant([1.0; 3]), sun: None }
+    }
+
+    /// What is likely where nothing is known: a little more from above than from below, and no sun.
+    #[must_use]
+    pub fn of_any_sky(up: [f32; 3]) -> Self {
+        let [low, high] = ANY_SKY;
+        Self { ambient: Harmonics::gradient(up, [low; 3], [high; 3]), sun: None }
     }
 
     /// A sun and the sky that goes with it, of the even light's mean brightness.

@@ -9,8 +9,8 @@ use bg_mask::{Layout, Render};
 use glam::Vec3;
 use image::{GrayImage, RgbImage};
 use scene_light::{
-    BodyParts, CastOptions, Exposure, Ground, Harmonics, Levels, Probe, Probed, SceneLight, ShadowFrame,
-    ShadowMap, Sun, View,
+    BodyParts, CastOptions, Ground, Harmonics, Levels, Probe, Probed, SceneLight, ShadowFrame, ShadowMap,
+    Sun, View,
 };
 
 /// Where the light comes from.
@@ -26,13 +26,16 @@ pub enum Known {
     Truth,
 }
 
+/// Gains of linear light for the levels that are known.
+pub type Gains = fn(&Levels) -> [f32; 3];
+
 /// What is switched on.
 #[derive(Clone, Copy, Debug)]
 pub struct Switches {
     /// The avatar is shaded.
     pub shade: bool,
-    /// Its brightness is fitted: with these numbers.
-    pub exposure: Option<Exposure>,
+    /// Its brightness suits the scene's levels: by these gains.
+    pub exposure: Option<Gains>,
     /// It throws shadows.
     pub shadow: bool,
 }
@@ -152,7 +155,7 @@ impl Composer {
             (Known::Person, Some(probed)) => self.corrected(recorded, &grounds, probed.light(up), up)?,
             (Known::Sun, _) => given(middle.sun, up)?,
             (Known::Truth, _) => truth(recorded, middle),
-            _ => neither(up),
+            _ => SceneLight::of_any_sky(up),
         };
         // A background that shows the shadow already gets no second one.
         let has_shadow = match &light.sun {
@@ -188,7 +191,7 @@ impl Composer {
                     [levels.avatar, levels.plate] = mixed.map(|l| l.map(f32::exp));
                 }
             }
-            let gain = switches.exposure.map_or([1.0; 3], |e| e.of(&levels));
+            let gain = switches.exposure.map_or([1.0; 3], |gains| gains(&levels));
             if switches.shade {
                 scene_light::shade(&mut gaussians, &frame.normals, &light.scaled(gain), sun.as_ref())?;
             } else {
@@ -222,11 +225,6 @@ fn given(toward: [f32; 3], up: [f32; 3]) -> Result<SceneLight> {
     let usual = SceneLight::from_sun(&scene_light::SunOptions::default(), up)?;
     let sun = usual.sun.map(|s| Sun { toward, ..s });
     Ok(SceneLight { sun, ..usual })
-}
-
-/// Nothing is known: a sky over a darker ground.
-fn neither(up: [f32; 3]) -> SceneLight {
-    SceneLight { ambient: Harmonics::gradient(up, [0.7; 3], [1.3; 3]), sun: None }
 }
 
 fn truth(recorded: &Recorded, frame: &Frame) -> SceneLight {

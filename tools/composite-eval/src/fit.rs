@@ -18,9 +18,9 @@ pub struct ExposureRow {
 /// # Errors
 /// When a renderer fails.
 pub fn row(composer: &mut Composer, recorded: &Recorded, known: Known) -> Result<Option<ExposureRow>> {
-    let nothing = Exposure { luma: [0.0; 4], chroma: [0.0; 3] };
-    let shaded =
-        composer.compose(recorded, known, Switches { shade: true, exposure: Some(nothing), shadow: true })?;
+    // The levels are measured, and nothing is made of them.
+    let switches = Switches { shade: true, exposure: Some(|_| [1.0; 3]), shadow: true };
+    let shaded = composer.compose(recorded, known, switches)?;
     if known == Known::Person && shaded.probed.is_none() {
         return Ok(None);
     }

@@ -133,17 +133,16 @@ fn main() -> Result<()> {
             |f: fn(&composite_eval::baselines::Relight, &RgbImage, &RgbImage) -> RgbImage| -> Vec<RgbImage> {
                 clip.blend.iter().zip(&clip.normals).map(|(b, n)| f(&relight, b, n)).collect()
             };
-        let all = |exposure| Switches { shade: true, exposure: Some(exposure), shadow: true };
+        let all = Switches { shade: true, exposure: Some(Exposure::gains), shadow: true };
         let mut compose = |known, switches| composer.compose(&recorded, known, switches);
-        let (without, with) = (Exposure::WITHOUT, Exposure::WITH_PERSON);
         let plain = Switches { shade: false, exposure: None, shadow: false };
         let over = compose(Known::Nothing, plain)?;
-        let exposed = compose(Known::Nothing, Switches { exposure: Some(without), ..plain })?;
-        let neither = compose(Known::Nothing, all(without))?;
-        let sun = compose(Known::Sun, all(without))?;
-        let person = compose(Known::Person, all(with))?;
-        let unshadowed = compose(Known::Person, Switches { shadow: false, ..all(with) })?;
-        let truth = compose(Known::Truth, all(without))?;
+        let exposed = compose(Known::Nothing, Switches { exposure: all.exposure, ..plain })?;
+        let neither = compose(Known::Nothing, all)?;
+        let sun = compose(Known::Sun, all)?;
+        let person = compose(Known::Person, all)?;
+        let unshadowed = compose(Known::Person, Switches { shadow: false, ..all })?;
+        let truth = compose(Known::Truth, all)?;
         let videos: [&[RgbImage]; METHODS.len()] = [
             &clip.blend,
             &by(composite_eval::baselines::Relight::gain),

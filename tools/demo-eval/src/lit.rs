@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path, lit: Option<&mut Lit>, (seed, split): (u64, Spli
         "{} isn't clip {number} of seed {seed}",
         path.display()
     );
-    let switches = Switches { shade: true, exposure: Some(Exposure::WITHOUT), shadow: true };
+    let switches = Switches { shade: true, exposure: Some(Exposure::gains), shadow: true };
     clip.blend = lit.composer.compose(&recorded, Known::Sun, switches)?.frames;
     Ok(clip)
 }

@@ -7,15 +7,13 @@ use crate::light::{Hole, Lights, ShotLight};
 use avatar_render::{Frame, Renderer};
 use image::{GrayImage, RgbImage};
 use scene_light::{
-    BodyParts, CastOptions, Environment, Exposure, Footing, Ground, Harmonics, Levels, SceneLight, Shading,
-    ShadowMap, Soles, SunOptions, View, cast,
+    BodyParts, CastOptions, Environment, Exposure, Footing, Ground, Levels, SceneLight, Shading, ShadowMap,
+    Soles, SunOptions, View, cast,
 };
 use smplx::{BodyModel, Rotations};
 
 /// Share of a new frame in the running levels.
 const FOLLOW: f32 = 0.1;
-/// How much a surface that faces up gets for one that faces down, where nothing is known.
-const SKY: [f32; 2] = [1.15, 0.85];
 
 /// Where the light comes from.
 enum Source {
@@ -90,11 +88,7 @@ impl Lighting {
             Source::Shots(_) => self.shot(frame).and_then(|shot| shot.light),
             Source::Plate => None,
         };
-        let even = || {
-            let [high, low] = SKY;
-            SceneLight { ambient: Harmonics::gradient(up, [low; 3], [high; 3]), sun: None }
-        };
-        found.unwrap_or_else(even)
+        found.unwrap_or_else(|| SceneLight::of_any_sky(up))
     }
 
     /// Where the background was filled in, if that is known.
