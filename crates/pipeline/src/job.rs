@@ -23,7 +23,7 @@ mod step_cache;
 mod strokes;
 mod video;
 
-pub use actor::{Actor, GroundPlace};
+pub use actor::{Actor, GroundPlace, Proportions};
 pub use changes::JobChanges;
 pub use input::{Input, InputChanges};
 pub use light::{Light, LightChanges, LightSource, SunPlace};

@@ -62,9 +62,9 @@ pub use inspect::{Finding, Findings, inspect, inspect_weights};
 pub use job::{
     Activations, Actor, Blend, Dtype, FewStepName, FirstFrame, Fit, GroundPlace, Input, InputChanges,
     Interval, Job, JobChanges, Light, LightChanges, LightSource, Lora, ModelChanges, Models, NEGATIVE_PROMPT,
-    Output, OutputChanges, PROMPT, Prepare, Preset, Prompt, PromptChanges, Replace, ReplaceChanges, Sampling,
-    SamplingChanges, SolverName, StepCacheName, StepCacheSettings, Stroke, StrokePart, SunPlace, Until,
-    Video, VideoChanges, Who,
+    Output, OutputChanges, PROMPT, Prepare, Preset, Prompt, PromptChanges, Proportions, Replace,
+    ReplaceChanges, Sampling, SamplingChanges, SolverName, StepCacheName, StepCacheSettings, Stroke,
+    StrokePart, SunPlace, Until, Video, VideoChanges, Who,
 };
 pub use needs::StageNeeds;
 pub use person::{Person, PersonOptions, find_people, find_person};

@@ -75,6 +75,7 @@ pub use motion::{
 pub use points::{
     AvatarPoints, KdTree, PointBinding, PointFrame, PointSkin, PosedPoints, Retarget, SurfaceHit,
     SurfaceTree, constrained_vertices, fit_proportions, neutral_pose, neutral_to_zero, ply_points,
+    with_proportions,
 };
 pub use pose::{BodyPose, HandMean, Side};
 pub use skeleton::{EXTRA_JOINT_NAMES, JOINT_NAMES, N_JOINTS, PARENTS};

@@ -8,6 +8,7 @@
 mod binding;
 mod kd_tree;
 mod lhm;
+mod proportions;
 mod retarget;
 mod skin;
 mod surface;
@@ -15,6 +16,7 @@ mod surface;
 pub use binding::PointBinding;
 pub use kd_tree::KdTree;
 pub use lhm::{constrained_vertices, ply_points};
+pub use proportions::with_proportions;
 pub use retarget::{Retarget, fit_proportions};
 pub use skin::{AvatarPoints, PointFrame, PointSkin, PosedPoints, neutral_pose, neutral_to_zero};
 pub use surface::{SurfaceHit, SurfaceTree};

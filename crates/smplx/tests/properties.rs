@@ -115,6 +115,11 @@ proptest! {
         let points = skin.pose(&model, &frame).unwrap();
         let body = model.forward(&Frame { betas: &betas, rotations: Rotations::AxisAngle(&pose), translation: [0.5, 0.0, 1.0], ..Frame::REST }).unwrap();
         prop_assert!(worst(&points.means, &body.vertices) < 2e-5);
+        // Shaped afterwards they are what they are when shaped at once.
+        let half: Vec<f32> = betas.iter().take(2).map(|b| 0.5 - b).collect();
+        let mut later = PointSkin::new(&model, PointBinding::from_vertices(&vertices), &avatar, &half).unwrap();
+        later.reshape(&model, &half, &betas).unwrap();
+        prop_assert!(worst(&later.pose(&model, &frame).unwrap().means, &body.vertices) < 2e-5);
         // Points bound to a single joint come back from the neutral pose exactly.
         let back = neutral_to_zero(&model, &[]).unwrap();
         avatar.query = &query;

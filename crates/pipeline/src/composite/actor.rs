@@ -1,7 +1,7 @@
 //! Avatars with their motions: at least one of them.
 
-use crate::job::Job;
 use crate::job::check::no_actors;
+use crate::job::{Job, Proportions};
 use crate::{Error, Result, Stage};
 use avatar_render::{Avatar, Frame, Gaussians};
 use media::{FrameRate, Shown, VideoInfo};
@@ -95,7 +95,7 @@ impl Actors {
                     "{name}: Gaussians without a body, they follow the pelvis as they are (an avatar is LHM's .pth, or .safetensors)"
                 ));
             }
-            Actor::new(body, avatar, motion, own_body)
+            Actor::new(body, avatar, motion, own_body, actor.proportions)
         };
         let mut actors = job.input.actors.iter().enumerate().map(&mut open);
         let first = actors.next().ok_or_else(no_actors)??;
@@ -208,13 +208,19 @@ impl Motions<'_> {
 }
 
 impl Actor {
-    fn new(body: &BodyModel, avatar: Avatar, motion: Motion, own_body: bool) -> Result<Self> {
+    fn new(
+        body: &BodyModel,
+        avatar: Avatar,
+        motion: Motion,
+        own_body: bool,
+        proportions: Proportions,
+    ) -> Result<Self> {
         let shape = match &avatar.lhm {
             None => Shape::Prop,
             Some(lhm) => {
                 let points = avatar.points(&[])?;
                 let betas = lhm.betas.clone();
-                let (skin, betas) = if own_body && !betas.is_empty() {
+                let (mut skin, mut betas) = if own_body && !betas.is_empty() {
                     // The reference's route: weights of the nearest vertex of the neutral template.
                     let pose = smplx::neutral_pose();
                     let neutral = body.forward(&smplx::Frame {
@@ -227,6 +233,12 @@ impl Actor {
                     let fitted = Retarget::new(body, &points)?;
                     (fitted.skin, fitted.betas)
                 };
+                if proportions == Proportions::Motion {
+                    let moved = motion.frames.first().map_or(&[][..], |frame| &frame.betas);
+                    let new = smplx::with_proportions(body, &betas, moved)?;
+                    skin.reshape(body, &betas, &new)?;
+                    betas = new;
+                }
                 Shape::Body(Box::new(Skinned { skin, betas, posed: PosedPoints::default() }))
             }
         };

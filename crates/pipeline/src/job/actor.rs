@@ -24,13 +24,34 @@ pub struct Actor {
     /// Where it stands, counted from where the motion has it.
     #[serde(default, skip_serializing_if = "GroundPlace::is_the_motions")]
     pub place: GroundPlace,
+    /// Whose proportions it has.
+    #[serde(default, skip_serializing_if = "Proportions::are_the_avatars")]
+    pub proportions: Proportions,
+}
+
+/// Whose bones' lengths, shoulders and size of the head an avatar has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Proportions {
+    /// Its own.
+    #[default]
+    Avatar,
+    /// Those of the body that the motion was fitted with: its betas, or the mean body where it has none.
+    Motion,
+}
+
+impl Proportions {
+    fn are_the_avatars(&self) -> bool {
+        *self == Self::Avatar
+    }
 }
 
 impl Actor {
     /// An avatar that stands where its motion says.
     #[must_use]
     pub fn new(avatar: impl Into<PathBuf>, motion: impl Into<PathBuf>) -> Self {
-        Self { avatar: avatar.into(), motion: motion.into(), place: GroundPlace::default() }
+        Self { avatar: avatar.into(), motion: motion.into(), ..Self::default() }
     }
 }
 

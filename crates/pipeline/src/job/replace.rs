@@ -96,6 +96,9 @@ settings! {
         /// Also takes out the shadow: how far it reaches to each side of the feet, as part of the person's height.
         #[arg(long)]
         shadow: f32 [f32] = 0.0,
+        /// Leaves avatars their own proportions; else their bones and heads become those of the people whom they replace.
+        #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+        keep_proportions: bool [bool] = false,
         /// Goes on where frames can't be trusted: else they are named and nothing is written.
         #[arg(long, num_args = 0..=1, default_missing_value = "true")]
         force: bool [bool] = false,

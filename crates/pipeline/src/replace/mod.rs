@@ -17,7 +17,7 @@ mod scenery;
 mod score;
 
 use crate::composite::open_body;
-use crate::job::{Actor, Job, Replace, Until};
+use crate::job::{Actor, Job, Proportions, Replace, Until};
 use crate::progress::{Context, Stage};
 use crate::report::StageRow;
 use crate::stages::{Unit, run_stage};
@@ -233,6 +233,9 @@ impl Replaced {
         for (n, actor) in unmoved.enumerate() {
             if let Some(motion) = self.motions.get(n).or(self.motion.as_ref()) {
                 actor.motion.clone_from(motion);
+                if !job.replace.as_ref().is_some_and(|replace| replace.keep_proportions) {
+                    actor.proportions = Proportions::Motion;
+                }
             }
         }
         if let (true, Some(layer)) = (job.input.occluders.is_empty() || self.painted, &self.in_front) {

@@ -171,7 +171,7 @@ fn least_squares(rows: &[Vec<f64>], betas: &[f32]) -> Vec<f64> {
 }
 
 /// Solves a symmetric positive definite system by elimination without pivots.
-fn solve(mut matrix: Vec<Vec<f64>>, mut right: Vec<f64>) -> Vec<f64> {
+pub(super) fn solve(mut matrix: Vec<Vec<f64>>, mut right: Vec<f64>) -> Vec<f64> {
     let n = right.len();
     for i in 0..n {
         for j in i + 1..n {

@@ -140,6 +140,19 @@ impl PointSkin {
         })
     }
 
+    /// Changes the shape of the points and of the skeleton from one set of coefficients, with which they were bound, to another.
+    ///
+    /// # Errors
+    /// When there are more betas than components.
+    pub fn reshape(&mut self, model: &BodyModel, from: &[f32], to: &[f32]) -> Result<()> {
+        let at = |betas: &[f32], c: usize| betas.get(c).copied().unwrap_or(0.0);
+        let change: Vec<f32> = (0..from.len().max(to.len())).map(|c| at(to, c) - at(from, c)).collect();
+        let moved = self.binding.shape_offsets(model, &change)?;
+        self.rest_joints = model.rest_joints(to, &[])?;
+        self.zero.as_flattened_mut().iter_mut().zip(moved.as_flattened()).for_each(|(p, d)| *p += d);
+        Ok(())
+    }
+
     /// N.
     #[must_use]
     pub fn len(&self) -> usize {
