@@ -47,6 +47,12 @@ const TAKEN_FOR: f32 = 0.3;
 /// Looks are learnt while nobody else is nearer than this part of the region.
 const ALONE: f32 = 0.3;
 
+/// Somebody new beside whom somebody known gets lost is that one, if it shows within so many frames: alike, this near as part of the
+/// region, and about as large.
+const NEWBORN: usize = 15;
+const BESIDE: f32 = 0.45;
+const AS_LARGE: f32 = 0.4;
+
 /// What the tracker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackOptions {
@@ -91,6 +97,8 @@ struct Track {
     /// Where it was seen last in this shot, and how it moved from frame to frame.
     last: Option<(Region, [f32; 2])>,
     seen: usize,
+    /// The frame in which the track began.
+    born: usize,
     look: Appearance,
     /// The left and the right hand when they were looked at last.
     hands: [Option<Followed>; 2],
@@ -114,6 +122,8 @@ pub struct Tracker {
     options: TrackOptions,
     tracks: Vec<Track>,
     people: usize,
+    /// Those who turned out to be somebody who was there before.
+    same: Vec<(usize, usize)>,
     lost_at: Option<usize>,
     thumb: Vec<f32>,
     /// The mean change from frame to frame of late.
@@ -154,11 +164,19 @@ impl Tracker {
             options,
             tracks: Vec::new(),
             people: 0,
+            same: Vec::new(),
             lost_at: None,
             thumb: Vec::new(),
             usual: None,
             frame: 0,
         }
+    }
+
+    /// People who turned out to be somebody who had been seen before, in the order in which that came out: the number that was given
+    /// first, and the one it should have been. Until then, frames have both.
+    #[must_use]
+    pub fn reunited(&self) -> &[(usize, usize)] {
+        &self.same
     }
 
     /// Looks at the next frame.
@@ -179,6 +197,7 @@ impl Tracker {
         let mut reads = self.follow(picture)?;
         self.part_pairs(&mut reads);
         self.hand_over(&mut reads);
+        self.reunite(&mut reads);
         if self.is_time_to_look(cut) {
             self.look_around(picture, &mut reads)?;
         }
@@ -249,6 +268,42 @@ impl Tracker {
                 self.lose(std::mem::replace(&mut read.track, n));
                 // Taken: nobody else may become this one now.
                 self.tracks[n].region = Some(read.reading.next);
+            }
+        }
+    }
+
+    /// Whoever comes out from behind a thing is found anew now and then, while their own track still reads what is left of them.
+    fn reunite(&mut self, reads: &mut [Read]) {
+        for read in reads {
+            let newborn = &self.tracks[read.track];
+            if self.frame > newborn.born + NEWBORN {
+                continue;
+            }
+            let at = read.reading.observation.region;
+            let old = (0..self.tracks.len()).find(|n| {
+                let track = &self.tracks[*n];
+                let lost = track.region.is_none() && track.born < newborn.born;
+                // Earlier losses were weighed when the new one was found.
+                let just = track.seen + 1 >= newborn.born;
+                let beside = track.last.is_some_and(|(last, moved)| {
+                    // Where it was, or where it went: the last that is read of somebody is off now and then.
+                    let gap = (self.frame - track.seen) as f32;
+                    let away = [0.0, gap].map(|gap| {
+                        let [dx, dy] = [0, 1].map(|k| at.centre[k] - last.centre[k] - gap * moved[k]);
+                        dx.hypot(dy)
+                    });
+                    away[0].min(away[1]) < BESIDE * at.size && (at.size / last.size).ln().abs() < AS_LARGE
+                });
+                lost && just && beside && alike(&track.look, &read.look).is_none_or(|same| same >= RETURNED)
+            });
+            if let Some(old) = old {
+                self.same.push((newborn.person, self.tracks[old].person));
+                let newborn = &mut self.tracks[read.track];
+                (newborn.region, newborn.last) = (None, None);
+                let hands = std::mem::take(&mut newborn.hands);
+                self.tracks[old].hands = hands;
+                self.tracks[old].region = Some(read.reading.next);
+                read.track = old;
             }
         }
     }
@@ -330,6 +385,7 @@ impl Tracker {
             region: None,
             last: None,
             seen: self.frame,
+            born: self.frame,
             look: look.clone(),
             hands: [None, None],
         });

@@ -14,6 +14,8 @@ pub(crate) struct Measured {
     unseen: f64,
     head: [f64; 2],
     heads: f64,
+    /// By frame: how many times as wide and as high as in truth the head is.
+    ratios: Vec<[f64; 2]>,
 }
 
 impl Measured {
@@ -35,6 +37,7 @@ impl Measured {
             self.pose(&true_joints, &joints, &seen[t]);
             if let (true, Some(a), Some(b)) = (seen[t][HEAD], true_head, found_head) {
                 (0..2).for_each(|k| self.head[k] += f64::from((b[1 - k] / a[1 - k] - 1.0).abs()));
+                self.ratios.push([0, 1].map(|k| f64::from(b[k] / a[k])));
                 self.heads += 1.0;
             }
         }
@@ -71,6 +74,11 @@ impl Measured {
     /// Mean of seen joints, largest of unseen ones.
     pub(crate) fn pose_mm(&self) -> (f64, f64) {
         (self.seen[0] / self.seen[1].max(1.0), self.unseen)
+    }
+
+    /// How many times as wide and as high as in truth the head is, frame by frame.
+    pub(crate) fn ratios(&self) -> &[[f64; 2]] {
+        &self.ratios
     }
 
     /// Mean error of height and width.

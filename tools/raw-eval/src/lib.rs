@@ -43,6 +43,8 @@ pub struct Figures {
     pub unseen_mm: f64,
     /// Mean error of the head's height and width, as a part.
     pub head: [f64; 2],
+    /// By frame: how many times as wide and as high as in truth the head is.
+    pub head_ratios: Vec<[f64; 2]>,
     /// Intersection over union of what is in front of the person, where something is.
     pub in_front: Option<f64>,
     /// Part of the person that is wrongly taken for something in front.
@@ -77,6 +79,7 @@ struct Sums {
     iou: Vec<f64>,
     damaged: [f64; 2],
     in_front: [f64; 2],
+    truly_in_front: f64,
     wrong: [f64; 2],
     measured: Measured,
 }
@@ -143,10 +146,12 @@ pub fn measure(folder: &Path, work: &Path, until: Stage) -> Result<Figures> {
     ];
     let share = |[part, all]: [f64; 2]| if all > 0.0 { part / all } else { 0.0 };
     figures.damaged = (until == Stage::Plate).then(|| share(sums.damaged));
-    figures.in_front = (sums.in_front[1] > 200.0).then(|| share(sums.in_front));
+    // Shots without anything in front have no such figure: what is wrongly said to be is in the next one.
+    figures.in_front = (sums.truly_in_front > 200.0).then(|| share(sums.in_front));
     figures.in_front_wrong = share(sums.wrong);
     (figures.seen_mm, figures.unseen_mm) = sums.measured.pose_mm();
     figures.head = sums.measured.head();
+    figures.head_ratios = sums.measured.ratios().to_vec();
     Ok(figures)
 }
 
@@ -228,6 +233,7 @@ fn front(sums: &mut Sums, found: &Replaced, truth: &[GrayImage], matte: &[GrayIm
                 sums.in_front[0] += f64::from(u8::from(hidden && said));
                 sums.in_front[1] += f64::from(u8::from(hidden || said));
             }
+            sums.truly_in_front += f64::from(u8::from(hidden));
             if person {
                 sums.wrong[0] += f64::from(u8::from(said));
                 sums.wrong[1] += 1.0;

@@ -13,6 +13,12 @@ impl PlaneMap {
     /// Nothing moved.
     pub const SAME: Self = Self([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
 
+    /// Everything moves right and down by so many pixels.
+    #[must_use]
+    pub const fn shift([right, down]: [f64; 2]) -> Self {
+        Self([1.0, 0.0, right, 0.0, 1.0, down, 0.0, 0.0, 1.0])
+    }
+
     /// Where a pixel goes.
     #[must_use]
     pub fn at(&self, pixel: [f32; 2]) -> [f32; 2] {

@@ -7,7 +7,7 @@ use super::people::{Person, Seen};
 use super::scenery::{Sample, Scenery, Shown};
 use super::score::{Checks, Looked, change, speed};
 use crate::{Error, Result};
-use bg_mask::PlaneFinder;
+use bg_mask::{PlaneFinder, PlaneMap};
 use image::{GrayImage, RgbImage, imageops};
 use mocap::{Evidence, Region, Segmentation, Sighting};
 use smplx::Motion;
@@ -215,7 +215,7 @@ impl<'a> Looks<'a> {
         let mut somewhere = GrayImage::new(self.small[0], self.small[1]);
         for (p, person) in seen.people.iter().enumerate() {
             let evidence = match &person.evidence[n] {
-                Some(places) => self.folders.read_evidence(n, person.track, places)?,
+                Some(places) => self.folders.read_evidence(n, person.evidence_of[n], places)?,
                 // Whoever is hidden for a moment is carried across: what shows of them is found by their body.
                 None if person.is_bridged(n) => nothing_said(),
                 None => {
@@ -335,7 +335,10 @@ impl<'a> Looks<'a> {
                 in_front.iter_mut().zip(matte.iter()).for_each(|(a, b)| *a = (*a).max(*b));
             }
         }
-        self.inspect(n, &people, &shares, &any, &scenery, seen);
+        let guess = self.inspect(n, &people, &shares, &any, &scenery, seen);
+        // Where the background's move couldn't be found, the camera is taken to stand.
+        let step = self.window[index].sample.step.unwrap_or(PlaneMap::SAME);
+        self.steady.push(guess, (!seen.cuts[n]).then_some(step));
         if !self.one_only {
             self.shown[0] |= others.iter().any(|b| *b > 0);
             send(to_disk, self.folders.picture(OTHERS, n), others)?;
@@ -361,7 +364,7 @@ impl<'a> Looks<'a> {
         }
     }
 
-    /// Judges the frame, and guesses what is in front.
+    /// Judges the frame; gives a guess of what is in front.
     fn inspect(
         &mut self,
         n: usize,
@@ -370,7 +373,7 @@ impl<'a> Looks<'a> {
         any: &[f32],
         scenery: &Scenery,
         seen: &Seen,
-    ) {
+    ) -> Guess {
         let mut guessed = Guess::default();
         let mattes: Vec<Vec<f32>> =
             shares.iter().map(|share| any.iter().zip(share).map(|(a, s)| a * s).collect()).collect();
@@ -428,7 +431,7 @@ impl<'a> Looks<'a> {
                 .map(|body| (n, body, mattes[k].iter().map(|m| *m >= MINE).collect()));
             self.checks[somebody.person][n] = Some(checks);
         }
-        self.steady.push(guessed);
+        guessed
     }
 
     fn write_layer(

@@ -70,7 +70,7 @@ fn find(settings: &Replace, folders: &Folders, total: usize, context: Context<'_
         Ok(())
     })?;
     crate::finish::warn_of(&said, context);
-    Seen::new([size.0, size.1], fps, cuts, sightings, settings.person)
+    Seen::new([size.0, size.1], fps, cuts, sightings, tracker.reunited(), settings.person)
 }
 
 /// Writes pictures on a thread of its own while `work` makes them.

@@ -3,12 +3,15 @@
 
 use super::assign::Somebody;
 use super::bodies::Body;
-use super::scenery::{Scenery, Shown};
+use super::scenery::{Scenery, Shown, place};
+use bg_mask::PlaneMap;
 use image::GrayImage;
 use std::collections::VecDeque;
+use std::ops::{Range, RangeInclusive};
 
-/// Less likely pixels aren't the person's.
+/// Less likely pixels aren't the person's, and less likely ones may be what a thing's layer is grown over.
 const NOT: f32 = 0.3;
+const MAYBE: f32 = 0.5;
 /// Metres into the body from which on a fit isn't just a little off.
 const INTO_M: f32 = 0.06;
 /// Parts of the body that are less sure than this are where they are because something hides them.
@@ -17,6 +20,12 @@ const UNSURE: f32 = 0.35;
 const STEADY: f32 = 0.6;
 /// Seconds to either side that are looked at.
 const AROUND_S: f32 = 0.5;
+/// A place that hid the body for so long, and showed it in no more than this part of that, hides it for so many seconds before and
+/// after: also beside where the body is now, as far as an avatar may reach.
+const LONG_S: f32 = 1.5;
+const HID_S: f32 = 0.2;
+const HIDES: f32 = 0.8;
+const BESIDE_M: f32 = 0.35;
 /// Metres by which the layer is grown into what isn't the person's, where no seen part of the body is nearer: the avatar may
 /// reach further than the body. What hides more than a limb is grown further.
 const GROW_M: f32 = 0.10;
@@ -36,6 +45,11 @@ const WITHIN_PX: isize = 4;
 /// person by more than this.
 const NARROW: f32 = 3.5;
 const SEEN_AS: f32 = 0.6;
+/// Joints of the arms. A piece that is an arm alone, to this part, isn't hidden: where arms aren't seen they are guesses.
+const ARMS: RangeInclusive<u8> = 16..=21;
+const ARM_ALONE: f32 = 0.7;
+/// Half the width of strips of the matte that are no part of a person.
+const STRIP_M: f32 = 0.02;
 /// Smaller pieces than this part of the body are the matte's holes.
 const SPECK: f32 = 0.015;
 
@@ -47,6 +61,8 @@ pub(super) struct Guess {
     pub(super) pixels: Vec<u8>,
     /// `[h, w]` pixels that are nobody's.
     free: Vec<bool>,
+    /// `[h, w]` where an arm would be that isn't seen.
+    arm: Vec<bool>,
     /// `[h, w]` pixels between what is known to be empty and what isn't.
     edge: Vec<bool>,
     per_metre: f32,
@@ -92,10 +108,11 @@ impl Guess {
             })
             .collect();
         let free =
-            likely.iter().zip(&scenery.shown).map(|(l, shown)| *l < NOT || *shown == Shown::Same).collect();
+            likely.iter().zip(&scenery.shown).map(|(l, shown)| *l < MAYBE || *shown == Shown::Same).collect();
+        let arm = (0..likely.len()).map(|i| body.covers(i) && !things[i] && ARMS.contains(&body.joint[i]));
         let edge =
             (0..likely.len()).map(|i| scenery.shown[i] == Shown::Unknown && scenery.is_known(i)).collect();
-        Self { pixels, free, edge, per_metre: body.per_metre, area: body.area() }
+        Self { pixels, free, arm: arm.collect(), edge, per_metre: body.per_metre, area: body.area() }
     }
 
     /// With what is in front of somebody else.
@@ -110,6 +127,7 @@ impl Guess {
                 *mine = *theirs;
             }
         });
+        self.arm.iter_mut().zip(&other.arm).for_each(|(mine, theirs)| *mine |= theirs);
         self.area += other.area;
     }
 }
@@ -117,23 +135,45 @@ impl Guess {
 /// Frames around the one that is decided.
 #[derive(Debug)]
 pub(super) struct Steady {
-    window: VecDeque<Guess>,
+    /// Each with the background's move from the frame before; `None` after a cut.
+    window: VecDeque<(Guess, Option<PlaneMap>)>,
+    /// Frames to either side: that vote, and that are remembered.
+    near: usize,
     reach: usize,
+    /// Frames for which a place must have hidden the body to be remembered.
+    long: usize,
     /// How many guesses came, and how many were decided.
     came: usize,
     decided: usize,
     width: usize,
 }
 
+/// A frame that votes on another one.
+struct Vote<'a> {
+    guess: &'a Guess,
+    /// From the pixels of the one that is decided to those of this one.
+    map: PlaneMap,
+    is_near: bool,
+}
+
 impl Steady {
     pub(super) fn new(fps: f32, width: usize) -> Self {
-        let reach = ((AROUND_S * fps).round() as usize).clamp(1, 30);
-        Self { window: VecDeque::new(), reach, came: 0, decided: 0, width }
+        let frames = |seconds: f32| (seconds * fps).round() as usize;
+        Self {
+            window: VecDeque::new(),
+            near: frames(AROUND_S).clamp(1, 30),
+            reach: frames(LONG_S).clamp(1, 36),
+            long: frames(HID_S).max(2),
+            came: 0,
+            decided: 0,
+            width,
+        }
     }
 
-    /// Takes the next frame's guess (an empty one where nobody is); a cut forgets what was before.
-    pub(super) fn push(&mut self, guess: Guess) {
-        self.window.push_back(guess);
+    /// Takes the next frame's guess (an empty one where nobody is), and how the background moved since the frame before: `None`
+    /// for a cut, across which nobody votes.
+    pub(super) fn push(&mut self, guess: Guess, step: Option<PlaneMap>) {
+        self.window.push_back((guess, step));
         self.came += 1;
     }
 
@@ -153,24 +193,93 @@ impl Steady {
     }
 
     fn decide(&self, index: usize) -> Option<Vec<u8>> {
-        let guess = &self.window[index];
-        if !guess.pixels.iter().any(|p| matches!(p, 2 | 4)) {
+        let guess = &self.window[index].0;
+        let around = self.around(index);
+        if !around.iter().any(|vote| vote.guess.pixels.contains(&2)) {
             return None;
         }
-        let end = (index + self.reach + 1).min(self.window.len());
-        let around = index.saturating_sub(self.reach)..end;
+        let (w, h) = (self.width, guess.pixels.len() / self.width);
         let mut layer = vec![0_u8; guess.pixels.len()];
-        for (i, out) in layer.iter_mut().enumerate().filter(|(i, _)| matches!(guess.pixels[*i], 2 | 4)) {
-            let there = self.window.range(around.clone()).filter_map(|g| g.pixels.get(i));
-            let mut counts = [0_usize; 5];
-            there.for_each(|p| counts[usize::from(*p)] += 1);
-            let [_, seen, hidden, _, empty] = counts;
+        let [columns, rows] = self.reached(guess);
+        for (x, y) in rows.flat_map(|y| columns.clone().map(move |x| (x, y))) {
+            let i = y * w + x;
+            let now = matches!(guess.pixels[i], 2 | 4);
+            let nobodys = guess.pixels[i] == 0 && guess.free[i];
+            if !(now || nobodys) {
+                continue;
+            }
+            let (mut near, mut all) = ([0_usize; 5], [0_usize; 5]);
+            for vote in &around {
+                let Some(pixel) = place(&vote.map, [x, y], [w, h]).and_then(|i| vote.guess.pixels.get(i))
+                else {
+                    continue;
+                };
+                all[usize::from(*pixel)] += 1;
+                near[usize::from(*pixel)] += usize::from(vote.is_near);
+            }
             // What looks empty is hidden where a thing was found in a frame nearby.
-            if hidden > 0 && (hidden + empty) as f32 >= STEADY * (seen + hidden + empty) as f32 {
-                *out = 255;
+            let hides = |[_, seen, hidden, _, empty]: [usize; 5], least: usize, part: f32| {
+                hidden >= least && (hidden + empty) as f32 >= part * (seen + hidden + empty) as f32
+            };
+            if now && hides(near, 1, STEADY) || hides(all, self.long, HIDES) {
+                layer[i] = 255;
             }
         }
         self.shape(guess, layer)
+    }
+
+    /// Columns and rows that the body and what may be around it fill; none where nobody is.
+    fn reached(&self, guess: &Guess) -> [Range<usize>; 2] {
+        let (w, h) = (self.width, guess.pixels.len() / self.width);
+        let mut bounds = [w..0, h..0];
+        for (i, _) in guess.pixels.iter().enumerate().filter(|(_, p)| **p > 0) {
+            for (range, at) in bounds.iter_mut().zip([i % w, i / w]) {
+                *range = range.start.min(at)..range.end.max(at + 1);
+            }
+        }
+        if bounds[0].is_empty() {
+            return [0..0, 0..0];
+        }
+        let margin = (BESIDE_M * guess.per_metre) as usize;
+        let [columns, rows] = bounds;
+        let wider =
+            |range: Range<usize>, n: usize| range.start.saturating_sub(margin)..(range.end + margin).min(n);
+        [wider(columns, w), wider(rows, h)]
+    }
+
+    /// The frames that vote on one, itself among them, with the maps from it to them: what stands in front stays at its place of the
+    /// scene, not of the picture.
+    fn around(&self, index: usize) -> Vec<Vote<'_>> {
+        let mut found = vec![Vote { guess: &self.window[index].0, map: PlaneMap::SAME, is_near: true }];
+        let mut map = PlaneMap::SAME;
+        for (k, (guess, step)) in self.window.range(index + 1..).take(self.reach).enumerate() {
+            let Some(step) = step else { break };
+            map = map.then(step);
+            found.push(Vote { guess, map, is_near: k < self.near });
+        }
+        map = PlaneMap::SAME;
+        for k in (index.saturating_sub(self.reach)..index).rev() {
+            let Some(step) = self.window[k + 1].1.as_ref().and_then(PlaneMap::inverse) else { break };
+            map = map.then(&step);
+            found.push(Vote { guess: &self.window[k].0, map, is_near: k + self.near >= index });
+        }
+        found
+    }
+
+    /// Without the pieces that are arms and nothing else.
+    fn without_arms(&self, guess: &Guess, mut layer: GrayImage) -> GrayImage {
+        let pieces = bg_mask::components(&layer);
+        let mut arms = vec![0_usize; pieces.list.len() + 1];
+        for (label, arm) in pieces.labels.iter().zip(&guess.arm) {
+            arms[*label as usize] += usize::from(*arm);
+        }
+        for (byte, label) in layer.iter_mut().zip(&pieces.labels).filter(|(_, label)| **label > 0) {
+            let n = *label as usize;
+            if arms[n] as f32 >= ARM_ALONE * pieces.list[n - 1].area as f32 {
+                *byte = 0;
+            }
+        }
+        layer
     }
 
     /// Without specks, and grown over what is nobody's.
@@ -178,14 +287,20 @@ impl Steady {
         let height = layer.len() / self.width;
         let mask = bg_mask::mask_from_bytes(self.width as u32, height as u32, layer).ok()?;
         let least = (SPECK * guess.area as f32) as usize;
-        let kept = bg_mask::keep_components(&mask, |piece| piece.area >= least.max(4));
+        let kept =
+            self.without_arms(guess, bg_mask::keep_components(&mask, |piece| piece.area >= least.max(4)));
         if kept.iter().all(|b| *b == 0) {
             return None;
         }
         let mut seen = GrayImage::new(self.width as u32, height as u32);
         for (i, byte) in seen.iter_mut().enumerate() {
-            *byte = if matches!(guess.pixels[i], 1 | 3 | 4) && kept.as_raw()[i] == 0 { 255 } else { 0 };
+            *byte = if matches!(guess.pixels[i], 1 | 4) && kept.as_raw()[i] == 0 { 255 } else { 0 };
         }
+        // Specks and thin strips of the matte beside a thing aren't the person.
+        let specks = seen.clone();
+        let seen = opened(&seen, STRIP_M * guess.per_metre);
+        let seen = bg_mask::keep_components(&seen, |piece| piece.area >= least.max(4));
+        let is_speck = |i: usize| specks.as_raw()[i] > 0 && seen.as_raw()[i] == 0;
         let (thing, seen) = (bg_mask::squared_distance(&kept), bg_mask::squared_distance(&seen));
         let within = |squared: f32, metres: f32| squared <= (metres * guess.per_metre).powi(2);
         let mut outside = kept.clone();
@@ -198,6 +313,7 @@ impl Steady {
         let wide = bg_mask::squared_distance(&middle);
         let grown = (0..kept.len()).map(|i| {
             let here = match guess.pixels[i] {
+                _ if is_speck(i) => within(thing[i], GROW_M),
                 0 => {
                     thing[i] < seen[i]
                         && (within(thing[i], GROW_M) || within(wide[i], WIDE_M[0] / 2.0 + WIDE_M[1]))
@@ -205,10 +321,22 @@ impl Steady {
                 _ => within(thing[i], CLOSE_M),
             };
             let beside = guess.edge[i] && thing[i] <= 1.0;
-            if thing[i] == 0.0 || here && guess.free[i] || beside { 255 } else { 0 }
+            if thing[i] == 0.0 || here && (guess.free[i] || is_speck(i)) || beside { 255 } else { 0 }
         });
         Some(grown.collect())
     }
+}
+
+/// Without what is narrower than twice the radius, in pixels.
+fn opened(mask: &GrayImage, radius: f32) -> GrayImage {
+    let like = |of: &dyn Fn(usize) -> bool| {
+        let mut out = GrayImage::new(mask.width(), mask.height());
+        out.iter_mut().enumerate().for_each(|(i, byte)| *byte = if of(i) { 255 } else { 0 });
+        out
+    };
+    let outside = bg_mask::squared_distance(&like(&|i| mask.as_raw()[i] == 0));
+    let inner = bg_mask::squared_distance(&like(&|i| outside[i] > radius * radius));
+    like(&|i| inner[i] <= radius * radius)
 }
 
 /// Pixels of a body that look as they do while nobody is there, in pieces that cut through the body.
@@ -263,7 +391,14 @@ mod tests {
 
     fn guess(hidden: bool) -> Guess {
         let pixels = (0..100).map(|i| if (40..60).contains(&i) { 1 + u8::from(hidden) } else { 1 }).collect();
-        Guess { pixels, free: vec![true; 100], edge: vec![false; 100], per_metre: 1.0, area: 100 }
+        Guess {
+            pixels,
+            free: vec![true; 100],
+            arm: vec![false; 100],
+            edge: vec![false; 100],
+            per_metre: 1.0,
+            area: 100,
+        }
     }
 
     #[test]
@@ -272,7 +407,7 @@ mod tests {
             let mut steady = Steady::new(6.0, 10);
             let mut layers = Vec::new();
             for h in hidden {
-                steady.push(guess(*h));
+                steady.push(guess(*h), Some(PlaneMap::SAME));
                 layers.extend(steady.next(false));
             }
             while let Some(layer) = steady.next(true) {
@@ -285,5 +420,33 @@ mod tests {
         let mut once = [false; 12];
         once[5] = true;
         assert_eq!(run(&once), 0);
+    }
+
+    #[test]
+    fn what_stands_in_front_may_move_through_the_picture() {
+        // A camera turns, so that a post passes from left to right.
+        let found = |step: PlaneMap, cut: usize| {
+            let mut steady = Steady::new(12.0, 60);
+            for t in 0..16 {
+                let post = 5 + 2 * t..11 + 2 * t;
+                let pixels = (0..600).map(|i| 1 + u8::from(post.contains(&(i % 60)))).collect();
+                let guess = Guess {
+                    pixels,
+                    free: vec![true; 600],
+                    arm: vec![false; 600],
+                    edge: vec![false; 600],
+                    per_metre: 1.0,
+                    area: 600,
+                };
+                steady.push(guess, (t != cut).then_some(step));
+            }
+            let layers: Vec<_> = std::iter::from_fn(|| steady.next(true)).collect();
+            layers.iter().flatten().filter(|layer| layer.iter().filter(|b| **b > 0).count() == 60).count()
+        };
+        assert_eq!(found(PlaneMap::shift([2.0, 0.0]), 16), 16);
+        // As if the camera stood, nothing is at the same place for long.
+        assert_eq!(found(PlaneMap::SAME, 16), 0);
+        // Each shot by itself.
+        assert_eq!(found(PlaneMap::shift([2.0, 0.0]), 8), 16);
     }
 }

@@ -5,7 +5,7 @@ use crate::job::Who;
 use crate::{Error, Result};
 use mocap::{Evidence, Observation, Sighting};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Somebody seen in fewer frames than this, and in a smaller part of the video, is nobody to follow.
@@ -16,6 +16,10 @@ const LEAST: f64 = 0.1;
 const LOST: &str = "the person isn't found any more, in the middle of the picture";
 /// Whoever is nearer to a side border than this part of their region may have gone out of the picture.
 const EDGE: f32 = 0.25;
+/// Whoever stays and lies over somebody who is replaced by more than this part of the body may be damaged.
+const OVER: f32 = 0.05;
+/// Somebody is believed in who is trusted in this part of the frames.
+const BELIEVED: f64 = 0.5;
 /// Whoever was hidden to this part may be hidden altogether.
 const HIDDEN: f32 = 0.5;
 
@@ -39,8 +43,12 @@ pub(super) struct Seen {
 /// One person in all frames.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Person {
-    /// The tracker's number: names the evidence on disk.
-    pub(super) track: usize,
+    /// The tracker's number.
+    track: usize,
+    /// By frame: the number under which the evidence lies on the disk, which is another one while the tracker took the person for
+    /// somebody new.
+    #[serde(skip)]
+    pub(super) evidence_of: Vec<usize>,
     pub(super) frames: Vec<Option<Observation>>,
     /// Where the networks' words on this person's pixels hold.
     #[serde(skip)]
@@ -92,19 +100,30 @@ impl Seen {
         fps: f64,
         cuts: Vec<bool>,
         sightings: Vec<Vec<Sighting>>,
+        reunited: &[(usize, usize)],
         who: Who,
     ) -> Result<Self> {
         let n = cuts.len();
+        let named = |track: usize| {
+            reunited.iter().fold(track, |track, (new, old)| if track == *new { *old } else { track })
+        };
         let mut by_track: BTreeMap<usize, Person> = BTreeMap::new();
         for (t, sightings) in sightings.into_iter().enumerate() {
-            for Sighting { person: track, observation, evidence, familiar } in sightings {
+            for Sighting { person: number, observation, evidence, familiar } in sightings {
+                let track = named(number);
                 let person = by_track.entry(track).or_insert_with(|| Person {
                     track,
                     frames: vec![None; n],
+                    evidence_of: vec![track; n],
                     evidence: vec![None; n],
                     familiar: vec![None; n],
                     ..Person::default()
                 });
+                // Seen twice before that was known: the surer one counts.
+                if person.frames[t].as_ref().is_some_and(|other| other.score >= observation.score) {
+                    continue;
+                }
+                person.evidence_of[t] = number;
                 person.frames[t] = Some(observation);
                 person.evidence[t] = Some(evidence);
                 person.familiar[t] = familiar;
@@ -152,11 +171,12 @@ impl Seen {
         for n in &self.replaced {
             runs.extend(doubtful(&self.people[*n].verdicts).into_iter().map(|(run, why)| (*n, run, why)));
         }
+        runs.extend(self.endangered());
         if runs.is_empty() {
             return Ok(());
         }
         runs.sort_by_key(|(n, run, _)| (run.start, *n));
-        let frames = runs.iter().map(|(_, run, _)| run.len()).sum();
+        let frames = runs.iter().flat_map(|(_, run, _)| run.clone()).collect::<BTreeSet<_>>().len();
         let several = self.people.len() > 1;
         let listed = runs
             .iter()
@@ -167,9 +187,37 @@ impl Seen {
             .collect();
         Err(Error::Doubtful { frames, of: self.cuts.len(), runs: listed })
     }
+
+    /// Those who stay, where they lie over somebody who is replaced and can't be told apart: they would be damaged.
+    fn endangered(&self) -> Vec<(usize, Range<usize>, String)> {
+        let mut runs = Vec::new();
+        for (n, person) in self.people.iter().enumerate().filter(|(n, _)| !self.replaced.contains(n)) {
+            let near =
+                |t: usize| person.checks.get(t).and_then(Option::as_ref).is_some_and(|c| c.shared > OVER);
+            let verdicts: Vec<Option<Verdict>> = (0..person.verdicts.len())
+                .map(|t| {
+                    let here = self.replaced.iter().any(|m| self.people[*m].frames[t].is_some());
+                    person.verdicts[t].clone().filter(|_| here && near(t) && person.is_believed())
+                })
+                .collect();
+            let named = doubtful(&verdicts).into_iter();
+            runs.extend(named.map(|(run, why)| (n, run, format!("{why}, and would be damaged"))));
+        }
+        runs
+    }
 }
 
 impl Person {
+    /// Is this somebody at all? What is trusted in hardly any frame is a thing that looks like a person now and then.
+    fn is_believed(&self) -> bool {
+        let (trusted, all) = self
+            .verdicts
+            .iter()
+            .flatten()
+            .fold((0, 0), |(trusted, all), v| (trusted + usize::from(v.score >= TRUSTED), all + 1));
+        trusted as f64 >= BELIEVED * f64::from(all.max(1))
+    }
+
     /// When the person is in view, in words.
     pub(super) fn in_view(&self) -> String {
         let mut spans: Vec<Range<usize>> = Vec::new();
@@ -255,6 +303,31 @@ mod tests {
         let seen = Observation { region, score: 1.0, landmarks: Vec::new(), hands: [None, None] };
         let frames: Vec<_> = (0..9).map(|t| (!(3..6).contains(&t)).then(|| seen.clone())).collect();
         Person { verdicts: vec![None; 9], checks: vec![None; 9], frames, ..Person::default() }
+    }
+
+    #[test]
+    fn who_stays_and_cannot_be_told_apart_is_named() {
+        let verdict = |score| Some(Verdict { score, reason: "the mask is in pieces".to_owned() });
+        let over = |shared| Some(Checks { shared, ..Checks::default() });
+        let mut other = person(80.0);
+        other.verdicts = (0..9).map(|t| verdict(if t == 4 || t == 8 { 0.1 } else { 1.0 })).collect();
+        // In frame 8 nobody is near.
+        other.checks = (0..9).map(|t| over(if t == 8 { 0.0 } else { 0.5 })).collect();
+        let mut replaced = person(60.0);
+        replaced.frames[4] = replaced.frames[0].clone();
+        let mut seen = Seen {
+            size: [160, 90],
+            fps: 12.0,
+            cuts: vec![false; 9],
+            people: vec![replaced, other],
+            replaced: vec![0],
+            passed: 0,
+        };
+        let error = seen.check().unwrap_err().to_string();
+        assert!(error.contains("1 of 9") && error.contains("person 2, frame 4"), "{error}");
+        // What is hardly ever trusted is no person.
+        seen.people[1].verdicts = (0..9).map(|_| verdict(0.1)).collect();
+        seen.check().unwrap();
     }
 
     #[test]

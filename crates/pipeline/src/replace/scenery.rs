@@ -169,7 +169,7 @@ fn around<'a>(samples: &[&'a Sample], index: usize) -> Vec<(&'a Sample, PlaneMap
 }
 
 /// The pixel that a pixel lies on in another frame.
-fn place(map: &PlaneMap, [x, y]: [usize; 2], [w, h]: [usize; 2]) -> Option<usize> {
+pub(super) fn place(map: &PlaneMap, [x, y]: [usize; 2], [w, h]: [usize; 2]) -> Option<usize> {
     let [u, v] = map.at([x as f32, y as f32]).map(|v| (v + 0.5).floor());
     (u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32).then(|| v as usize * w + u as usize)
 }
