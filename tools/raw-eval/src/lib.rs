@@ -47,6 +47,8 @@ pub struct Figures {
     pub head_ratios: Vec<[f64; 2]>,
     /// Intersection over union of what is in front of the person, where something is.
     pub in_front: Option<f64>,
+    /// Part of what the person holds that is in their mattes: on average, and in the worst frame; where something is held.
+    pub held: Option<[f64; 2]>,
     /// Part of the person that is wrongly taken for something in front.
     pub in_front_wrong: f64,
     /// How often a matte went over to somebody else.
@@ -79,6 +81,7 @@ struct Sums {
     iou: Vec<f64>,
     damaged: [f64; 2],
     in_front: [f64; 2],
+    held: Vec<f64>,
     truly_in_front: f64,
     wrong: [f64; 2],
     measured: Measured,
@@ -96,6 +99,7 @@ pub fn measure(folder: &Path, work: &Path, until: Stage) -> Result<Figures> {
         (1..=people).map(|p| grays(&folder.join(format!("person-{p}")))).collect::<Result<Vec<_>>>()?;
     let pictures = frames(&folder.join("frames"))?;
     let in_front = grays(&folder.join("in-front"))?;
+    let held = grays(&folder.join("held"))?;
     ensure!(pictures.len() == truth.frames, "{} frames of {}", pictures.len(), truth.frames);
     let mut figures = Figures { people: [people, 0], ..Figures::default() };
     let mut sums = Sums::default();
@@ -131,6 +135,9 @@ pub fn measure(folder: &Path, work: &Path, until: Stage) -> Result<Figures> {
             damage(&mut sums, &found, &pictures, &mattes, p)?;
         }
         front(&mut sums, &found, &in_front, &mattes[p])?;
+        if p == 0 {
+            sums.held = held.iter().zip(&masks).filter_map(|(truth, mask)| covered(truth, mask)).collect();
+        }
         let motion = Motion::open(found.motion.as_deref().context("no motion")?, 12.0)?;
         let true_motion = Motion::open(folder.join(format!("person-{}.json", p + 1)), 12.0)?;
         sums.measured.add(&body, &true_motion, &motion, &truth.seen[p], |t| {
@@ -149,6 +156,10 @@ pub fn measure(folder: &Path, work: &Path, until: Stage) -> Result<Figures> {
     // Shots without anything in front have no such figure: what is wrongly said to be is in the next one.
     figures.in_front = (sums.truly_in_front > 200.0).then(|| share(sums.in_front));
     figures.in_front_wrong = share(sums.wrong);
+    figures.held = (!sums.held.is_empty()).then(|| {
+        let mean = sums.held.iter().sum::<f64>() / sums.held.len() as f64;
+        [mean, sums.held.iter().copied().fold(1.0, f64::min)]
+    });
     (figures.seen_mm, figures.unseen_mm) = sums.measured.pose_mm();
     figures.head = sums.measured.head();
     figures.head_ratios = sums.measured.ratios().to_vec();
@@ -243,6 +254,16 @@ fn front(sums: &mut Sums, found: &Replaced, truth: &[GrayImage], matte: &[GrayIm
     Ok(())
 }
 
+/// Part of what is white in `truth` that a mask covers; `None` where hardly anything is.
+fn covered(truth: &GrayImage, mask: &GrayImage) -> Option<f64> {
+    let (mut all, mut both) = (0, 0);
+    for (_, m) in truth.iter().zip(mask.iter()).filter(|(t, _)| **t >= INSIDE) {
+        all += 1;
+        both += usize::from(*m >= INSIDE);
+    }
+    (all >= 50).then(|| both as f64 / all as f64)
+}
+
 fn visible<'a>(truth: &'a [GrayImage], ious: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
     let enough = |matte: &GrayImage| matte.iter().filter(|b| **b >= INSIDE).count() >= 100;
     truth.iter().zip(ious).filter(move |(matte, _)| enough(matte)).map(|(_, iou)| *iou)
@@ -277,7 +298,7 @@ impl Figures {
     #[must_use]
     pub fn head_row() -> String {
         format!(
-            "{:<16} {:>7} {:>11} {:>8} {:>7} {:>8} {:>11} {:>9} {:>7} {:>8} {:>9} {:>9}",
+            "{:<16} {:>7} {:>11} {:>8} {:>7} {:>8} {:>11} {:>9} {:>7} {:>11} {:>8} {:>9} {:>9}",
             "shot",
             "people",
             "IoU (min)",
@@ -287,6 +308,7 @@ impl Figures {
             "head h w",
             "in front",
             "wrong",
+            "held (min)",
             "switches",
             "bad",
             "good"
@@ -298,7 +320,7 @@ impl Figures {
     pub fn row(&self, name: &str) -> String {
         let percent = |v: f64| format!("{:.1} %", 100.0 * v);
         format!(
-            "{name:<16} {:>7} {:>11} {:>8} {:>4.0} mm {:>5.0} mm {:>11} {:>9} {:>7} {:>8} {:>9} {:>9}",
+            "{name:<16} {:>7} {:>11} {:>8} {:>4.0} mm {:>5.0} mm {:>11} {:>9} {:>7} {:>11} {:>8} {:>9} {:>9}",
             format!("{}/{}", self.people[1], self.people[0]),
             format!("{:.3} ({:.2})", self.iou[0], self.iou[1]),
             self.damaged.map_or_else(|| "–".to_owned(), percent),
@@ -307,6 +329,7 @@ impl Figures {
             format!("{:.1} {:.1} %", 100.0 * self.head[0], 100.0 * self.head[1]),
             self.in_front.map_or_else(|| "–".to_owned(), |v| format!("{v:.3}")),
             percent(self.in_front_wrong),
+            self.held.map_or_else(|| "–".to_owned(), |[mean, least]| format!("{mean:.2} ({least:.2})")),
             self.switches,
             format!("{}/{}", self.bad[1], self.bad[0]),
             format!("{}/{}", self.good[1], self.good[0]),
