@@ -6,6 +6,7 @@ use super::bodies::Body;
 use super::scenery::{Scenery, Shown, place};
 use bg_mask::PlaneMap;
 use image::GrayImage;
+use rayon::prelude::*;
 use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 
@@ -48,6 +49,8 @@ const SEEN_AS: f32 = 0.6;
 /// Joints of the arms. A piece that is an arm alone, to this part, isn't hidden: where arms aren't seen they are guesses.
 const ARMS: RangeInclusive<u8> = 16..=21;
 const ARM_ALONE: f32 = 0.7;
+/// Nor is what lies this near to the picture's border, in metres: networks aren't sure of what the border cuts.
+const BORDER_M: f32 = 0.15;
 /// Half the width of strips of the matte that are no part of a person.
 const STRIP_M: f32 = 0.02;
 /// Smaller pieces than this part of the body are the matte's holes.
@@ -201,12 +204,16 @@ impl Steady {
         let (w, h) = (self.width, guess.pixels.len() / self.width);
         let mut layer = vec![0_u8; guess.pixels.len()];
         let [columns, rows] = self.reached(guess);
-        for (x, y) in rows.flat_map(|y| columns.clone().map(move |x| (x, y))) {
+        // What looks empty is hidden where a thing was found in a frame nearby.
+        let hides = |[_, seen, hidden, _, empty]: [usize; 5], least: usize, part: f32| {
+            hidden >= least && (hidden + empty) as f32 >= part * (seen + hidden + empty) as f32
+        };
+        let is_thing = |x: usize, y: usize| {
             let i = y * w + x;
             let now = matches!(guess.pixels[i], 2 | 4);
             let nobodys = guess.pixels[i] == 0 && guess.free[i];
             if !(now || nobodys) {
-                continue;
+                return false;
             }
             let (mut near, mut all) = ([0_usize; 5], [0_usize; 5]);
             for vote in &around {
@@ -217,14 +224,11 @@ impl Steady {
                 all[usize::from(*pixel)] += 1;
                 near[usize::from(*pixel)] += usize::from(vote.is_near);
             }
-            // What looks empty is hidden where a thing was found in a frame nearby.
-            let hides = |[_, seen, hidden, _, empty]: [usize; 5], least: usize, part: f32| {
-                hidden >= least && (hidden + empty) as f32 >= part * (seen + hidden + empty) as f32
-            };
-            if now && hides(near, 1, STEADY) || hides(all, self.long, HIDES) {
-                layer[i] = 255;
-            }
-        }
+            now && hides(near, 1, STEADY) || hides(all, self.long, HIDES)
+        };
+        layer.par_chunks_mut(w).enumerate().filter(|(y, _)| rows.contains(y)).for_each(|(y, row)| {
+            columns.clone().filter(|x| is_thing(*x, y)).for_each(|x| row[x] = 255);
+        });
         self.shape(guess, layer)
     }
 
@@ -266,16 +270,25 @@ impl Steady {
         found
     }
 
-    /// Without the pieces that are arms and nothing else.
-    fn without_arms(&self, guess: &Guess, mut layer: GrayImage) -> GrayImage {
+    /// Without the pieces that are arms and nothing else, or lie at the picture's border.
+    fn without_guesses(&self, guess: &Guess, mut layer: GrayImage) -> GrayImage {
+        let (w, h) = (self.width, layer.height() as usize);
         let pieces = bg_mask::components(&layer);
-        let mut arms = vec![0_usize; pieces.list.len() + 1];
-        for (label, arm) in pieces.labels.iter().zip(&guess.arm) {
-            arms[*label as usize] += usize::from(*arm);
+        // By piece: how much of it is an arm, and how far into the picture it reaches.
+        let mut found = vec![(0_usize, 0_usize); pieces.list.len() + 1];
+        for (i, (label, arm)) in pieces.labels.iter().zip(&guess.arm).enumerate() {
+            let (x, y) = (i % w, i / w);
+            let (arms, inwards) = &mut found[*label as usize];
+            *arms += usize::from(*arm);
+            *inwards = (*inwards).max(x.min(y).min(w - 1 - x).min(h - 1 - y));
         }
+        let is_guess = |label: u32| {
+            let (arms, inwards) = found[label as usize];
+            let area = pieces.list[label as usize - 1].area as f32;
+            arms as f32 >= ARM_ALONE * area || (inwards as f32) < BORDER_M * guess.per_metre
+        };
         for (byte, label) in layer.iter_mut().zip(&pieces.labels).filter(|(_, label)| **label > 0) {
-            let n = *label as usize;
-            if arms[n] as f32 >= ARM_ALONE * pieces.list[n - 1].area as f32 {
+            if is_guess(*label) {
                 *byte = 0;
             }
         }
@@ -288,7 +301,7 @@ impl Steady {
         let mask = bg_mask::mask_from_bytes(self.width as u32, height as u32, layer).ok()?;
         let least = (SPECK * guess.area as f32) as usize;
         let kept =
-            self.without_arms(guess, bg_mask::keep_components(&mask, |piece| piece.area >= least.max(4)));
+            self.without_guesses(guess, bg_mask::keep_components(&mask, |piece| piece.area >= least.max(4)));
         if kept.iter().all(|b| *b == 0) {
             return None;
         }

@@ -99,6 +99,10 @@ pub(crate) struct Library {
     _lock: fs::File,
 }
 
+/// How long a folder that another studio has is waited for: one that ends has it for a moment more, and so has a program that it is
+/// just starting.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
 impl Library {
     /// Opens a folder, and makes it if it isn't there.
     pub(crate) fn open(root: &Path) -> Result<Self> {
@@ -114,10 +118,16 @@ impl Library {
         }
         let path = root.join(OWN).join("lock");
         let lock = fs::File::create(&path).map_err(Error::io(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(Error::Locked { path: root }),
-            Err(fs::TryLockError::Error(source)) => return Err(Error::Io { path, source }),
+        let start = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(fs::TryLockError::WouldBlock) => return Err(Error::Locked { path: root }),
+                Err(fs::TryLockError::Error(source)) => return Err(Error::Io { path, source }),
+            }
         }
         let library = Self { root, known: Mutex::default(), looking: Mutex::new(()), _lock: lock };
         pictures::tidy(&library.own("cache"));
