@@ -26,12 +26,12 @@ use lease::StoreLease;
 use pipeline::lease::{Lease, Taken};
 use pipeline::work::{Fingerprint, MIRROR_INPUTS, count_as_mirror, write_atomically};
 use pipeline::{CancelToken, Context, Job, Observer, ResultStore, Session};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
 /// Inputs that are in the mirror: for each path of a job, the folder of its contents, and their bytes.
-type TakenIn = HashMap<PathBuf, (PathBuf, u64)>;
+type TakenIn = BTreeMap<PathBuf, (PathBuf, u64)>;
 
 /// This machine's mirror of a farm in an object store.
 pub struct Mirror {
@@ -64,7 +64,7 @@ impl Mirror {
         // Two addresses may end alike.
         let number = Fingerprint::of(&address)?;
         let cache = std::path::absolute(cache).map_err(Error::io(cache))?;
-        let root = cache.join(format!("{name}-{number}"));
+        let root = cache.join(format!("{name}-{}", number.as_str()));
         std::fs::create_dir_all(&root).map_err(Error::io(&root))?;
         count_as_mirror(&root)?;
         Ok(Self { depot, root })
@@ -88,7 +88,7 @@ impl Mirror {
         renderer: &str,
         context: Context<'_>,
     ) -> Result<(Farm, u64)> {
-        let mut known = HashMap::new();
+        let mut known = BTreeMap::new();
         for shot in &mut jobs {
             self.take_in(&shot.name, &mut shot.job, &mut known)?;
         }
