@@ -1,9 +1,9 @@
 //! `anicrafter avatar create`.
 
-use crate::progress::{Style, cancel_on_ctrl_c};
+use crate::progress::{Style, bar, cancel_on_ctrl_c};
 use anyhow::{Context, Result, bail, ensure};
 use image::GrayImage;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use lhm::{Part, Variant};
 use pipeline::outputs::{Input, refuse_overwriting};
 use pipeline::{
@@ -278,12 +278,8 @@ impl Watch {
         self.end();
         self.part = Some((part, Instant::now()));
         if self.style == Style::Auto {
-            let template = "{msg:14} [{bar:36}] {percent:>3}% {elapsed} (about {eta} left)";
-            let style =
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(1000).with_style(style.progress_chars("=> "));
-            bar.set_message(part.name());
-            self.bar = Some(bar);
+            let look = "{msg:14} [{bar:36}] {percent:>3}% {elapsed} (about {eta} left)";
+            self.bar = Some(bar(look, 1000).with_message(part.name()));
         }
     }
 }

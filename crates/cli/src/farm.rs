@@ -9,7 +9,6 @@ use clap::{Subcommand, ValueEnum};
 use farm::Mirror;
 use farm::slurm::SlurmOptions;
 use farm::{Farm, Group, LocalEvent, LocalOptions, Resources, Status, TaskOptions, Verdict};
-use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::Context as Running;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -399,9 +398,11 @@ fn upload(
 }
 
 fn collect(place: &Place, to: &Path, style: Style) -> Result<farm::Collected> {
-    let (display, cancel) = (Display::new(style), cancel_on_ctrl_c());
     Ok(match place.mirror()? {
-        Some(mirror) => mirror.collect(to, Running::new(&display, &cancel))?,
+        Some(mirror) => {
+            let (display, cancel) = (Display::new(style), cancel_on_ctrl_c());
+            mirror.collect(to, Running::new(&display, &cancel))?
+        }
         None => farm::collect(&Farm::open(&place.farm)?, to)?,
     })
 }
@@ -423,11 +424,8 @@ fn run_here(args: &RunArgs, style: Style, threads: Option<usize>) -> Result<Exit
         restarts: args.restarts,
     };
     let cancel = cancel_on_ctrl_c();
-    let bar = (style == Style::Auto && std::io::stderr().is_terminal()).then(|| {
-        let template = "{msg:32} [{bar:36}] {pos}/{len} {elapsed}";
-        let look = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::new(0).with_style(look.progress_chars("=> "))
-    });
+    let bar = (style == Style::Auto && std::io::stderr().is_terminal())
+        .then(|| crate::progress::bar("{msg:32} [{bar:36}] {pos}/{len} {elapsed}", 0));
     let tell = |event: &LocalEvent| match (event, style) {
         (event, Style::Json) => {
             if let Ok(line) = serde_json::to_string(event) {

@@ -18,6 +18,12 @@ pub(crate) enum Style {
     None,
 }
 
+/// A bar of a look; it has the plain one where the look can't be understood.
+pub(crate) fn bar(look: &str, length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(look).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style.progress_chars("=> "))
+}
+
 /// Shows events.
 pub(crate) struct Display {
     style: Style,
@@ -44,10 +50,8 @@ impl Display {
         let word = if here { "fetching" } else { "keeping" };
         if self.style == Style::Auto && done < total {
             let bar = bar.get_or_insert_with(|| {
-                let template = "{msg:24} [{bar:36}] {bytes} of {total_bytes} (about {eta} left)";
-                let look =
-                    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-                ProgressBar::new(total).with_style(look.progress_chars("=> ")).with_message(word)
+                let look = "{msg:24} [{bar:36}] {bytes} of {total_bytes} (about {eta} left)";
+                self::bar(look, total).with_message(word)
             });
             bar.set_position(done);
         } else if done == total {
@@ -59,11 +63,8 @@ impl Display {
     }
 
     fn start(&self, label: String, total: usize) {
-        let template = "{msg:24} [{bar:36}] {percent:>3}% {elapsed} (about {eta} left)";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new((total.max(1) as f64 * RESOLUTION) as u64)
-            .with_style(style.progress_chars("=> "));
-        bar.set_message(label);
+        let look = "{msg:24} [{bar:36}] {percent:>3}% {elapsed} (about {eta} left)";
+        let bar = bar(look, (total.max(1) as f64 * RESOLUTION) as u64).with_message(label);
         let mut current = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = current.replace(bar) {
             old.finish_and_clear();

@@ -9,8 +9,8 @@ use bg_mask::{Layout, Render};
 use glam::Vec3;
 use image::{GrayImage, RgbImage};
 use scene_light::{
-    BodyParts, CastOptions, Ground, Harmonics, Levels, Probe, Probed, SceneLight, ShadowFrame, ShadowMap,
-    Sun, View,
+    BodyParts, CastOptions, Exposure, Ground, Harmonics, Levels, Probe, Probed, SceneLight, ShadowFrame,
+    ShadowMap, Sun, View,
 };
 
 /// Where the light comes from.
@@ -38,6 +38,11 @@ pub struct Switches {
     pub exposure: Option<Gains>,
     /// It throws shadows.
     pub shadow: bool,
+}
+
+impl Switches {
+    /// What the pipeline does.
+    pub const ALL: Self = Self { shade: true, exposure: Some(Exposure::gains), shadow: true };
 }
 
 /// Makes composites.

@@ -19,7 +19,7 @@ pub struct ExposureRow {
 /// When a renderer fails.
 pub fn row(composer: &mut Composer, recorded: &Recorded, known: Known) -> Result<Option<ExposureRow>> {
     // The levels are measured, and nothing is made of them.
-    let switches = Switches { shade: true, exposure: Some(|_| [1.0; 3]), shadow: true };
+    let switches = Switches { exposure: Some(|_| [1.0; 3]), ..Switches::ALL };
     let shaded = composer.compose(recorded, known, switches)?;
     if known == Known::Person && shaded.probed.is_none() {
         return Ok(None);

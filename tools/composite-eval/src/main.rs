@@ -9,7 +9,6 @@ use composite_eval::fit::{self, ExposureFit};
 use composite_eval::recorded::Recorded;
 use composite_eval::scores::{Regions, Score, mean, pooled, score};
 use image::{GenericImage, RgbImage};
-use scene_light::Exposure;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -133,7 +132,7 @@ fn main() -> Result<()> {
             |f: fn(&composite_eval::baselines::Relight, &RgbImage, &RgbImage) -> RgbImage| -> Vec<RgbImage> {
                 clip.blend.iter().zip(&clip.normals).map(|(b, n)| f(&relight, b, n)).collect()
             };
-        let all = Switches { shade: true, exposure: Some(Exposure::gains), shadow: true };
+        let all = Switches::ALL;
         let mut compose = |known, switches| composer.compose(&recorded, known, switches);
         let plain = Switches { shade: false, exposure: None, shadow: false };
         let over = compose(Known::Nothing, plain)?;

@@ -4,7 +4,6 @@ use anyhow::{Context, Result};
 use composite_eval::clip::{self, Clip};
 use composite_eval::composite::{Composer, Known, Switches};
 use composite_eval::recorded::Recorded;
-use scene_light::Exposure;
 use std::path::Path;
 use synth::{Maker, Split};
 
@@ -32,7 +31,6 @@ pub(crate) fn read(path: &Path, lit: Option<&mut Lit>, (seed, split): (u64, Spli
         "{} isn't clip {number} of seed {seed}",
         path.display()
     );
-    let switches = Switches { shade: true, exposure: Some(Exposure::gains), shadow: true };
-    clip.blend = lit.composer.compose(&recorded, Known::Sun, switches)?.frames;
+    clip.blend = lit.composer.compose(&recorded, Known::Sun, Switches::ALL)?.frames;
     Ok(clip)
 }

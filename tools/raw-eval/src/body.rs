@@ -12,8 +12,6 @@ const HEAD: usize = 15;
 pub(crate) struct Measured {
     seen: [f64; 2],
     unseen: f64,
-    head: [f64; 2],
-    heads: f64,
     /// By frame: how many times as wide and as high as in truth the head is.
     ratios: Vec<[f64; 2]>,
 }
@@ -36,9 +34,7 @@ impl Measured {
             let (joints, found_head) = placed(body, found, &head)?;
             self.pose(&true_joints, &joints, &seen[t]);
             if let (true, Some(a), Some(b)) = (seen[t][HEAD], true_head, found_head) {
-                (0..2).for_each(|k| self.head[k] += f64::from((b[1 - k] / a[1 - k] - 1.0).abs()));
                 self.ratios.push([0, 1].map(|k| f64::from(b[k] / a[k])));
-                self.heads += 1.0;
             }
         }
         Ok(())
@@ -83,7 +79,8 @@ impl Measured {
 
     /// Mean error of height and width.
     pub(crate) fn head(&self) -> [f64; 2] {
-        self.head.map(|sum| sum / self.heads.max(1.0))
+        let off = |k: usize| self.ratios.iter().map(|ratio| (ratio[k] - 1.0).abs()).sum::<f64>();
+        [1, 0].map(|k| off(k) / self.ratios.len().max(1) as f64)
     }
 }
 

@@ -70,10 +70,16 @@ impl Somebody {
     }
 }
 
+/// A mask of the pixels that are picked.
+pub(super) fn mask_of((width, height): (u32, u32), of: impl Fn(usize) -> bool) -> GrayImage {
+    let mut mask = GrayImage::new(width, height);
+    mask.iter_mut().enumerate().for_each(|(i, byte)| *byte = if of(i) { 255 } else { 0 });
+    mask
+}
+
 /// Distance in pixels to the pixels that are picked.
 fn distance(like: &GrayImage, of: impl Fn(usize) -> bool) -> Vec<f32> {
-    let mut mask = GrayImage::new(like.width(), like.height());
-    mask.iter_mut().enumerate().for_each(|(i, m)| *m = if of(i) { 255 } else { 0 });
+    let mask = mask_of(like.dimensions(), of);
     bg_mask::squared_distance(&mask).into_iter().map(f32::sqrt).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Short runs of doubtful frames between good ones take their motion and their matte from their neighbours.
 
+use super::assign::mask_of;
 use super::bodies::{Bodies, Body};
 use super::looks::{Folders, IN_FRONT, Looks, MATTES, OTHERS, open};
 use super::masks::fit_one;
@@ -57,8 +58,7 @@ pub(super) fn mend(
         let others = folders.picture(OTHERS, *t);
         let others = others.is_file().then(|| open(&others)).transpose()?;
         let confidence = &mended.confidence[*t];
-        let mut outline = GrayImage::new(small[0], small[1]);
-        outline.iter_mut().enumerate().for_each(|(i, o)| *o = if drawn.covers(i) { 255 } else { 0 });
+        let outline = mask_of((small[0], small[1]), |i| drawn.covers(i));
         let away = bg_mask::squared_distance(&outline);
         let (w, h) = matte.dimensions();
         for (x, y, byte) in matte.enumerate_pixels_mut() {

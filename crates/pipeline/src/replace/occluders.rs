@@ -1,9 +1,9 @@
 //! What stands in front of a person: pixels where the fitted body is and the matte isn't, or that look as they do while nobody is
 //! there; steadily.
 
-use super::assign::Somebody;
+use super::assign::{Somebody, mask_of};
 use super::bodies::Body;
-use super::scenery::{Scenery, Shown, place};
+use super::scenery::{Scenery, Shown, maps, place};
 use bg_mask::PlaneMap;
 use image::GrayImage;
 use rayon::prelude::*;
@@ -254,20 +254,13 @@ impl Steady {
     /// The frames that vote on one, itself among them, with the maps from it to them: what stands in front stays at its place of the
     /// scene, not of the picture.
     fn around(&self, index: usize) -> Vec<Vote<'_>> {
-        let mut found = vec![Vote { guess: &self.window[index].0, map: PlaneMap::SAME, is_near: true }];
-        let mut map = PlaneMap::SAME;
-        for (k, (guess, step)) in self.window.range(index + 1..).take(self.reach).enumerate() {
-            let Some(step) = step else { break };
-            map = map.then(step);
-            found.push(Vote { guess, map, is_near: k < self.near });
-        }
-        map = PlaneMap::SAME;
-        for k in (index.saturating_sub(self.reach)..index).rev() {
-            let Some(step) = self.window[k + 1].1.as_ref().and_then(PlaneMap::inverse) else { break };
-            map = map.then(&step);
-            found.push(Vote { guess: &self.window[k].0, map, is_near: k + self.near >= index });
-        }
-        found
+        let first = index.saturating_sub(self.reach);
+        let frames = first..(index + self.reach + 1).min(self.window.len());
+        let others = maps(|k| self.window[k].1.as_ref(), index, frames);
+        std::iter::once((index, PlaneMap::SAME))
+            .chain(others)
+            .map(|(k, map)| Vote { guess: &self.window[k].0, map, is_near: k.abs_diff(index) <= self.near })
+            .collect()
     }
 
     /// Without the pieces that are arms and nothing else, or lie at the picture's border.
@@ -305,25 +298,16 @@ impl Steady {
         if kept.iter().all(|b| *b == 0) {
             return None;
         }
-        let mut seen = GrayImage::new(self.width as u32, height as u32);
-        for (i, byte) in seen.iter_mut().enumerate() {
-            *byte = if matches!(guess.pixels[i], 1 | 4) && kept.as_raw()[i] == 0 { 255 } else { 0 };
-        }
+        let size = kept.dimensions();
+        let all_seen = mask_of(size, |i| matches!(guess.pixels[i], 1 | 4) && kept.as_raw()[i] == 0);
         // Specks and thin strips of the matte beside a thing aren't the person.
-        let specks = seen.clone();
-        let seen = opened(&seen, STRIP_M * guess.per_metre);
+        let seen = opened(&all_seen, STRIP_M * guess.per_metre);
         let seen = bg_mask::keep_components(&seen, |piece| piece.area >= least.max(4));
-        let is_speck = |i: usize| specks.as_raw()[i] > 0 && seen.as_raw()[i] == 0;
+        let is_speck = |i: usize| all_seen.as_raw()[i] > 0 && seen.as_raw()[i] == 0;
         let (thing, seen) = (bg_mask::squared_distance(&kept), bg_mask::squared_distance(&seen));
         let within = |squared: f32, metres: f32| squared <= (metres * guess.per_metre).powi(2);
-        let mut outside = kept.clone();
-        outside.iter_mut().for_each(|b| *b = 255 - *b);
-        let inwards = bg_mask::squared_distance(&outside);
-        let mut middle = GrayImage::new(self.width as u32, height as u32);
-        for (byte, inwards) in middle.iter_mut().zip(&inwards) {
-            *byte = if within(*inwards, WIDE_M[0] / 2.0) { 0 } else { 255 };
-        }
-        let wide = bg_mask::squared_distance(&middle);
+        let inwards = bg_mask::squared_distance(&mask_of(size, |i| kept.as_raw()[i] == 0));
+        let wide = bg_mask::squared_distance(&mask_of(size, |i| !within(inwards[i], WIDE_M[0] / 2.0)));
         let grown = (0..kept.len()).map(|i| {
             let here = match guess.pixels[i] {
                 _ if is_speck(i) => within(thing[i], GROW_M),
@@ -342,29 +326,20 @@ impl Steady {
 
 /// Without what is narrower than twice the radius, in pixels.
 fn opened(mask: &GrayImage, radius: f32) -> GrayImage {
-    let like = |of: &dyn Fn(usize) -> bool| {
-        let mut out = GrayImage::new(mask.width(), mask.height());
-        out.iter_mut().enumerate().for_each(|(i, byte)| *byte = if of(i) { 255 } else { 0 });
-        out
-    };
-    let outside = bg_mask::squared_distance(&like(&|i| mask.as_raw()[i] == 0));
-    let inner = bg_mask::squared_distance(&like(&|i| outside[i] > radius * radius));
-    like(&|i| inner[i] <= radius * radius)
+    let size = mask.dimensions();
+    let outside = bg_mask::squared_distance(&mask_of(size, |i| mask.as_raw()[i] == 0));
+    let inner = bg_mask::squared_distance(&mask_of(size, |i| outside[i] > radius * radius));
+    mask_of(size, |i| inner[i] <= radius * radius)
 }
 
 /// Pixels of a body that look as they do while nobody is there, in pieces that cut through the body.
 fn things(body: &Body, depth: &[f32], width: u32, likely: &[f32], scenery: &Scenery) -> Vec<bool> {
     let w = width as usize;
     let h = depth.len() / w.max(1);
-    let mut empty = GrayImage::new(width, h as u32);
-    let mut others = GrayImage::from_pixel(width, h as u32, image::Luma([255]));
-    for (i, (byte, other)) in empty.iter_mut().zip(others.iter_mut()).enumerate() {
-        if body.covers(i) && depth[i] > EMPTY_M && scenery.shown[i] == Shown::Same {
-            (*byte, *other) = (255, 0);
-        }
-    }
-    let pieces = bg_mask::components(&empty);
-    let thick = bg_mask::squared_distance(&others);
+    let is_empty = |i: usize| body.covers(i) && depth[i] > EMPTY_M && scenery.shown[i] == Shown::Same;
+    let size = (width, h as u32);
+    let pieces = bg_mask::components(&mask_of(size, is_empty));
+    let thick = bg_mask::squared_distance(&mask_of(size, |i| !is_empty(i)));
     // By piece: borders with the body beyond them, all borders, half the greatest width, and what networks say.
     let mut found = vec![(0_usize, 0_usize, 0.0_f32, 0.0_f32); pieces.list.len() + 1];
     for (i, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label > 0) {

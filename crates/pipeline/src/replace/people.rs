@@ -43,9 +43,7 @@ pub(super) struct Seen {
 /// One person in all frames.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Person {
-    /// The tracker's number.
-    track: usize,
-    /// By frame: the number under which the evidence lies on the disk, which is another one while the tracker took the person for
+    /// By frame: the tracker's number, under which the evidence lies on the disk; another one while the tracker took the person for
     /// somebody new.
     #[serde(skip)]
     pub(super) evidence_of: Vec<usize>,
@@ -112,7 +110,6 @@ impl Seen {
             for Sighting { person: number, observation, evidence, familiar } in sightings {
                 let track = named(number);
                 let person = by_track.entry(track).or_insert_with(|| Person {
-                    track,
                     frames: vec![None; n],
                     evidence_of: vec![track; n],
                     evidence: vec![None; n],
@@ -191,13 +188,18 @@ impl Seen {
     /// Those who stay, where they lie over somebody who is replaced and can't be told apart: they would be damaged.
     fn endangered(&self) -> Vec<(usize, Range<usize>, String)> {
         let mut runs = Vec::new();
-        for (n, person) in self.people.iter().enumerate().filter(|(n, _)| !self.replaced.contains(n)) {
+        let stay = self
+            .people
+            .iter()
+            .enumerate()
+            .filter(|(n, person)| !self.replaced.contains(n) && person.is_believed());
+        for (n, person) in stay {
             let near =
                 |t: usize| person.checks.get(t).and_then(Option::as_ref).is_some_and(|c| c.shared > OVER);
             let verdicts: Vec<Option<Verdict>> = (0..person.verdicts.len())
                 .map(|t| {
                     let here = self.replaced.iter().any(|m| self.people[*m].frames[t].is_some());
-                    person.verdicts[t].clone().filter(|_| here && near(t) && person.is_believed())
+                    person.verdicts[t].clone().filter(|_| here && near(t))
                 })
                 .collect();
             let named = doubtful(&verdicts).into_iter();

@@ -147,23 +147,33 @@ impl Scenery {
 
 /// The frames that are laid over one, with the maps from it to them.
 fn around<'a>(samples: &[&'a Sample], index: usize) -> Vec<(&'a Sample, PlaneMap)> {
-    let mut found = Vec::new();
     let stride = |n: usize| n.div_ceil(MOST).max(1);
+    let (after, before) = (stride(samples.len() - index - 1), stride(index));
+    let all = maps(|k| samples[k].step.as_ref(), index, 0..samples.len()).into_iter();
+    all.filter(|(k, _)| k.abs_diff(index).is_multiple_of(if *k > index { after } else { before }))
+        .map(|(k, map)| (samples[k], map))
+        .collect()
+}
+
+/// The maps from a frame to others of a range: first to those after it, then to those before, each as far as the background's moves are
+/// known. `step` is that from the frame before to a frame.
+pub(super) fn maps<'a>(
+    step: impl Fn(usize) -> Option<&'a PlaneMap>,
+    index: usize,
+    frames: Range<usize>,
+) -> Vec<(usize, PlaneMap)> {
+    let mut found = Vec::new();
     let mut map = PlaneMap::SAME;
-    for (k, sample) in samples[index + 1..].iter().enumerate() {
-        let Some(step) = &sample.step else { break };
+    for k in index + 1..frames.end {
+        let Some(step) = step(k) else { break };
         map = map.then(step);
-        if (k + 1) % stride(samples.len() - index - 1) == 0 {
-            found.push((*sample, map));
-        }
+        found.push((k, map));
     }
     map = PlaneMap::SAME;
-    for k in 1..=index {
-        let Some(step) = samples[index + 1 - k].step.as_ref().and_then(PlaneMap::inverse) else { break };
+    for k in (frames.start..index).rev() {
+        let Some(step) = step(k + 1).and_then(PlaneMap::inverse) else { break };
         map = map.then(&step);
-        if k % stride(index) == 0 {
-            found.push((samples[index - k], map));
-        }
+        found.push((k, map));
     }
     found
 }

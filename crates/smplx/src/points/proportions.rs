@@ -19,29 +19,30 @@ const SPREAD_M: f64 = 0.004;
 /// # Errors
 /// When there are more coefficients than components.
 pub fn with_proportions(model: &BodyModel, own: &[f32], of: &[f32]) -> Result<Vec<f32>> {
-    let n = own.len().max(of.len());
-    let at = |betas: &[f32], c: usize| betas.get(c).copied().unwrap_or(0.0);
-    let missing: Vec<f32> = (0..n).map(|c| at(of, c) - at(own, c)).collect();
-    let wanted = bones(model, &missing)?;
-    let rows = (0..n)
-        .map(|c| {
-            let mut unit = vec![0.0; c + 1];
-            unit[c] = 1.0;
-            bones(model, &unit)
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let change = change(own, of);
+    let rows = (0..change.len()).map(|c| bones(model, c)).collect::<Result<Vec<_>>>()?;
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / SPREAD_M.powi(2);
     let mut matrix: Vec<Vec<f64>> = rows.iter().map(|a| rows.iter().map(|b| dot(a, b)).collect()).collect();
+    let wanted = |row: &Vec<f64>| row.iter().zip(&change).map(|(m, c)| m * f64::from(*c)).sum();
+    let right = matrix.iter().map(wanted).collect();
     for (i, row) in matrix.iter_mut().enumerate() {
         row[i] += 1.0;
     }
-    let step = solve(matrix, rows.iter().map(|row| dot(row, &wanted)).collect());
-    Ok(step.into_iter().enumerate().map(|(c, step)| at(own, c) + step as f32).collect())
+    let own = own.iter().copied().chain(std::iter::repeat(0.0));
+    Ok(solve(matrix, right).into_iter().zip(own).map(|(step, own)| own + step as f32).collect())
 }
 
-/// How bones, and places of the head as seen from its joint, change with shape coefficients, in metres.
-fn bones(model: &BodyModel, betas: &[f32]) -> Result<Vec<f64>> {
-    let (rest, mean) = (model.rest_joints(betas, &[])?, model.rest_joints(&[], &[])?);
+/// What has to be added to some shape coefficients for others; those that are left out are 0.
+pub(super) fn change(from: &[f32], to: &[f32]) -> Vec<f32> {
+    let at = |betas: &[f32], c: usize| betas.get(c).copied().unwrap_or(0.0);
+    (0..from.len().max(to.len())).map(|c| at(to, c) - at(from, c)).collect()
+}
+
+/// How bones, and places of the head as seen from its joint, change with one unit of a shape component, in metres.
+fn bones(model: &BodyModel, component: usize) -> Result<Vec<f64>> {
+    let mut unit = vec![0.0; component + 1];
+    unit[component] = 1.0;
+    let (rest, mean) = (model.rest_joints(&unit, &[])?, model.rest_joints(&[], &[])?);
     let moved = |j: usize, k: usize| f64::from(rest[j][k] - mean[j][k]);
     let mut all = Vec::new();
     for j in 1..JOINTS {
@@ -51,11 +52,8 @@ fn bones(model: &BodyModel, betas: &[f32]) -> Result<Vec<f64>> {
     let of_head = |v: &usize| model.weights().dominant_joint(*v) == HEAD;
     let head: Vec<usize> = (0..model.n_vertices()).filter(of_head).collect();
     for v in head.iter().step_by(head.len().div_ceil(HEAD_POINTS).max(1)) {
-        for k in 0..3 {
-            let terms = betas.iter().enumerate().filter(|(_, b)| **b != 0.0);
-            let place: f32 = terms.map(|(c, b)| b * model.shape_direction(*v, c)[k]).sum();
-            all.push(f64::from(place) - moved(HEAD, k));
-        }
+        let place = model.shape_direction(*v, component);
+        all.extend((0..3).map(|k| f64::from(place[k]) - moved(HEAD, k)));
     }
     Ok(all)
 }

@@ -1,6 +1,7 @@
 //! The avatar chain: neutral pose → zero pose → the frame's pose.
 
 use super::PointBinding;
+use super::proportions::change;
 use crate::affine::{AFFINE_IDENTITY, Affine, invert_rigid, linear, transform_point};
 use crate::error::{Error, Result};
 use crate::forward::Frame;
@@ -145,9 +146,7 @@ impl PointSkin {
     /// # Errors
     /// When there are more betas than components.
     pub fn reshape(&mut self, model: &BodyModel, from: &[f32], to: &[f32]) -> Result<()> {
-        let at = |betas: &[f32], c: usize| betas.get(c).copied().unwrap_or(0.0);
-        let change: Vec<f32> = (0..from.len().max(to.len())).map(|c| at(to, c) - at(from, c)).collect();
-        let moved = self.binding.shape_offsets(model, &change)?;
+        let moved = self.binding.shape_offsets(model, &change(from, to))?;
         self.rest_joints = model.rest_joints(to, &[])?;
         self.zero.as_flattened_mut().iter_mut().zip(moved.as_flattened()).for_each(|(p, d)| *p += d);
         Ok(())
