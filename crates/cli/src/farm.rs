@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 #[cfg(feature = "cloud")]
 use farm::Mirror;
-use farm::slurm::SlurmOptions;
+use farm::slurm::{SlurmOptions, SlurmStore};
 use farm::{Farm, Group, LocalEvent, LocalOptions, Resources, Status, TaskOptions, Verdict};
 use pipeline::Context as Running;
 use std::io::{IsTerminal, Read};
@@ -329,11 +329,6 @@ fn export(args: ExportArgs, style: Style) -> Result<()> {
         }
     }
     let mirror = mirror(&args.output, args.cache.as_deref())?;
-    if mirror.is_some() && args.scheduler == Scheduler::Slurm {
-        bail!(
-            "Slurm's scripts need a folder that all machines see; for an object store there are --for openjd and --for local"
-        );
-    }
     args.refuse_what_nobody_reads()?;
     let (resources, more) = (args.resources()?, args.sbatch()?);
     let program = match &args.program {
@@ -361,7 +356,12 @@ fn export(args: ExportArgs, style: Style) -> Result<()> {
     }
     match args.scheduler {
         Scheduler::Slurm => {
-            let options = SlurmOptions { program, resources, at_once: args.at_once, more };
+            let store = args.cache.as_deref().map(|cache| {
+                let cache = std::path::absolute(cache).context("--cache")?;
+                Ok::<_, anyhow::Error>(SlurmStore { address: args.output.to_string_lossy().into(), cache })
+            });
+            let store = store.transpose()?;
+            let options = SlurmOptions { program, resources, at_once: args.at_once, more, store };
             let (submit, notes) = farm::slurm::export(&made, &options)?;
             notes.iter().for_each(|note| println!("note: {note}"));
             println!("submit it with  sh {}", submit.display());

@@ -253,16 +253,13 @@ fn schedulers_get_what_they_take() {
         assert!(denoise.contains(&format!("#SBATCH {line}")), "{line}: {denoise}");
     }
     assert!(script("1-text.sbatch").contains("--mem=12288M"));
-    assert!(!script("1-composite.sbatch").contains("gres"));
+    assert!(!script("1-composite.sbatch").contains("--gres"));
     let submit = script("submit.sh");
     assert!(submit.contains("--dependency=\"aftercorr:$job_text,aftercorr:$job_condition\""), "{submit}");
     assert!(submit.contains("\"$shots%5\""), "{submit}");
-    for name in ["submit.sh", "task.sh"] {
-        if let Ok(checked) = Command::new("bash").arg("-n").arg(farm.join("slurm").join(name)).output() {
-            assert!(checked.status.success(), "{name}: {}", text(&checked.stderr));
-        }
-    }
-    assert!(script("task.sh").contains(r"program='/opt/ani crafter'\''s/bin'"));
+    is_a_script(&farm.join("slurm/submit.sh"));
+    is_a_script(&farm.join("slurm/1-denoise.sbatch"));
+    assert!(denoise.contains(r"program='/opt/ani crafter'\''s/bin'"));
 
     // The same folder for another scheduler; shots that end with the condition video have tasks of their own.
     let rows = "name,until\none,\ntwo,composite\n";
@@ -275,6 +272,13 @@ fn schedulers_get_what_they_take() {
         ["composite-1", "text-1", "condition-1", "denoise-1", "decode-1", "finish-1", "composite-2"]
     );
     assert_eq!(template["steps"][3]["dependencies"][1]["dependsOn"], "condition-1");
+}
+
+/// Fails for what a shell can't read; passes where there is no shell.
+fn is_a_script(path: &Path) {
+    if let Ok(checked) = Command::new("bash").arg("-n").arg(path).output() {
+        assert!(checked.status.success(), "{}: {}", path.display(), text(&checked.stderr));
+    }
 }
 
 /// On a real Slurm, where it is asked for: `ANICRAFTER_SLURM=1`, as root, with slurmctld, slurmd and munge.
@@ -463,18 +467,44 @@ mod in_a_store {
         store.export();
         let lease = store.dir.path().join("store/farm/shots/one/tasks/text.lease");
         std::fs::create_dir_all(lease.parent().unwrap()).unwrap();
-        let seen = |ago: f64| {
-            let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
-            std::fs::write(&lease, format!(r#"{{"host":"far","pid":7,"seen_s":{}}}"#, now - ago)).unwrap();
+        // What counts is when the store has it from: the other node's clock may be wrong.
+        let seen = |ago: u64| {
+            std::fs::write(&lease, r#"{"host":"far","pid":7,"seen_s":0}"#).unwrap();
+            let then = std::time::SystemTime::now() - std::time::Duration::from_secs(ago);
+            std::fs::File::options().append(true).open(&lease).unwrap().set_modified(then).unwrap();
         };
-        seen(10.0);
+        seen(10);
         let output = store.task("left", "one", "text");
         assert_eq!(output.status.code(), Some(75));
         assert!(text(&output.stderr).contains("far"), "{}", text(&output.stderr));
         // Its owner is dead.
-        seen(200.0);
+        seen(200);
         store.runs("left", "one", "text");
         assert!(!lease.exists());
+    }
+
+    #[test]
+    fn slurm_needs_no_shared_folder() {
+        let store = Store::new();
+        let (base, table) = jobs(store.dir.path(), ROWS);
+        let (base, table, cache) = (base.to_str().unwrap(), table.to_str().unwrap(), store.cache("maker"));
+        let to = ["-o", &store.address, "--cache", &cache, "--base", base, table];
+        let said = succeeds(
+            &[&["farm", "export", "--for", "slurm", "--program", "/opt/anicrafter"], &to[..]].concat(),
+        );
+        let submit = Path::new(said.trim().rsplit_once("sh ").unwrap().1);
+        let task = submit.with_file_name("1-denoise.sbatch");
+        is_a_script(submit);
+        is_a_script(&task);
+        let (submit, task) =
+            (std::fs::read_to_string(submit).unwrap(), std::fs::read_to_string(task).unwrap());
+        let farm = format!("farm='{}'\n", store.address);
+        assert!(submit.contains(&farm) && task.contains(&farm), "{submit}{task}");
+        assert!(submit.contains(&format!("farm todo \"$farm\" --cache '{cache}' --chain 1")), "{submit}");
+        // Machines that run tasks have nothing of the machine that exports.
+        assert!(!task.contains(store.dir.path().join("maker").to_str().unwrap()), "{task}");
+        assert!(task.contains("cache=${ANICRAFTER_CACHE:-/var/tmp/anicrafter}"), "{task}");
+        assert!(task.contains("farm task \"$farm\" --cache \"$cache\""), "{task}");
     }
 
     #[test]

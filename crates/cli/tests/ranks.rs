@@ -120,7 +120,9 @@ mod processes {
         let dir = tempfile::tempdir().unwrap();
         let start = Instant::now();
         // Rank 0 can't read the background; the others wait for it.
-        let args = job(dir.path(), &["--threads", "1", "--background", "nowhere.mp4"]);
+        let mut args = job(dir.path(), &["--threads", "1"]);
+        let named = args.iter().position(|arg| arg == "--background").unwrap();
+        "nowhere.mp4".clone_into(&mut args[named + 1]);
         if let Some(failed) = mpirun(2, &args) {
             let message = text(&failed.stderr);
             assert!(!failed.status.success() && message.contains("rank 0: error: "), "{message}");

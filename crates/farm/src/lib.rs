@@ -40,3 +40,6 @@ pub use status::{Cell, ShotStatus, State, Status};
 #[cfg(feature = "cloud")]
 pub use store::Mirror;
 pub use task::{TaskEnd, TaskOptions, run_task};
+
+/// Where machines that run tasks keep what they need of farms in object stores, unless it is said at submission.
+pub const CACHE: &str = "/var/tmp/anicrafter";

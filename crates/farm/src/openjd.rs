@@ -3,7 +3,7 @@
 //! A step waits for whole steps: the description has no dependencies between single tasks. Shots with other stages have steps of
 //! their own. It is written as JSON, which the specification `jobtemplate-2023-09` allows beside YAML.
 
-use crate::{Chain, Error, Farm, FarmTask, Resources, Result};
+use crate::{CACHE, Chain, Error, Farm, FarmTask, Resources, Result};
 use pipeline::work::write_atomically;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "openjd.json";
 /// The most values of a task's parameter that the specification allows.
 const MOST_SHOTS: usize = 1024;
-/// Where machines that run tasks keep what they need of farms in object stores, unless it is said at submission.
-const CACHE: &str = "/var/tmp/anicrafter";
 /// The longest notice before a task is ended that the specification allows, in seconds.
 const LONGEST_NOTICE_S: u64 = 600;
 

@@ -114,13 +114,13 @@ pub(crate) fn path(shot: &Path, group: Group) -> PathBuf {
 pub(crate) struct Held {
     pub host: String,
     pub pid: u32,
-    /// When it last said that it lives: seconds since 1970.
+    /// When it last said that it lives, by the clock of the machine that this is read on: seconds since 1970.
     pub seen_s: f64,
 }
 
 impl Held {
     /// One that has said nothing for so long is taken for dead.
-    const DEAD_S: f64 = 90.0;
+    pub(crate) const DEAD_S: f64 = 90.0;
 
     /// Does its owner live?
     pub(crate) fn is_alive(&self) -> bool {

@@ -3,7 +3,7 @@
 //! `submit.sh` asks the farm which shots aren't done and submits these, so it can be called again after anything that went wrong.
 //! A task that ends with "again" ([`Verdict::Again`]) puts itself back into the queue, which keeps its place in the chain.
 
-use crate::{Error, Farm, FarmTask, Resources, Result, Verdict};
+use crate::{CACHE, Error, Farm, FarmTask, Resources, Result, Verdict};
 use pipeline::work::write_atomically;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,22 @@ pub struct SlurmOptions {
     pub at_once: Option<usize>,
     /// Further options for `sbatch`: for all tasks (no group), or those of a group.
     pub more: Vec<(Option<crate::Group>, String)>,
+    /// Where the farm is in an object store; in a folder that all machines see, where it isn't given.
+    pub store: Option<SlurmStore>,
 }
 
+/// A farm in an object store, as Slurm's scripts need it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlurmStore {
+    /// The farm's address.
+    pub address: String,
+    /// The folder for what the machine that submits needs of farms in object stores. Machines that run tasks have [`CACHE`], or what
+    /// `ANICRAFTER_CACHE` says where the scripts are submitted.
+    pub cache: PathBuf,
+}
+
+/// A folder that every machine has.
+const LOGS: &str = "/var/tmp";
 /// The most tasks of an array where a cluster says nothing else (`MaxArraySize` 1001).
 const ARRAY: usize = 1000;
 
@@ -49,7 +63,6 @@ pub fn export(farm: &Farm, options: &SlurmOptions) -> Result<(PathBuf, Vec<Strin
             write_atomically(&folder.join(name), batch(farm, task, options).as_bytes())?;
         }
     }
-    write_atomically(&folder.join("task.sh"), task_script(farm, options).as_bytes())?;
     let submit = folder.join("submit.sh");
     write_atomically(&submit, submit_script(farm, options).as_bytes())?;
     let mut notes = Vec::new();
@@ -88,6 +101,19 @@ fn quoted_path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 
+/// Where a task's log goes. Without a folder that all machines see it is one of the machine's own that is always there.
+fn log(farm: &Farm, options: &SlurmOptions) -> String {
+    let name = |path: &Path| path.display().to_string().replace('%', "%%");
+    match &options.store {
+        None => format!("{}/", name(&farm.logs())),
+        Some(_) => {
+            let farm = name(Path::new(farm.root().file_name().unwrap_or_default()));
+            format!("{LOGS}/anicrafter-{farm}-")
+        }
+    }
+}
+
+/// A script that is whole by itself: Slurm brings it to the machine that runs it.
 fn batch(farm: &Farm, task: &FarmTask, options: &SlurmOptions) -> String {
     let (ask, group) = (&options.resources, task.task.group);
     let minutes = ask.minutes(task);
@@ -101,12 +127,12 @@ fn batch(farm: &Farm, task: &FarmTask, options: &SlurmOptions) -> String {
         format!("--mem={}M", ask.memory_mib(task)),
         format!("--time={minutes}"),
         // In double quotes, as sbatch reads it; its own % stays.
-        format!(
-            "--output=\"{}/{}-%a.log\"",
-            farm.logs().display().to_string().replace('%', "%%"),
-            group.name()
-        ),
+        format!("--output=\"{}{}-%a.log\"", log(farm, options), group.name()),
     ];
+    if options.store.is_some() {
+        // The folder that it is submitted from is on one machine.
+        lines.push(format!("--chdir={LOGS}"));
+    }
     if ask.gpu(task) {
         lines.push("--gres=gpu:1".to_owned());
     }
@@ -116,21 +142,26 @@ fn batch(farm: &Farm, task: &FarmTask, options: &SlurmOptions) -> String {
     for line in lines {
         text += &format!("#SBATCH {line}\n");
     }
-    let script = quoted_path(&farm.root().join("slurm").join("task.sh"));
-    text + &format!("exec bash {script} {}\n", group.name())
+    text + &task_script(farm, task, options)
 }
 
-fn task_script(farm: &Farm, options: &SlurmOptions) -> String {
-    let (farm, program) = (quoted_path(farm.root()), quoted_path(&options.program));
+fn task_script(farm: &Farm, task: &FarmTask, options: &SlurmOptions) -> String {
+    let (program, group) = (quoted_path(&options.program), task.task.group.name());
     let (again, restarts) = (Verdict::Again.code(), options.resources.restarts);
+    let (farm, cache, own) = match &options.store {
+        None => (quoted_path(farm.root()), String::new(), ""),
+        Some(store) => {
+            (quoted(&store.address), format!("cache=${{ANICRAFTER_CACHE:-{CACHE}}}\n"), " --cache \"$cache\"")
+        }
+    };
     format!(
-        r#"# Runs one task of the farm: a group of stages ($1) of the shot with the array's number.
+        r#"# Runs {group} of the shot with the array's number.
 # Exit codes: 0 done, {again} again, others never.
 program={program}
 farm={farm}
-me="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
-"$program" --threads "${{SLURM_CPUS_PER_TASK:-1}}" --progress plain farm task "$farm" \
-    --shot "$SLURM_ARRAY_TASK_ID" --task "$1" --scheduler "slurm $me" &
+{cache}me="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+"$program" --threads "${{SLURM_CPUS_PER_TASK:-1}}" --progress plain farm task "$farm"{own} \
+    --shot "$SLURM_ARRAY_TASK_ID" --task {group} --scheduler "slurm $me" &
 child=$!
 # What Slurm asks of this script it asks of the task, which saves and ends.
 trap 'kill -TERM "$child" 2>/dev/null' TERM INT
@@ -155,7 +186,11 @@ exit "$code"
 }
 
 fn submit_script(farm: &Farm, options: &SlurmOptions) -> String {
-    let (root, program) = (quoted_path(farm.root()), quoted_path(&options.program));
+    let (scripts, program) = (farm.root().join("slurm"), quoted_path(&options.program));
+    let (root, own) = match &options.store {
+        None => (quoted_path(farm.root()), String::new()),
+        Some(store) => (quoted(&store.address), format!(" --cache {}", quoted_path(&store.cache))),
+    };
     let mut text = format!(
         "#!/bin/sh\n\
          # Submits what isn't done: all shots, or those that are named (names, or numbers from 0).\n\
@@ -163,13 +198,15 @@ fn submit_script(farm: &Farm, options: &SlurmOptions) -> String {
          set -eu\n\
          program={program}\n\
          farm={root}\n\
-         submit() {{ sbatch --parsable \"$@\" | cut -d';' -f1; }}\n"
+         scripts={}\n\
+         submit() {{ sbatch --parsable \"$@\" | cut -d';' -f1; }}\n",
+        quoted_path(&scripts)
     );
     let limit = options.at_once.map(|n| format!("%{n}")).unwrap_or_default();
     for (n, chain) in farm.chains().iter().enumerate() {
         let number = n + 1;
         // Writing to a string can't fail.
-        let _ = writeln!(text, "\nshots=$(\"$program\" farm todo \"$farm\" --chain {number} \"$@\")");
+        let _ = writeln!(text, "\nshots=$(\"$program\" farm todo \"$farm\"{own} --chain {number} \"$@\")");
         let _ = writeln!(text, "if [ -n \"$shots\" ]; then");
         for task in &chain.tasks {
             let (group, script) = (task.task.group.name(), script_name(n, task));
@@ -182,7 +219,7 @@ fn submit_script(farm: &Farm, options: &SlurmOptions) -> String {
             };
             let _ = writeln!(
                 text,
-                "    job_{group}=$(submit --array=\"$shots{limit}\"{after} \"$farm\"/slurm/{script})\n    echo \"{group} $job_{group}\""
+                "    job_{group}=$(submit --array=\"$shots{limit}\"{after} \"$scripts\"/{script})\n    echo \"{group} $job_{group}\""
             );
         }
         let _ = writeln!(text, "fi");

@@ -3,7 +3,7 @@
     pip install 'moto[server]'
     python crates/farm/tests/store.py target/release/anicrafter   # built with --features cloud
 
-An S3 server on loopback counts what is written. Checked: the videos have the bytes of `farm run` on a folder; what the killed node left
+An S3 server on loopback counts what is written. One input is large enough to be uploaded in parts. Checked: the videos have the bytes of `farm run` on a folder; what the killed node left
 doesn't look whole; a second run of every task, and a second export, upload nothing twice.
 """
 
@@ -32,13 +32,14 @@ class Server:
 
     def __init__(self):
         app = DomainDispatcherApplication(create_backend_app)
-        self.written, self.slow, self.seen = collections.Counter(), 0.0, None
+        self.written, self.slow, self.seen, self.parts = collections.Counter(), 0.0, None, 0
 
         def watched(environ, start):
             if environ["REQUEST_METHOD"] == "PUT":
                 key = environ["PATH_INFO"].split("/")[3:]  # after the bucket and the farm
                 if key:
                     self.written[key[0]] += 1
+                    self.parts += "partNumber=" in environ["QUERY_STRING"]
                     if key[0] == "shared":
                         self.seen = environ["PATH_INFO"]
                         time.sleep(self.slow)
@@ -68,10 +69,13 @@ def main():
     s3.create_bucket(Bucket=BUCKET)
     work = pathlib.Path(tempfile.mkdtemp(prefix="anicrafter-store-"))
     demo = HERE / "assets/demo"
+    # A box of the file that players skip: 20 MiB, so three parts.
+    padding = (20 << 20).to_bytes(4, "big") + b"free" + os.urandom((20 << 20) - 8)
+    (work / "background.mp4").write_bytes((demo / "background.mp4").read_bytes() + padding)
     (work / "base.toml").write_text(
         f"""[input]
 actors = [{{ avatar = "{demo}/avatar.safetensors", motion = "{demo}/motion.json" }}]
-background = "{demo}/background.mp4"
+background = "{work}/background.mp4"
 character = "{demo}/character.png"
 end = 7
 [video]
@@ -102,7 +106,8 @@ steps = 3
         return subprocess.Popen([str(part) for part in command], env=environment)
 
     export()
-    print("exported:", dict(server.written))
+    print("exported:", dict(server.written), "- parts:", server.parts)
+    assert server.parts >= 3, "nothing was uploaded in parts"
 
     # One node is killed while it uploads the first result.
     server.slow, server.seen = 1.0, None

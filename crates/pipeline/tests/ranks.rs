@@ -7,13 +7,13 @@ mod clip;
 mod latents;
 
 use anicrafter_pipeline::{
-    CancelToken, Context, Dtype, Error, Finished, Job, Quiet, Result, Session, StepCacheName,
+    CancelToken, Context, Dtype, Error, Finished, Job, Prepare, Quiet, Result, Session, StepCacheName,
     StepCacheSettings,
 };
 use clip::clip;
 use latents::assert_same_latents;
 use ranks::{Collectives, Threads};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A stamp-sized clip of two windows in `folder`, with a step cache that leaves steps out.
 fn job(folder: &Path) -> Job {
@@ -66,6 +66,52 @@ fn rank_0_does_the_job_and_the_others_follow() {
         let bytes = |name: &str| std::fs::read(folder(name).join("o.mp4")).unwrap();
         assert!(bytes("alone") == bytes(&name), "the video is another");
     }
+}
+
+#[test]
+fn prepared_weights_are_read_on_all_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |name: &str| dir.path().join(name);
+    let of = |name: &str, prepared: &str, dtype| {
+        let mut job = job(&folder(name));
+        (job.models.dtype, job.models.prepare) = (dtype, Prepare::Always);
+        // Two blocks in memory, the others are read in each step.
+        job.models.memory_gib = Some(0.03);
+        job.models.prepared = Some(folder(prepared));
+        job
+    };
+    let files = |name: &str| {
+        let found = walk(&folder(name)).into_iter();
+        found.map(|path| (path.metadata().unwrap().modified().unwrap(), path)).collect::<Vec<_>>()
+    };
+    for dtype in [Dtype::F32, Dtype::Int8] {
+        let (alone, shared, apart) =
+            (format!("alone-{dtype:?}"), format!("shared-{dtype:?}"), format!("apart-{dtype:?}"));
+        let cancel = CancelToken::new();
+        session().run(&of(&alone, "prepared", dtype), Context::new(&Quiet, &cancel)).unwrap();
+        let made = files("prepared");
+        assert!(!made.is_empty());
+        // On a file system that all ranks see, all read what is there; else the others convert.
+        for (name, others) in [(&shared, "prepared"), (&apart, "nothing here")] {
+            for made in among(2, |rank| of(name, if rank == 0 { "prepared" } else { others }, dtype)) {
+                made.unwrap();
+            }
+            assert_same_latents(&folder(&alone).join("work"), &folder(name).join("work"), 1e-5);
+        }
+        assert_eq!(files("prepared"), made, "{dtype:?}: prepared again");
+        assert!(!folder("nothing here").exists());
+    }
+}
+
+/// All files in a folder.
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
 }
 
 #[test]

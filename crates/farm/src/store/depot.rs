@@ -4,7 +4,8 @@ use crate::{Error, Result};
 use futures_util::StreamExt;
 use object_store::path::Path as Key;
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
+    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    UpdateVersion, WriteMultipart,
 };
 use pipeline::{Context, Event};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ use tokio::runtime::Runtime;
 
 /// The object that says that a folder is whole.
 const WHOLE: &str = "whole.json";
+/// The object that is written to ask the store's clock.
+const CLOCK: &str = "clock";
 /// Files of more bytes are uploaded in parts.
 const PART: usize = 8 << 20;
 /// Parts that are under way at once.
@@ -38,6 +41,14 @@ pub(super) struct Manifest {
     /// Each attempt to write the folder has a place of its own, so that no two are mixed.
     at: String,
     pub files: Vec<Entry>,
+}
+
+/// An object as it was found: what is in it, and which writing of it that is.
+pub(super) struct Seen {
+    pub bytes: Vec<u8>,
+    pub version: UpdateVersion,
+    /// When it was written, by the store's clock: seconds since 1970.
+    pub written_s: f64,
 }
 
 /// A file of a folder, and where it lies here.
@@ -99,12 +110,28 @@ impl Depot {
 
     /// An object's contents; nothing where there is none.
     pub(super) fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let got = self.runtime.block_on(async { self.store.get(&self.key(name)).await?.bytes().await });
+        Ok(self.look(name)?.map(|seen| seen.bytes))
+    }
+
+    /// An object as it is now; nothing where there is none.
+    pub(super) fn look(&self, name: &str) -> Result<Option<Seen>> {
+        let got = self.runtime.block_on(async {
+            let got = self.store.get(&self.key(name)).await?;
+            let (written_s, version) = (seconds_of(&got.meta), version_of(&got.meta));
+            Ok(Seen { bytes: got.bytes().await?.to_vec(), version, written_s })
+        });
         match got {
-            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Ok(seen) => Ok(Some(seen)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.error(name, &error)),
         }
+    }
+
+    /// What the store's clock says now: the time of an object that is written for that.
+    pub(super) fn now_s(&self) -> Result<f64> {
+        self.put(CLOCK, Vec::new())?;
+        let meta = self.runtime.block_on(self.store.head(&self.key(CLOCK)));
+        meta.map(|meta| seconds_of(&meta)).map_err(|error| self.error(CLOCK, &error))
     }
 
     /// Is there such an object?
@@ -122,17 +149,41 @@ impl Depot {
         put.map(drop).map_err(|error| self.error(name, &error))
     }
 
-    /// Writes an object that isn't there yet; says no where it is.
-    pub(super) fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let key = self.key(name);
-        match self.runtime.block_on(self.store.put_opts(&key, PutPayload::from(bytes), options)) {
-            Ok(_) => Ok(true),
+    /// Writes an object that isn't there yet; gives nothing where it is.
+    pub(super) fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<Option<UpdateVersion>> {
+        match self.put_if(name, bytes, PutMode::Create) {
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                Ok(false)
+                Ok(None)
             }
-            Err(error) => Err(self.error(name, &error)),
+            put => put.map(Some).map_err(|error| self.error(name, &error)),
         }
+    }
+
+    /// Writes an object over the writing of it that was seen; gives nothing where it is another one by now, or gone.
+    ///
+    /// A folder as a store can't tell writings apart: there it is written over whatever there is.
+    pub(super) fn put_over(
+        &self,
+        name: &str,
+        bytes: Vec<u8>,
+        seen: UpdateVersion,
+    ) -> Result<Option<UpdateVersion>> {
+        use object_store::Error as E;
+        let put = match self.put_if(name, bytes.clone(), PutMode::Update(seen)) {
+            Err(E::NotImplemented { .. } | E::NotSupported { .. }) => {
+                self.put_if(name, bytes, PutMode::Overwrite)
+            }
+            Err(E::Precondition { .. } | E::NotFound { .. } | E::AlreadyExists { .. }) => return Ok(None),
+            put => put,
+        };
+        put.map(Some).map_err(|error| self.error(name, &error))
+    }
+
+    fn put_if(&self, name: &str, bytes: Vec<u8>, mode: PutMode) -> object_store::Result<UpdateVersion> {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        let key = self.key(name);
+        let put = self.store.put_opts(&key, PutPayload::from(bytes), options);
+        self.runtime.block_on(put).map(UpdateVersion::from)
     }
 
     /// Takes an object away, if it is there.
@@ -183,7 +234,7 @@ impl Depot {
             Manifest { at: at.clone(), files: files.iter().map(|(entry, _)| entry.clone()).collect() };
         let text = serde_json::to_vec_pretty(&manifest)
             .map_err(|e| Error::Store { address: self.address.clone(), why: e.to_string() })?;
-        let first = self.put_new(&format!("{folder}/{WHOLE}"), text)?;
+        let first = self.put_new(&format!("{folder}/{WHOLE}"), text)?.is_some();
         // A request that was sent twice, because the first answer got lost, finds its own.
         let ours = || Ok::<_, Error>(self.manifest(folder)?.is_some_and(|found| found.at == at));
         if !first && !ours()? {
@@ -347,6 +398,14 @@ impl Transfer<'_> {
     }
 }
 
+fn seconds_of(meta: &ObjectMeta) -> f64 {
+    meta.last_modified.timestamp_millis() as f64 / 1000.0
+}
+
+fn version_of(meta: &ObjectMeta) -> UpdateVersion {
+    UpdateVersion { e_tag: meta.e_tag.clone(), version: meta.version.clone() }
+}
+
 /// A number that no other attempt has.
 fn attempt() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
@@ -415,4 +474,94 @@ pub(super) fn hash_of(entries: &[Found]) -> String {
         hash.update(format!("{}\n{}\n{}\n", entry.name, entry.bytes, entry.sha256));
     }
     hex(&hash.finalize()[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipeline::{CancelToken, Observer};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    const BYTES: usize = 3 * PART + 5;
+
+    /// Stops what it watches as soon as it hears of so many bytes.
+    struct StopsAt {
+        bytes: u64,
+        cancel: CancelToken,
+        last: AtomicU64,
+    }
+
+    impl Observer for StopsAt {
+        fn event(&self, event: &Event) {
+            if let Event::Transferring { done, .. } = event {
+                self.last.store(*done, Ordering::Relaxed);
+                if *done >= self.bytes {
+                    self.cancel.cancel();
+                }
+            }
+        }
+    }
+
+    fn stops_at(bytes: usize) -> StopsAt {
+        StopsAt { bytes: bytes as u64, cancel: CancelToken::default(), last: AtomicU64::new(0) }
+    }
+
+    /// A folder with a file of several parts and a small one, and a store for it.
+    fn folders() -> (tempfile::TempDir, PathBuf, Depot) {
+        let all = tempfile::tempdir().unwrap();
+        let (here, there) = (all.path().join("here"), all.path().join("there"));
+        fs::create_dir_all(here.join("in")).unwrap();
+        fs::create_dir_all(&there).unwrap();
+        let large: Vec<u8> = (0..BYTES).map(|i| (i * 31 % 251) as u8).collect();
+        fs::write(here.join("in/large.bin"), large).unwrap();
+        fs::write(here.join("small.txt"), "small").unwrap();
+        let depot = Depot::open(&format!("file://{}", there.display())).unwrap();
+        (all, here, depot)
+    }
+
+    fn same(a: &Path, b: &Path) -> bool {
+        ["in/large.bin", "small.txt"]
+            .iter()
+            .all(|name| fs::read(a.join(name)).unwrap() == fs::read(b.join(name)).unwrap())
+    }
+
+    #[test]
+    fn an_upload_in_parts_that_was_stopped_leaves_nothing_whole() {
+        let (all, here, depot) = folders();
+        let stop = stops_at(1);
+        let put = depot.put_folder("a", || contents(&here), Context::new(&stop, &stop.cancel));
+        assert!(matches!(put, Err(Error::Pipeline(pipeline::Error::Cancelled))), "{put:?}");
+        assert!((stop.last.load(Ordering::Relaxed) as usize) < BYTES);
+        assert!(!depot.has_folder("a").unwrap());
+        let watch = stops_at(usize::MAX);
+        let context = Context::new(&watch, &watch.cancel);
+        depot.put_folder("a", || contents(&here), context).unwrap();
+        assert_eq!(watch.last.load(Ordering::Relaxed) as usize, BYTES + "small".len());
+        let (to, work) = (all.path().join("to"), all.path().join("work"));
+        assert!(depot.get_folder("a", &to, &work, context).unwrap());
+        assert!(same(&here, &to));
+    }
+
+    #[test]
+    fn a_download_goes_on_where_it_was_interrupted() {
+        let (all, here, depot) = folders();
+        let quiet = stops_at(usize::MAX);
+        let context = Context::new(&quiet, &quiet.cancel);
+        depot.put_folder("a", || contents(&here), context).unwrap();
+        let (to, work) = (all.path().join("to"), all.path().join("work"));
+        // As an interrupted call leaves it.
+        let part = work.join("in/large.bin.part");
+        fs::create_dir_all(work.join("in")).unwrap();
+        let whole = fs::read(here.join("in/large.bin")).unwrap()[..PART + 3].to_vec();
+        let mut damaged = whole.clone();
+        damaged[0] ^= 1;
+        fs::write(&part, damaged).unwrap();
+        // What is there isn't fetched again, so a wrong byte in it shows.
+        let got = depot.get_folder("a", &to, &work, context).unwrap_err().to_string();
+        assert!(got.contains("in/large.bin") && got.contains("damaged"), "{got}");
+        assert!(!part.exists() && !to.exists());
+        fs::write(&part, whole).unwrap();
+        assert!(depot.get_folder("a", &to, &work, context).unwrap());
+        assert!(same(&here, &to) && !work.exists());
+    }
 }

@@ -17,6 +17,7 @@
 mod depot;
 mod lease;
 
+use crate::clock::now_s;
 use crate::folder::{FILE, kept_marker};
 use crate::record::{self, Record};
 use crate::task::run_task_with;
@@ -26,6 +27,7 @@ use lease::StoreLease;
 use pipeline::lease::{Lease, Taken};
 use pipeline::work::{Fingerprint, MIRROR_INPUTS, count_as_mirror, write_atomically};
 use pipeline::{CancelToken, Context, Job, Observer, ResultStore, Session};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
@@ -178,9 +180,9 @@ impl Mirror {
     /// # Errors
     /// When there is no farm at the address, or it can't be read.
     pub fn pull(&self) -> Result<Farm> {
-        let farm = self.pull_farm()?;
+        let (farm, clock) = (self.pull_farm()?, StoreClock::new(&self.depot));
         for n in 0..farm.shots.len() {
-            self.pull_shot(&farm, n)?;
+            self.pull_shot(&farm, n, &clock)?;
         }
         Ok(farm)
     }
@@ -200,7 +202,7 @@ impl Mirror {
         Ok(farm)
     }
 
-    fn pull_shot(&self, farm: &Farm, n: usize) -> Result<()> {
+    fn pull_shot(&self, farm: &Farm, n: usize, clock: &StoreClock<'_>) -> Result<()> {
         let files = farm.files(n);
         let tasks = record::folder(&files.folder);
         std::fs::create_dir_all(&tasks).map_err(Error::io(&tasks))?;
@@ -224,7 +226,8 @@ impl Mirror {
                 // What only this machine has heard of isn't so: it may have been stopped before others could see it.
                 None => drop(std::fs::remove_file(record)),
             }
-            StoreLease::show(&self.depot, &lease_name(farm, n, group), &files.folder, group)?;
+            let at = (&*files.folder, group);
+            StoreLease::show(&self.depot, &lease_name(farm, n, group), at, |then| clock.age_s(then))?;
         }
         let key = job.fingerprint()?;
         let marker = kept_marker(&files.folder, key.as_str());
@@ -287,7 +290,7 @@ impl Mirror {
     ) -> Result<TaskEnd> {
         let files = farm.files(n);
         // Not earlier: whoever had it before may have ended meanwhile.
-        self.pull_shot(farm, n)?;
+        self.pull_shot(farm, n, &StoreClock::new(&self.depot))?;
         let mut job = Job::read(&files.job)?;
         let key = job.fingerprint()?;
         let is_done = Record::read(&files.folder, group)?.is_done(key.as_str());
@@ -441,6 +444,23 @@ fn io_error(error: Error) -> std::io::Error {
     match Verdict::of_error(&error) {
         Verdict::Again => std::io::Error::new(std::io::ErrorKind::NetworkDown, error),
         Verdict::Done | Verdict::Never => std::io::Error::other(error),
+    }
+}
+
+/// The store's clock, asked once, and only if anybody wants to know.
+struct StoreClock<'a> {
+    depot: &'a Depot,
+    now_s: OnceCell<f64>,
+}
+
+impl<'a> StoreClock<'a> {
+    fn new(depot: &'a Depot) -> Self {
+        Self { depot, now_s: OnceCell::new() }
+    }
+
+    /// How long ago that was. Whoever may only read takes the own clock for the store's.
+    fn age_s(&self, then_s: f64) -> f64 {
+        self.now_s.get_or_init(|| self.depot.now_s().unwrap_or_else(|_| now_s())) - then_s
     }
 }
 
