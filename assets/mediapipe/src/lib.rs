@@ -13,3 +13,5 @@ pub const SELFIE_SEGMENTATION: &[u8] = include_bytes!("../selfie_segmentation.tf
 /// A hand's landmarks: `[1, 224, 224, 3]` in 0..1 → `[1, 63]` in pixels, `[1, 1]` how likely there is a hand, `[1, 1]` how likely
 /// it is a right one, `[1, 63]` in metres.
 pub const HAND_LANDMARK: &[u8] = include_bytes!("../hand_landmark_lite.tflite");
+
+pub use anicrafter_face_model::FACE_LANDMARK;

@@ -6,6 +6,7 @@
 
 use crate::detector::ENLARGE;
 use crate::error::Result;
+use crate::face::Face;
 use crate::hands::Hand;
 use crate::network::{Network, logistic};
 use crate::region::Region;
@@ -81,6 +82,9 @@ pub struct Observation {
     /// The left and the right hand, where they were seen.
     #[serde(default)]
     pub hands: [Option<Hand>; 2],
+    /// The face, where it was seen: the landmarks from the nose to the mouth are its own then.
+    #[serde(default)]
+    pub face: Option<Face>,
 }
 
 /// What the landmark model says about a region.
@@ -140,7 +144,7 @@ impl Landmarker {
         let score = outputs[1].data[0];
         let segmentation = outputs[2].data.iter().map(|v| logistic(*v)).collect();
         Ok(Reading {
-            observation: Observation { region, score, landmarks, hands: [None, None] },
+            observation: Observation { region, score, landmarks, hands: [None, None], face: None },
             segmentation,
             next,
             close,

@@ -21,6 +21,7 @@
 
 mod detector;
 mod error;
+mod face;
 mod fit;
 mod hands;
 mod identity;
@@ -32,6 +33,7 @@ mod tracker;
 
 pub use detector::{Detection, Detector};
 pub use error::{Error, Result};
+pub use face::{Face, FaceReader};
 pub use fit::{FitOptions, Fitted, Gap, fit, fit_watched};
 pub use hands::{Hand, HandReader, N_HAND_LANDMARKS};
 pub use landmarks::{LANDMARK_NAMES, Landmark, Landmarker, N_LANDMARKS, Observation, Segmenter};

@@ -2,6 +2,7 @@
 
 use crate::detector::{Detection, Detector};
 use crate::error::{Error, Result};
+use crate::face::FaceReader;
 use crate::hands::{Followed, HandReader};
 use crate::identity::{Appearance, alike, apart};
 use crate::landmarks::{Landmarker, Observation, Reading, Segmenter, input};
@@ -102,6 +103,8 @@ struct Track {
     look: Appearance,
     /// The left and the right hand when they were looked at last.
     hands: [Option<Followed>; 2],
+    /// Where its face is looked for next.
+    face: Option<Region>,
 }
 
 /// A track's reading of a frame.
@@ -119,6 +122,7 @@ pub struct Tracker {
     landmarker: Landmarker,
     segmenter: Segmenter,
     hand_reader: HandReader,
+    face_reader: FaceReader,
     options: TrackOptions,
     tracks: Vec<Track>,
     people: usize,
@@ -137,12 +141,13 @@ impl Tracker {
     /// # Errors
     /// When they can't be read.
     pub fn new(options: TrackOptions) -> Result<Self> {
-        use anicrafter_person_models::{HAND_LANDMARK, POSE_LANDMARK, SELFIE_SEGMENTATION};
+        use anicrafter_person_models::{FACE_LANDMARK, HAND_LANDMARK, POSE_LANDMARK, SELFIE_SEGMENTATION};
         Ok(Self::with_models(
             Detector::new()?,
             Landmarker::from_bytes(POSE_LANDMARK)?,
             Segmenter::from_bytes(SELFIE_SEGMENTATION)?,
             HandReader::from_bytes(HAND_LANDMARK)?,
+            FaceReader::from_bytes(FACE_LANDMARK)?,
             options,
         ))
     }
@@ -154,6 +159,7 @@ impl Tracker {
         landmarker: Landmarker,
         segmenter: Segmenter,
         hand_reader: HandReader,
+        face_reader: FaceReader,
         options: TrackOptions,
     ) -> Self {
         Self {
@@ -161,6 +167,7 @@ impl Tracker {
             landmarker,
             segmenter,
             hand_reader,
+            face_reader,
             options,
             tracks: Vec::new(),
             people: 0,
@@ -191,7 +198,7 @@ impl Tracker {
         let cut = self.is_cut(picture);
         if cut {
             for track in &mut self.tracks {
-                (track.region, track.last, track.hands) = (None, None, [None, None]);
+                (track.region, track.last, track.hands, track.face) = (None, None, [None, None], None);
             }
         }
         let mut reads = self.follow(picture)?;
@@ -388,6 +395,7 @@ impl Tracker {
             born: self.frame,
             look: look.clone(),
             hands: [None, None],
+            face: None,
         });
         self.people += 1;
         self.tracks.len() - 1
@@ -413,7 +421,7 @@ impl Tracker {
         }
     }
 
-    /// Keeps what was read for the next frame, and looks at the hands.
+    /// Keeps what was read for the next frame, and looks at face and hands.
     fn remember(&mut self, reads: Vec<Read>, picture: &RgbImage) -> Result<Vec<Sighting>> {
         let (w, h) = picture.dimensions();
         let alone: Vec<bool> = (0..reads.len())
@@ -422,8 +430,20 @@ impl Tracker {
                 others.into_iter().all(|j| near(&reads[i].reading, &reads[j].reading) > ALONE)
             })
             .collect();
+        // Where two faces would be at one place, one of them is behind the other, and would be taken for it.
+        let faces: Vec<Option<Region>> =
+            reads.iter().map(|read| Region::of_face(&read.reading.observation.landmarks)).collect();
+        let own_face: Vec<bool> = (0..faces.len())
+            .map(|i| {
+                let others = faces.iter().enumerate().filter(|(j, _)| *j != i);
+                !others
+                    .filter_map(|(_, other)| other.as_ref().zip(faces[i].as_ref()))
+                    .any(|(a, b)| a.meets(b))
+            })
+            .collect();
         let mut people = Vec::with_capacity(reads.len());
-        for (Read { track, mut reading, anybody, look }, alone) in reads.into_iter().zip(alone) {
+        let reads = reads.into_iter().zip(alone).zip(own_face);
+        for ((Read { track, mut reading, anybody, look }, alone), has_own_face) in reads {
             let track = &mut self.tracks[track];
             let familiar = alike(&track.look, &look);
             let next = reading.next;
@@ -446,6 +466,14 @@ impl Tracker {
             track.hands[side] =
                 self.hand_reader.read(side, &observation.landmarks, before.as_ref(), picture)?;
             observation.hands[side] = track.hands[side].as_ref().map(|followed| followed.hand.clone());
+            let before = track.face.take();
+            if has_own_face {
+                let face = self.face_reader.read(&observation.landmarks, before, picture)?;
+                if let Some(face) = face {
+                    face.refine(&mut observation.landmarks);
+                    (track.face, observation.face) = (Some(face.next), Some(face.face));
+                }
+            }
             let own = Segmentation::new(observation.region, &reading.segmentation);
             let evidence = Evidence { own, anybody };
             let observation = reading.observation;

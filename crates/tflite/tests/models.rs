@@ -1,7 +1,9 @@
 //! The shipped models against outputs of the LiteRT runtime, and files that were tampered with.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use anicrafter_person_models::{HAND_LANDMARK, POSE_DETECTION, POSE_LANDMARK, SELFIE_SEGMENTATION};
+use anicrafter_person_models::{
+    FACE_LANDMARK, HAND_LANDMARK, POSE_DETECTION, POSE_LANDMARK, SELFIE_SEGMENTATION,
+};
 use anicrafter_tflite::{Error, Model};
 
 /// A picture with edges and gradients that any program can compute: element `i` of a buffer.
@@ -33,6 +35,7 @@ fn outputs_are_those_of_litert() {
         ("pose_landmark_full", POSE_LANDMARK),
         ("selfie_segmentation", SELFIE_SEGMENTATION),
         ("hand_landmark_lite", HAND_LANDMARK),
+        ("face_landmark", FACE_LANDMARK),
     ] {
         let model = Model::from_bytes(bytes).unwrap();
         let n: usize = model.inputs()[0].iter().product();

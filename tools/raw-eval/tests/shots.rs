@@ -26,6 +26,7 @@ fn a_close_shot_stays_upright() {
     let f = figures(Shot::Turning, 6, Stage::Motion);
     assert_eq!(f.people, [1, 1]);
     assert!(f.iou[0] > 0.8 && f.seen_mm < 80.0, "{:?} {} mm", f.iou, f.seen_mm);
+    assert!(f.head.iter().all(|off| *off < 0.08), "{:?}", f.head);
     assert!(f.good[1] == 0, "{:?}", f.frames);
 }
 

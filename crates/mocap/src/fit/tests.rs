@@ -40,7 +40,7 @@ fn observe(rig: &Rig, state: &State, camera: &Camera) -> Observation {
         };
     }
     let region = Region { centre: [640.0, 360.0], size: 600.0, angle: 0.0 };
-    Observation { region, score: 1.0, landmarks, hands: [None, None] }
+    Observation { region, score: 1.0, landmarks, hands: [None, None], face: None }
 }
 
 #[test]
@@ -73,6 +73,33 @@ fn a_known_motion_comes_back() {
     assert!(fitted.confidence[5][18] > 0.9 && fitted.confidence[10] == [0.0; 22]);
     // After the last sight the body stays.
     assert_eq!(fitted.motion.frames[23].translation, fitted.motion.frames[20].translation);
+}
+
+#[test]
+fn what_is_not_in_the_picture_is_not_followed() {
+    let body = body();
+    let rig = Rig::new(&body, &[]).unwrap();
+    let options = FitOptions::new(20.0, [1280, 720]);
+    // Folded arms, as the network makes them up: where it says that they aren't in the picture, they hang.
+    let mut folded = state(0);
+    folded.rotations[18] = exp([0.0, -2.3, 0.0]);
+    folded.rotations[19] = exp([0.0, 2.3, 0.0]);
+    let wrist = |presence: f32| {
+        let mut observation = observe(&rig, &folded, &options.camera());
+        for i in 13..=22 {
+            (observation.landmarks[i].presence, observation.landmarks[i].visibility) = (presence, 0.4);
+        }
+        let seen = vec![Some(observation); 8];
+        let fitted = fit(&body, &seen, &[false; 8], &options).unwrap();
+        let pose = fitted.motion.frames[4].pose.full();
+        let rotations = std::array::from_fn(|j| exp(pose[j].map(f64::from)));
+        let placed =
+            rig.place(&State { rotations, translation: fitted.motion.frames[4].translation.map(f64::from) });
+        // How far the wrists are below the shoulders; y points down.
+        (placed.joints[20][1] + placed.joints[21][1] - placed.joints[16][1] - placed.joints[17][1]) / 2.0
+    };
+    let (in_the_picture, out_of_it) = (wrist(1.0), wrist(0.05));
+    assert!(in_the_picture < 0.2 && out_of_it > 0.35, "{in_the_picture} m, {out_of_it} m");
 }
 
 #[test]

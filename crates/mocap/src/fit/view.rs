@@ -2,6 +2,7 @@
 
 use super::math::{M3, V3, apply, between};
 use super::rig::{JOINTS, Rig};
+use crate::face::N_OF_FACE;
 use crate::landmarks::Observation;
 use smplx::Camera;
 
@@ -63,6 +64,13 @@ pub(crate) struct View {
 /// Beyond the border by this part of the region, a landmark counts nothing: in close shots, and where the hips are in the picture.
 const BORDER: f64 = 0.02;
 const BORDER_OF_WHOLE: f64 = 0.1;
+/// Landmarks of arms that are in the picture with less than the first probability count nothing, from the second on in full.
+const PRESENT: [f64; 2] = [0.2, 0.6];
+/// How much more the landmarks of a face count that was looked at by itself: in close shots, and where the hips are in the picture; those
+/// of the ears, as part of that; and how the face is turned.
+const FACE_TRUST: [f64; 2] = [12.0, 4.0];
+const EAR_TRUST: f64 = 0.4;
+const FACE_TURN_TRUST: f64 = 1.5;
 /// Joints are seen well enough from this on.
 const ENOUGH: f64 = 0.5;
 
@@ -92,11 +100,18 @@ impl View {
         let border = if is_close { BORDER } else { BORDER_OF_WHOLE };
         let inside: Vec<f64> = landmarks
             .iter()
-            .map(|l| {
+            .enumerate()
+            .map(|(i, l)| {
                 let [x, y] = l.pixel.map(f64::from);
                 let out = [-x, x - w, -y, y - h].into_iter().fold(0.0, f64::max)
                     / f64::from(observation.region.size);
-                (1.0 - out / border).clamp(0.0, 1.0)
+                // Arms that leave the picture the network folds into it: hands in front of the chest.
+                let [no, yes] = PRESENT;
+                let present = match i {
+                    13..=22 => ((f64::from(l.presence) - no) / (yes - no)).clamp(0.0, 1.0),
+                    _ => 1.0,
+                };
+                (1.0 - out / border).clamp(0.0, 1.0) * present
             })
             .collect();
         let sure: Vec<f64> = landmarks
@@ -104,6 +119,13 @@ impl View {
             .zip(&inside)
             .map(|(l, inside)| f64::from(l.visibility.clamp(0.02, 1.0)) * inside)
             .collect();
+        let face = observation.face.is_some();
+        let face_trust = FACE_TRUST[usize::from(!is_close)];
+        let of_face = |landmark: usize| match landmark {
+            7 | 8 if face => face_trust * EAR_TRUST,
+            0..N_OF_FACE if face => face_trust,
+            _ => 1.0,
+        };
         let noise = PIXEL_NOISE * f64::from(observation.region.size);
         let seen = rig
             .points
@@ -112,7 +134,7 @@ impl View {
             .map(|(n, p)| Seen {
                 point: n,
                 pixel: pixel(p.landmark),
-                weight: p.trust * sure[p.landmark] / noise,
+                weight: p.trust * of_face(p.landmark) * sure[p.landmark] / noise,
             })
             .collect();
         let find = |landmark: usize| rig.points.iter().position(|p| p.landmark == landmark);
@@ -121,6 +143,7 @@ impl View {
             .filter_map(|&(a, b, trust)| {
                 let direction = super::math::sub(metric[b], metric[a]);
                 let trust = trust * sure[a].min(sure[b]).max(0.05) * inside[a].min(inside[b]);
+                let trust = if face && a < N_OF_FACE { FACE_TURN_TRUST * trust } else { trust };
                 Some(Bone { from: find(a)?, to: find(b)?, direction: super::math::unit(direction), trust })
             })
             .collect();

@@ -302,7 +302,7 @@ mod tests {
     /// Somebody in frames 0 to 2 and 6 to 8 of nine.
     fn person(x: f32) -> Person {
         let region = Region { centre: [x, 50.0], size: 60.0, angle: 0.0 };
-        let seen = Observation { region, score: 1.0, landmarks: Vec::new(), hands: [None, None] };
+        let seen = Observation { region, score: 1.0, landmarks: Vec::new(), hands: [None, None], face: None };
         let frames: Vec<_> = (0..9).map(|t| (!(3..6).contains(&t)).then(|| seen.clone())).collect();
         Person { verdicts: vec![None; 9], checks: vec![None; 9], frames, ..Person::default() }
     }
