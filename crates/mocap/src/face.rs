@@ -4,7 +4,7 @@
 //! third numbers, and the logit of a face.
 
 use crate::error::Result;
-use crate::landmarks::Landmark;
+use crate::landmarks::{Landmark, TORSO_M, WHOLE_M};
 use crate::network::{Network, logistic};
 use crate::region::Region;
 use image::RgbImage;
@@ -42,6 +42,9 @@ const RIGHT_EAR: usize = 8;
 const EARS: f32 = 0.8;
 /// Outer corners of the eyes, the right one first: they say how the face is turned.
 const CORNERS: [usize; 2] = [33, 263];
+/// Metres between them, and from the eyes down to the shoulders.
+const CORNERS_M: f32 = 0.092;
+const SHOULDERS_M: f32 = 0.25;
 
 /// A face in a frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,6 +140,18 @@ impl FaceReading {
         let [right, left] = [OF_BODY[RIGHT_EAR], OF_BODY[LEFT_EAR]].map(|of| self.points[of[0]]);
         let across: [f32; 3] = std::array::from_fn(|k| left[k] - right[k]);
         across[2].abs() < MOST_TURNED * across[0].hypot(across[1])
+    }
+
+    /// The region for the next landmarks of a body that is mostly out of the picture. What is guessed about the rest of it grows from
+    /// frame to frame and runs away; a face doesn't.
+    pub(crate) fn whole(&self) -> Region {
+        let middle: [f32; 2] =
+            std::array::from_fn(|k| (self.points[CORNERS[0]][k] + self.points[CORNERS[1]][k]) / 2.0);
+        let [right, left] = CORNERS.map(|i| self.points[i]);
+        let apart = (0..3).map(|k| (left[k] - right[k]).powi(2)).sum::<f32>().sqrt();
+        let per_metre = apart / CORNERS_M;
+        let down = (SHOULDERS_M + TORSO_M) * per_metre;
+        Region { centre: [middle[0], middle[1] + down], size: WHOLE_M * per_metre, angle: 0.0 }
     }
 
     /// Puts the face's landmarks in place of what the body's network says of them.
@@ -276,6 +291,21 @@ mod tests {
         assert!(reader.read(&landmarks(20.0), None, &wall).unwrap().is_none());
         let hands = anicrafter_person_models::HAND_LANDMARK;
         assert!(matches!(FaceReader::from_bytes(hands), Err(crate::Error::Task { .. })));
+    }
+
+    #[test]
+    fn a_face_says_how_large_the_body_is() {
+        let mut points = vec![[0.0; 3]; POINTS];
+        // Half turned away: the distance between the eyes' corners counts in depth too.
+        let half = 500.0 * CORNERS_M * std::f32::consts::FRAC_1_SQRT_2;
+        points[CORNERS[0]] = [300.0 - half, 200.0, half];
+        points[CORNERS[1]] = [300.0 + half, 200.0, -half];
+        let region = Region { centre: [300.0, 200.0], size: 250.0, angle: 0.2 };
+        let whole = FaceReading { face: Face { region, score: 1.0 }, next: region, points }.whole();
+        // A thousand pixels a metre; upright, whatever the head does.
+        assert!((whole.size - 1000.0 * WHOLE_M).abs() < 1.0 && whole.angle == 0.0, "{whole:?}");
+        let below = 1000.0 * (SHOULDERS_M + TORSO_M);
+        assert!((whole.centre[0] - 300.0).abs() < 1e-3 && (whole.centre[1] - 200.0 - below).abs() < 1.0);
     }
 
     #[test]

@@ -155,9 +155,9 @@ impl Landmarker {
 /// Landmarks of head and shoulders.
 const UPPER: [usize; 9] = [0, 2, 5, 7, 8, 9, 10, 11, 12];
 /// Metres from the middle of the shoulders down to that of the hips.
-const TORSO_M: f32 = 0.5;
+pub(crate) const TORSO_M: f32 = 0.5;
 /// Sides of the regions for landmarks and for segmentation, and how far above the nose the latter begins, in metres.
-const WHOLE_M: f32 = 2.4;
+pub(crate) const WHOLE_M: f32 = 2.4;
 const BUST_M: [f32; 2] = [1.5, 0.45];
 /// Landmarks that lie out of the picture by more than this part of its longer side aren't seen.
 const BORDER: f32 = 0.01;

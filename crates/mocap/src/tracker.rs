@@ -45,6 +45,8 @@ const RETURNED: f32 = 0.55;
 const SWAPPED: f32 = 0.35;
 /// Somebody followed is somebody else, who was lost, if that looks so much more alike.
 const TAKEN_FOR: f32 = 0.3;
+/// From frame to frame somebody in a close shot becomes larger or smaller by at most this factor.
+const CLOSER: f32 = 1.05;
 /// Looks are learnt while nobody else is nearer than this part of the region.
 const ALONE: f32 = 0.3;
 
@@ -105,6 +107,8 @@ struct Track {
     hands: [Option<Followed>; 2],
     /// Where its face is looked for next.
     face: Option<Region>,
+    /// How large the body's region is by the face that was seen last.
+    whole: Option<f32>,
 }
 
 /// A track's reading of a frame.
@@ -198,7 +202,8 @@ impl Tracker {
         let cut = self.is_cut(picture);
         if cut {
             for track in &mut self.tracks {
-                (track.region, track.last, track.hands, track.face) = (None, None, [None, None], None);
+                (track.region, track.last, track.hands) = (None, None, [None, None]);
+                (track.face, track.whole) = (None, None);
             }
         }
         let mut reads = self.follow(picture)?;
@@ -396,6 +401,7 @@ impl Tracker {
             look: look.clone(),
             hands: [None, None],
             face: None,
+            whole: None,
         });
         self.people += 1;
         self.tracks.len() - 1
@@ -446,7 +452,26 @@ impl Tracker {
         for ((Read { track, mut reading, anybody, look }, alone), has_own_face) in reads {
             let track = &mut self.tracks[track];
             let familiar = alike(&track.look, &look);
-            let next = reading.next;
+            let observation = &mut reading.observation;
+            let before = track.face.take();
+            let mut next = reading.next;
+            let face = match has_own_face {
+                true => self.face_reader.read(&observation.landmarks, before, picture)?,
+                false => None,
+            };
+            if let Some(face) = face {
+                face.refine(&mut observation.landmarks);
+                let whole = face.whole();
+                track.whole = Some(whole.size);
+                if reading.close.is_some() {
+                    next = whole;
+                }
+                (track.face, observation.face) = (Some(face.next), Some(face.face));
+            } else if let (Some(size), true) = (track.whole, reading.close.is_some()) {
+                // Nobody comes nearer that fast.
+                next.size = next.size.clamp(size / CLOSER, size * CLOSER);
+                track.whole = Some(next.size);
+            }
             track.region = next.is_usable(w, h).then_some(next);
             let moved = match track.last {
                 Some((last, _)) if track.seen + 1 == self.frame => {
@@ -461,19 +486,10 @@ impl Tracker {
             }
             // The hands take turns: between two looks fingers change little.
             let side = self.frame % 2;
-            let observation = &mut reading.observation;
             let before = track.hands[side].take();
             track.hands[side] =
                 self.hand_reader.read(side, &observation.landmarks, before.as_ref(), picture)?;
             observation.hands[side] = track.hands[side].as_ref().map(|followed| followed.hand.clone());
-            let before = track.face.take();
-            if has_own_face {
-                let face = self.face_reader.read(&observation.landmarks, before, picture)?;
-                if let Some(face) = face {
-                    face.refine(&mut observation.landmarks);
-                    (track.face, observation.face) = (Some(face.next), Some(face.face));
-                }
-            }
             let own = Segmentation::new(observation.region, &reading.segmentation);
             let evidence = Evidence { own, anybody };
             let observation = reading.observation;
