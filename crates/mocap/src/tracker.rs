@@ -107,7 +107,7 @@ struct Track {
     hands: [Option<Followed>; 2],
     /// Where its face is looked for next.
     face: Option<Region>,
-    /// How large the body's region is by the face that was seen last.
+    /// How large the body's region was in the frame before, in a close shot whose face has been seen.
     whole: Option<f32>,
 }
 
@@ -238,6 +238,7 @@ impl Tracker {
     fn lose(&mut self, track: usize) {
         self.tracks[track].region = None;
         self.tracks[track].hands = [None, None];
+        (self.tracks[track].face, self.tracks[track].whole) = (None, None);
         self.lost_at = Some(self.frame);
     }
 
@@ -455,19 +456,21 @@ impl Tracker {
             let observation = &mut reading.observation;
             let before = track.face.take();
             let mut next = reading.next;
-            let face = match has_own_face {
-                true => self.face_reader.read(&observation.landmarks, before, picture)?,
-                false => None,
+            let face = if has_own_face {
+                self.face_reader.read(&observation.landmarks, before, picture)?
+            } else {
+                None
             };
+            let is_close = reading.close.is_some();
+            let known = track.whole.take().filter(|_| is_close);
             if let Some(face) = face {
                 face.refine(&mut observation.landmarks);
                 let whole = face.whole();
-                track.whole = Some(whole.size);
-                if reading.close.is_some() {
-                    next = whole;
+                if is_close && whole.is_usable(w, h) {
+                    (next, track.whole) = (whole, Some(whole.size));
                 }
                 (track.face, observation.face) = (Some(face.next), Some(face.face));
-            } else if let (Some(size), true) = (track.whole, reading.close.is_some()) {
+            } else if let Some(size) = known {
                 // Nobody comes nearer that fast.
                 next.size = next.size.clamp(size / CLOSER, size * CLOSER);
                 track.whole = Some(next.size);
