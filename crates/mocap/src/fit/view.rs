@@ -68,7 +68,7 @@ const BORDER_OF_WHOLE: f64 = 0.1;
 const PRESENT: [f64; 2] = [0.2, 0.6];
 /// How much more the landmarks of a face count that was looked at by itself: in close shots, and where the hips are in the picture; those
 /// of the ears, as part of that; and how the face is turned.
-const FACE_TRUST: [f64; 2] = [12.0, 4.0];
+const FACE_TRUST: [f64; 2] = [12.0, 2.0];
 const EAR_TRUST: f64 = 0.4;
 const FACE_TURN_TRUST: f64 = 1.5;
 /// Joints are seen well enough from this on.
