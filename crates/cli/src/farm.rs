@@ -356,11 +356,9 @@ fn export(args: ExportArgs, style: Style) -> Result<()> {
     }
     match args.scheduler {
         Scheduler::Slurm => {
-            let store = args.cache.as_deref().map(|cache| {
-                let cache = std::path::absolute(cache).context("--cache")?;
-                Ok::<_, anyhow::Error>(SlurmStore { address: args.output.to_string_lossy().into(), cache })
-            });
-            let store = store.transpose()?;
+            let cache = args.cache.map(std::path::absolute).transpose().context("--cache")?;
+            let store =
+                cache.map(|cache| SlurmStore { address: args.output.to_string_lossy().into(), cache });
             let options = SlurmOptions { program, resources, at_once: args.at_once, more, store };
             let (submit, notes) = farm::slurm::export(&made, &options)?;
             notes.iter().for_each(|note| println!("note: {note}"));

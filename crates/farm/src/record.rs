@@ -114,7 +114,8 @@ pub(crate) fn path(shot: &Path, group: Group) -> PathBuf {
 pub(crate) struct Held {
     pub host: String,
     pub pid: u32,
-    /// When it last said that it lives, by the clock of the machine that this is read on: seconds since 1970.
+    /// When it last said that it lives, in seconds since 1970: in a store by its owner's clock, which nobody goes by; in a mirror by that
+    /// of the mirror's machine.
     pub seen_s: f64,
 }
 

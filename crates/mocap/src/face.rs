@@ -4,7 +4,7 @@
 //! third numbers, and the logit of a face.
 
 use crate::error::Result;
-use crate::landmarks::{Landmark, TORSO_M, WHOLE_M};
+use crate::landmarks::Landmark;
 use crate::network::{Network, logistic};
 use crate::region::Region;
 use image::RgbImage;
@@ -35,8 +35,8 @@ pub(crate) const N_OF_FACE: usize = 11;
 /// Faces that are turned by more are left to the body's landmarks: the tangent of 45°.
 const MOST_TURNED: f32 = 1.0;
 /// Among the body's landmarks.
-const LEFT_EAR: usize = 7;
-const RIGHT_EAR: usize = 8;
+pub(crate) const LEFT_EAR: usize = 7;
+pub(crate) const RIGHT_EAR: usize = 8;
 /// How far apart the ears of the body's network lie, as part of the distance of the face's points beside the ears: with this number
 /// heads come nearest to the true size in synthetic clips.
 const EARS: f32 = 0.8;
@@ -100,23 +100,22 @@ impl FaceReader {
         Ok(FaceReading { face, next: around(&points), points })
     }
 
-    /// Looks for a person's face where it was `before`, moved with what the body's landmarks say, or where these say it is.
+    /// Looks for a face where it was `before`, if that is near where it is `expected`, or else there.
     pub(crate) fn read(
         &self,
-        landmarks: &[Landmark],
+        expected: Region,
         before: Option<Region>,
         picture: &RgbImage,
     ) -> Result<Option<FaceReading>> {
-        let Some(expected) = Region::of_face(landmarks) else { return Ok(None) };
         let fits = |region: &Region| {
-            let away = [0, 1].map(|k| region.centre[k] - expected.centre[k]);
             region.is_usable(picture.width(), picture.height())
-                && away[0].hypot(away[1]) < 0.4 * expected.size
+                && region.apart(&expected) < 0.4 * expected.size
                 && (PLAUSIBLE[0]..PLAUSIBLE[1]).contains(&(region.size / expected.size))
         };
+        let is_there = |found: &FaceReading| found.face.score >= MIN_SCORE && fits(&found.next);
         if let Some(region) = before.filter(fits) {
             let found = self.look(region, picture)?;
-            if found.face.score >= MIN_SCORE && fits(&found.next) && found.is_frontal() {
+            if is_there(&found) && found.is_frontal() {
                 return Ok(Some(found));
             }
         }
@@ -124,13 +123,12 @@ impl FaceReader {
             return Ok(None);
         }
         let first = self.look(expected, picture)?;
-        if first.face.score < MIN_SCORE || !fits(&first.next) {
+        if !is_there(&first) {
             return Ok(None);
         }
         // A face that isn't in the region's middle is seen better from its own region.
         let second = self.look(first.next, picture)?;
-        let sure = second.face.score >= MIN_SCORE && fits(&second.next) && second.is_frontal();
-        Ok(sure.then_some(second))
+        Ok((is_there(&second) && second.is_frontal()).then_some(second))
     }
 }
 
@@ -145,13 +143,11 @@ impl FaceReading {
     /// The region for the next landmarks of a body that is mostly out of the picture. What is guessed about the rest of it grows from
     /// frame to frame and runs away; a face doesn't.
     pub(crate) fn whole(&self) -> Region {
-        let middle: [f32; 2] =
-            std::array::from_fn(|k| (self.points[CORNERS[0]][k] + self.points[CORNERS[1]][k]) / 2.0);
         let [right, left] = CORNERS.map(|i| self.points[i]);
+        let middle = [0, 1].map(|k| (right[k] + left[k]) / 2.0);
         let apart = (0..3).map(|k| (left[k] - right[k]).powi(2)).sum::<f32>().sqrt();
         let per_metre = apart / CORNERS_M;
-        let down = (SHOULDERS_M + TORSO_M) * per_metre;
-        Region { centre: [middle[0], middle[1] + down], size: WHOLE_M * per_metre, angle: 0.0 }
+        Region::of_whole([middle[0], middle[1] + SHOULDERS_M * per_metre], per_metre)
     }
 
     /// Puts the face's landmarks in place of what the body's network says of them.
@@ -168,7 +164,7 @@ impl FaceReading {
             seen[LEFT_EAR][k] -= inwards;
             seen[RIGHT_EAR][k] += inwards;
         }
-        let Some((own, _)) = landmarks.split_at_mut_checked(N_OF_FACE) else { return };
+        let Some(own) = landmarks.get_mut(..N_OF_FACE) else { return };
         // The head stays where it is in metres, and as large; its points are where the face has them.
         let n = N_OF_FACE as f32;
         let mean = |of: &dyn Fn(usize) -> f32| (0..N_OF_FACE).map(of).sum::<f32>() / n;
@@ -190,18 +186,7 @@ impl FaceReading {
 fn around(points: &[[f32; 3]]) -> Region {
     let [right, left] = CORNERS.map(|i| points[i]);
     let angle = (left[1] - right[1]).atan2(left[0] - right[0]);
-    let (sin, cos) = angle.sin_cos();
-    let turned = |p: &[f32; 3]| [cos * p[0] + sin * p[1], cos * p[1] - sin * p[0]];
-    let bounds = |k: usize| {
-        points
-            .iter()
-            .map(turned)
-            .fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), p| (l.min(p[k]), h.max(p[k])))
-    };
-    let ((left, right), (top, bottom)) = (bounds(0), bounds(1));
-    let (x, y) = ((left + right) / 2.0, (top + bottom) / 2.0);
-    let size = ENLARGE * (right - left).max(bottom - top);
-    Region { centre: [cos * x - sin * y, sin * x + cos * y], size, angle }
+    Region::spanning(points.iter().map(|[x, y, _]| [*x, *y]), angle, 0.0, ENLARGE)
 }
 
 impl Region {
@@ -218,16 +203,17 @@ impl Region {
         if long < SMALLEST_PX {
             return None;
         }
-        let wide = (own[7].pixel[0] - own[8].pixel[0]).hypot(own[7].pixel[1] - own[8].pixel[1]);
+        let [left, right] = [LEFT_EAR, RIGHT_EAR].map(|ear| own[ear].pixel);
+        let wide = (left[0] - right[0]).hypot(left[1] - right[1]);
         // A little below the eyes is a face's middle.
         let centre = [0, 1].map(|k| eyes[k] + 0.35 * down[k]);
         let size = (FIRST[0] * long).max(FIRST[1] * wide);
         Some(Self { centre, size, angle: (-down[0]).atan2(down[1]) })
     }
+
     /// Would another face's region show this face too?
     pub(crate) fn meets(&self, other: &Self) -> bool {
-        let away = [0, 1].map(|k| self.centre[k] - other.centre[k]);
-        away[0].hypot(away[1]) < OWN * self.size.max(other.size)
+        self.apart(other) < OWN * self.size.max(other.size)
     }
 }
 
@@ -288,7 +274,8 @@ mod tests {
         let reader = FaceReader::from_bytes(anicrafter_person_models::FACE_LANDMARK).unwrap();
         let wall =
             RgbImage::from_fn(200, 160, |x, y| image::Rgb([(x / 8 % 2 * 90 + 60) as u8, (y / 2) as u8, 90]));
-        assert!(reader.read(&landmarks(20.0), None, &wall).unwrap().is_none());
+        let expected = Region::of_face(&landmarks(20.0)).unwrap();
+        assert!(reader.read(expected, None, &wall).unwrap().is_none());
         let hands = anicrafter_person_models::HAND_LANDMARK;
         assert!(matches!(FaceReader::from_bytes(hands), Err(crate::Error::Task { .. })));
     }
@@ -303,8 +290,8 @@ mod tests {
         let region = Region { centre: [300.0, 200.0], size: 250.0, angle: 0.2 };
         let whole = FaceReading { face: Face { region, score: 1.0 }, next: region, points }.whole();
         // A thousand pixels a metre; upright, whatever the head does.
-        assert!((whole.size - 1000.0 * WHOLE_M).abs() < 1.0 && whole.angle == 0.0, "{whole:?}");
-        let below = 1000.0 * (SHOULDERS_M + TORSO_M);
+        assert!((whole.size - 1000.0 * 2.4).abs() < 1.0 && whole.angle == 0.0, "{whole:?}");
+        let below = 1000.0 * (SHOULDERS_M + 0.5);
         assert!((whole.centre[0] - 300.0).abs() < 1e-3 && (whole.centre[1] - 200.0 - below).abs() < 1.0);
     }
 

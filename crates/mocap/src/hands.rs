@@ -80,9 +80,8 @@ impl HandReader {
         let wrist = landmarks[15 + side].pixel;
         let sure = |hand: Hand| (hand.score >= MIN_SCORE).then_some(Followed { hand, wrist });
         let followed = before.map(|before| before.moved_to(wrist)).filter(|r| {
-            let away = [0, 1].map(|k| r.centre[k] - expected.centre[k]);
             let grown = r.size / expected.size;
-            away[0].hypot(away[1]) < 0.5 * expected.size && (0.3..3.0).contains(&grown) && usable(r)
+            r.apart(&expected) < 0.5 * expected.size && (0.3..3.0).contains(&grown) && usable(r)
         });
         if let Some(region) = followed {
             return Ok(sure(self.look(region, picture)?));
@@ -127,19 +126,8 @@ impl Hand {
         let p = &self.pixels;
         let along = [0, 1].map(|k| 0.25 * (p[5][k] + 2.0 * p[9][k] + p[13][k]) - p[0][k]);
         let angle = along[0].atan2(-along[1]);
-        let (sin, cos) = angle.sin_cos();
-        let turned = STEADY.map(|i| {
-            let [x, y] = p[i];
-            [cos * x + sin * y, cos * y - sin * x]
-        });
-        let bounds = |k: usize| {
-            turned.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), p| (l.min(p[k]), h.max(p[k])))
-        };
-        let ((left, right), (top, bottom)) = (bounds(0), bounds(1));
-        let side = (right - left).max(bottom - top);
         // The fingers' tips are left out: the middle lies a little further out.
-        let (x, y) = ((left + right) / 2.0, (top + bottom) / 2.0 - 0.1 * side);
-        Region { centre: [cos * x - sin * y, sin * x + cos * y], size: ENLARGE * side, angle }
+        Region::spanning(STEADY.into_iter().map(|i| p[i]), angle, 0.1, ENLARGE)
     }
 }
 

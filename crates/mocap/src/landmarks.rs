@@ -155,9 +155,9 @@ impl Landmarker {
 /// Landmarks of head and shoulders.
 const UPPER: [usize; 9] = [0, 2, 5, 7, 8, 9, 10, 11, 12];
 /// Metres from the middle of the shoulders down to that of the hips.
-pub(crate) const TORSO_M: f32 = 0.5;
+const TORSO_M: f32 = 0.5;
 /// Sides of the regions for landmarks and for segmentation, and how far above the nose the latter begins, in metres.
-pub(crate) const WHOLE_M: f32 = 2.4;
+const WHOLE_M: f32 = 2.4;
 const BUST_M: [f32; 2] = [1.5, 0.45];
 /// Landmarks that lie out of the picture by more than this part of its longer side aren't seen.
 const BORDER: f32 = 0.01;
@@ -194,11 +194,7 @@ fn close_regions(landmarks: &[Landmark], (width, height): (u32, u32)) -> Option<
     // Where something known in metres lies in the picture.
     let place = |k: usize, metres: f32| middle[k].0 + per_metre * (metres - middle[k].1);
     let shoulders = [0, 1].map(|k| place(k, (landmarks[11].metric[k] + landmarks[12].metric[k]) / 2.0));
-    let next = Region {
-        centre: [shoulders[0], shoulders[1] + TORSO_M * per_metre],
-        size: WHOLE_M * per_metre,
-        angle: 0.0,
-    };
+    let next = Region::of_whole(shoulders, per_metre);
     let size = (BUST_M[0] * per_metre).min(w.max(h));
     let top = place(1, landmarks[0].metric[1]) - BUST_M[1] * per_metre;
     // As much of the picture as there is.
@@ -207,6 +203,15 @@ fn close_regions(landmarks: &[Landmark], (width, height): (u32, u32)) -> Option<
     };
     let close = Region { centre: [within(shoulders[0], w), within(top + size / 2.0, h)], size, angle: 0.0 };
     Some((next, close))
+}
+
+impl Region {
+    /// The upright region for the landmarks of a body that is mostly out of the picture, by the middle of its shoulders and the pixels of
+    /// a metre.
+    pub(crate) fn of_whole(shoulders: [f32; 2], per_metre: f32) -> Self {
+        let centre = [shoulders[0], shoulders[1] + TORSO_M * per_metre];
+        Self { centre, size: WHOLE_M * per_metre, angle: 0.0 }
+    }
 }
 
 /// The segmentation model.

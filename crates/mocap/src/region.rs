@@ -30,6 +30,29 @@ impl Region {
         Self { centre, size: 2.0 * dx.hypot(dy) * scale, angle }
     }
 
+    /// The smallest region of an angle around points, so many times as large as they need; its middle lies above theirs by a part of
+    /// their longer side.
+    #[must_use]
+    pub(crate) fn spanning(points: impl Iterator<Item = [f32; 2]>, angle: f32, up: f32, scale: f32) -> Self {
+        let (sin, cos) = angle.sin_cos();
+        let (mut low, mut high) = ([f32::INFINITY; 2], [f32::NEG_INFINITY; 2]);
+        for [x, y] in points {
+            for (k, at) in [cos * x + sin * y, cos * y - sin * x].into_iter().enumerate() {
+                (low[k], high[k]) = (low[k].min(at), high[k].max(at));
+            }
+        }
+        let side = (high[0] - low[0]).max(high[1] - low[1]);
+        let (x, y) = ((low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0 - up * side);
+        Self { centre: [cos * x - sin * y, sin * x + cos * y], size: scale * side, angle }
+    }
+
+    /// How far apart the middles of two regions are, in pixels.
+    #[must_use]
+    pub(crate) fn apart(&self, other: &Self) -> f32 {
+        let [dx, dy] = [0, 1].map(|k| self.centre[k] - other.centre[k]);
+        dx.hypot(dy)
+    }
+
     /// Is it a region that a model can be shown?
     #[must_use]
     pub(crate) fn is_usable(&self, width: u32, height: u32) -> bool {

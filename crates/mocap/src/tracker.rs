@@ -103,11 +103,17 @@ struct Track {
     /// The frame in which the track began.
     born: usize,
     look: Appearance,
+    parts: Parts,
+}
+
+/// What is known of parts of somebody's body from the frame before: it goes with the place where they are.
+#[derive(Debug, Default)]
+struct Parts {
     /// The left and the right hand when they were looked at last.
     hands: [Option<Followed>; 2],
-    /// Where its face is looked for next.
+    /// Where the face is looked for next.
     face: Option<Region>,
-    /// How large the body's region was in the frame before, in a close shot whose face has been seen.
+    /// How large the body's region was, in a close shot whose face has been seen.
     whole: Option<f32>,
 }
 
@@ -202,8 +208,7 @@ impl Tracker {
         let cut = self.is_cut(picture);
         if cut {
             for track in &mut self.tracks {
-                (track.region, track.last, track.hands) = (None, None, [None, None]);
-                (track.face, track.whole) = (None, None);
+                (track.region, track.last, track.parts) = (None, None, Parts::default());
             }
         }
         let mut reads = self.follow(picture)?;
@@ -237,8 +242,7 @@ impl Tracker {
 
     fn lose(&mut self, track: usize) {
         self.tracks[track].region = None;
-        self.tracks[track].hands = [None, None];
-        (self.tracks[track].face, self.tracks[track].whole) = (None, None);
+        self.tracks[track].parts = Parts::default();
         self.lost_at = Some(self.frame);
     }
 
@@ -313,8 +317,8 @@ impl Tracker {
                 self.same.push((newborn.person, self.tracks[old].person));
                 let newborn = &mut self.tracks[read.track];
                 (newborn.region, newborn.last) = (None, None);
-                let hands = std::mem::take(&mut newborn.hands);
-                self.tracks[old].hands = hands;
+                let parts = std::mem::take(&mut newborn.parts);
+                self.tracks[old].parts = parts;
                 self.tracks[old].region = Some(read.reading.next);
                 read.track = old;
             }
@@ -347,8 +351,7 @@ impl Tracker {
             }
             let is_covered = reads.iter().any(|read| {
                 let at = read.reading.next;
-                let away = [0, 1].map(|k| at.centre[k] - region.centre[k]);
-                away[0].hypot(away[1]) < COVERED * at.size.max(region.size)
+                at.apart(&region) < COVERED * at.size.max(region.size)
                     && (0.6..1.7).contains(&(region.size / at.size))
             });
             if is_covered {
@@ -380,8 +383,7 @@ impl Tracker {
             let same = alike(&track.look, look).unwrap_or(RETURNED);
             let gap = (self.frame - track.seen) as f32;
             let near = track.last.map_or(0.0, |(last, _)| {
-                let away = [0, 1].map(|k| last.centre[k] - region.centre[k]);
-                let distance = away[0].hypot(away[1]) / last.size + (region.size / last.size).ln().abs();
+                let distance = last.apart(region) / last.size + (region.size / last.size).ln().abs();
                 0.4 * (1.0 - distance / (0.3 + 0.05 * gap)).clamp(-1.0, 1.0)
             });
             same + near
@@ -400,9 +402,7 @@ impl Tracker {
             seen: self.frame,
             born: self.frame,
             look: look.clone(),
-            hands: [None, None],
-            face: None,
-            whole: None,
+            parts: Parts::default(),
         });
         self.people += 1;
         self.tracks.len() - 1
@@ -421,8 +421,8 @@ impl Tracker {
                 };
                 if ab + ba > aa + bb + SWAPPED {
                     (reads[i].track, reads[j].track) = (b, a);
-                    let hands = std::mem::take(&mut self.tracks[a].hands);
-                    self.tracks[a].hands = std::mem::replace(&mut self.tracks[b].hands, hands);
+                    let parts = std::mem::take(&mut self.tracks[a].parts);
+                    self.tracks[a].parts = std::mem::replace(&mut self.tracks[b].parts, parts);
                 }
             }
         }
@@ -440,40 +440,37 @@ impl Tracker {
         // Where two faces would be at one place, one of them is behind the other, and would be taken for it.
         let faces: Vec<Option<Region>> =
             reads.iter().map(|read| Region::of_face(&read.reading.observation.landmarks)).collect();
-        let own_face: Vec<bool> = (0..faces.len())
-            .map(|i| {
-                let others = faces.iter().enumerate().filter(|(j, _)| *j != i);
-                !others
-                    .filter_map(|(_, other)| other.as_ref().zip(faces[i].as_ref()))
-                    .any(|(a, b)| a.meets(b))
-            })
-            .collect();
+        let meets_another = |i: usize, face: &Region| {
+            let others = faces.iter().enumerate().filter(|(j, _)| *j != i);
+            others.filter_map(|(_, other)| other.as_ref()).any(|other| face.meets(other))
+        };
+        let own_faces: Vec<Option<Region>> =
+            faces.iter().enumerate().map(|(i, face)| face.filter(|face| !meets_another(i, face))).collect();
         let mut people = Vec::with_capacity(reads.len());
-        let reads = reads.into_iter().zip(alone).zip(own_face);
-        for ((Read { track, mut reading, anybody, look }, alone), has_own_face) in reads {
+        let reads = reads.into_iter().zip(alone).zip(own_faces);
+        for ((Read { track, mut reading, anybody, look }, alone), face) in reads {
             let track = &mut self.tracks[track];
             let familiar = alike(&track.look, &look);
             let observation = &mut reading.observation;
-            let before = track.face.take();
+            let before = track.parts.face.take();
             let mut next = reading.next;
-            let face = if has_own_face {
-                self.face_reader.read(&observation.landmarks, before, picture)?
-            } else {
-                None
+            let face = match face {
+                Some(expected) => self.face_reader.read(expected, before, picture)?,
+                None => None,
             };
             let is_close = reading.close.is_some();
-            let known = track.whole.take().filter(|_| is_close);
+            let known = track.parts.whole.take().filter(|_| is_close);
             if let Some(face) = face {
                 face.refine(&mut observation.landmarks);
                 let whole = face.whole();
                 if is_close && whole.is_usable(w, h) {
-                    (next, track.whole) = (whole, Some(whole.size));
+                    (next, track.parts.whole) = (whole, Some(whole.size));
                 }
-                (track.face, observation.face) = (Some(face.next), Some(face.face));
+                (track.parts.face, observation.face) = (Some(face.next), Some(face.face));
             } else if let Some(size) = known {
                 // Nobody comes nearer that fast.
                 next.size = next.size.clamp(size / CLOSER, size * CLOSER);
-                track.whole = Some(next.size);
+                track.parts.whole = Some(next.size);
             }
             track.region = next.is_usable(w, h).then_some(next);
             let moved = match track.last {
@@ -489,10 +486,10 @@ impl Tracker {
             }
             // The hands take turns: between two looks fingers change little.
             let side = self.frame % 2;
-            let before = track.hands[side].take();
-            track.hands[side] =
-                self.hand_reader.read(side, &observation.landmarks, before.as_ref(), picture)?;
-            observation.hands[side] = track.hands[side].as_ref().map(|followed| followed.hand.clone());
+            let hand = &mut track.parts.hands[side];
+            let before = hand.take();
+            *hand = self.hand_reader.read(side, &observation.landmarks, before.as_ref(), picture)?;
+            observation.hands[side] = hand.as_ref().map(|followed| followed.hand.clone());
             let own = Segmentation::new(observation.region, &reading.segmentation);
             let evidence = Evidence { own, anybody };
             let observation = reading.observation;

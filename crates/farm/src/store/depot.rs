@@ -145,8 +145,7 @@ impl Depot {
 
     /// Writes an object, whatever was there.
     pub(super) fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
-        let put = self.runtime.block_on(self.store.put(&self.key(name), bytes.into()));
-        put.map(drop).map_err(|error| self.error(name, &error))
+        self.put_if(name, bytes, PutMode::Overwrite).map(drop).map_err(|error| self.error(name, &error))
     }
 
     /// Writes an object that isn't there yet; gives nothing where it is.

@@ -25,6 +25,14 @@ fn state(t: usize) -> State {
     state
 }
 
+/// The fitted body in a frame.
+fn placed(rig: &Rig, fitted: &Fitted, t: usize) -> rig::Placed {
+    let frame = &fitted.motion.frames[t];
+    let pose = frame.pose.full();
+    let rotations = std::array::from_fn(|j| exp(pose[j].map(f64::from)));
+    rig.place(&State { rotations, translation: frame.translation.map(f64::from) })
+}
+
 fn observe(rig: &Rig, state: &State, camera: &Camera) -> Observation {
     let placed = rig.place(state);
     let hips = scale(math::add(placed.joints[1], placed.joints[2]), 0.5);
@@ -60,10 +68,7 @@ fn a_known_motion_comes_back() {
     );
     let mut worst: f64 = 0.0;
     for t in 0..21 {
-        let pose = fitted.motion.frames[t].pose.full();
-        let rotations = std::array::from_fn(|j| exp(pose[j].map(f64::from)));
-        let translation = fitted.motion.frames[t].translation.map(f64::from);
-        let (found, wanted) = (rig.place(&State { rotations, translation }), rig.place(&state(t)));
+        let (found, wanted) = (placed(&rig, &fitted, t), rig.place(&state(t)));
         for j in [16, 17, 18, 19, 20, 21] {
             worst = worst.max(norm(sub(found.joints[j], wanted.joints[j])));
         }
@@ -91,10 +96,7 @@ fn what_is_not_in_the_picture_is_not_followed() {
         }
         let seen = vec![Some(observation); 8];
         let fitted = fit(&body, &seen, &[false; 8], &options).unwrap();
-        let pose = fitted.motion.frames[4].pose.full();
-        let rotations = std::array::from_fn(|j| exp(pose[j].map(f64::from)));
-        let placed =
-            rig.place(&State { rotations, translation: fitted.motion.frames[4].translation.map(f64::from) });
+        let placed = placed(&rig, &fitted, 4);
         // How far the wrists are below the shoulders; y points down.
         (placed.joints[20][1] + placed.joints[21][1] - placed.joints[16][1] - placed.joints[17][1]) / 2.0
     };

@@ -2,9 +2,10 @@
 
 use super::math::{M3, V3, apply, between};
 use super::rig::{JOINTS, Rig};
-use crate::face::N_OF_FACE;
+use crate::face::{LEFT_EAR, N_OF_FACE, RIGHT_EAR};
 use crate::landmarks::Observation;
 use smplx::Camera;
+use std::ops::RangeInclusive;
 
 /// Bones whose direction is compared with the metric landmarks; pairs of landmarks, with trust in it.
 const BONES: [(usize, usize, f64); 16] = [
@@ -64,7 +65,9 @@ pub(crate) struct View {
 /// Beyond the border by this part of the region, a landmark counts nothing: in close shots, and where the hips are in the picture.
 const BORDER: f64 = 0.02;
 const BORDER_OF_WHOLE: f64 = 0.1;
-/// Landmarks of arms that are in the picture with less than the first probability count nothing, from the second on in full.
+/// The landmarks of arms and hands.
+const ARMS: RangeInclusive<usize> = 13..=22;
+/// Those that are in the picture with less than the first probability count nothing, from the second on in full.
 const PRESENT: [f64; 2] = [0.2, 0.6];
 /// How much more the landmarks of a face count that was looked at by itself: in close shots, and where the hips are in the picture; those
 /// of the ears, as part of that; and how the face is turned.
@@ -107,9 +110,10 @@ impl View {
                     / f64::from(observation.region.size);
                 // Arms that leave the picture the network folds into it: hands in front of the chest.
                 let [no, yes] = PRESENT;
-                let present = match i {
-                    13..=22 => ((f64::from(l.presence) - no) / (yes - no)).clamp(0.0, 1.0),
-                    _ => 1.0,
+                let present = if ARMS.contains(&i) {
+                    ((f64::from(l.presence) - no) / (yes - no)).clamp(0.0, 1.0)
+                } else {
+                    1.0
                 };
                 (1.0 - out / border).clamp(0.0, 1.0) * present
             })
@@ -122,7 +126,7 @@ impl View {
         let face = observation.face.is_some();
         let face_trust = FACE_TRUST[usize::from(!is_close)];
         let of_face = |landmark: usize| match landmark {
-            7 | 8 if face => face_trust * EAR_TRUST,
+            LEFT_EAR | RIGHT_EAR if face => face_trust * EAR_TRUST,
             0..N_OF_FACE if face => face_trust,
             _ => 1.0,
         };
