@@ -21,34 +21,46 @@ pub(crate) fn tile<S: Tiles, const MR: usize, const AT_ONCE: usize, const NP: us
     for (j, b) in b.iter_mut().enumerate() {
         *b = &tile.b[j * tile.panel_stride..j * tile.panel_stride + tile.k * PANEL];
     }
-    let zero = s.splat_word(0);
     for i0 in (0..MR).step_by(AT_ONCE) {
-        let mut acc = [[[zero; VP]; NP]; AT_ONCE];
-        for (p, row) in a.chunks_exact(MR).enumerate() {
-            let mut bv = [[zero; VP]; NP];
-            for j in 0..NP {
-                let from = &b[j][p * PANEL..p * PANEL + PANEL];
-                for v in 0..VP {
-                    bv[j][v] = s.load_words(&from[v * S::LANES..]);
-                }
-            }
-            for i in 0..AT_ONCE {
-                let a = s.splat_word(row[i0 + i]);
-                for j in 0..NP {
-                    for v in 0..VP {
-                        acc[i][j][v] = s.add_signed_fours(acc[i][j][v], a, bv[j][v]);
-                    }
-                }
-            }
-        }
+        let sums = sums::<S, MR, AT_ONCE, NP, VP>(s, a, b, i0);
         for i in 0..AT_ONCE {
             for j in 0..NP {
                 for v in 0..VP {
                     let c = &mut c[(i0 + i) * tile.ldc + j * PANEL + v * S::LANES..];
-                    let acc = acc[i][j][v];
-                    s.store_words(if tile.accumulate { s.add_words(s.load_words(c), acc) } else { acc }, c);
+                    let sums = sums[i][j][v];
+                    s.store_words(if tile.accumulate { s.add_words(s.load_words(c), sums) } else { sums }, c);
                 }
             }
         }
     }
+}
+
+/// The sums of rows `i0..i0 + AT_ONCE`: in an array of their own, which the compiler keeps in registers.
+#[inline(always)]
+fn sums<S: Tiles, const MR: usize, const AT_ONCE: usize, const NP: usize, const VP: usize>(
+    s: S,
+    a: &[u32],
+    b: [&[u32]; NP],
+    i0: usize,
+) -> [[[S::I; VP]; NP]; AT_ONCE] {
+    let zero = s.splat_word(0);
+    let mut acc = [[[zero; VP]; NP]; AT_ONCE];
+    for (p, row) in a.chunks_exact(MR).enumerate() {
+        let mut bv = [[zero; VP]; NP];
+        for j in 0..NP {
+            let from = &b[j][p * PANEL..p * PANEL + PANEL];
+            for v in 0..VP {
+                bv[j][v] = s.load_words(&from[v * S::LANES..]);
+            }
+        }
+        for i in 0..AT_ONCE {
+            let a = s.splat_word(row[i0 + i]);
+            for j in 0..NP {
+                for v in 0..VP {
+                    acc[i][j][v] = s.add_signed_fours(acc[i][j][v], a, bv[j][v]);
+                }
+            }
+        }
+    }
+    acc
 }

@@ -3,13 +3,14 @@
 use super::{PANEL, Tile, Tiles};
 use crate::gemm::int8::{GROUP, Layout};
 
-/// Multiplies a packed strip of `MR` rows by `NP` packed panels of [`PANEL`] columns, `VP` vectors each, `VG` of them at a
-/// time; see [`crate::gemm::int8`].
+/// Multiplies a packed strip of `MR` rows, `AT_ONCE` of them at a time, by `NP` packed panels of [`PANEL`] columns, `VP` vectors each,
+/// `VG` of them at a time; see [`crate::gemm::int8`].
 #[inline(always)]
 pub(crate) fn tile<
     S: Tiles,
     L: Layout,
     const MR: usize,
+    const AT_ONCE: usize,
     const NP: usize,
     const VP: usize,
     const VG: usize,
@@ -18,28 +19,51 @@ pub(crate) fn tile<
     tile: Tile<'_, u32>,
     c: &mut [f32],
 ) {
-    let groups = tile.k / L::GROUP_WORDS;
+    const { assert!(MR.is_multiple_of(AT_ONCE), "whole groups of rows") };
     let a = &tile.a[..tile.k * MR];
     let mut b = [&tile.b[..0]; NP];
     for (j, b) in b.iter_mut().enumerate() {
         *b = &tile.b[j * tile.panel_stride..j * tile.panel_stride + tile.k * PANEL];
     }
-    let mut acc = [[[s.splat(0.0); VP]; NP]; MR];
-    if tile.accumulate {
-        each(&mut acc, |i, j, v, acc| *acc = s.load(&c[i * tile.ldc + j * PANEL + v * S::LANES..]));
+    for i0 in (0..MR).step_by(AT_ONCE) {
+        let c = &mut c[i0 * tile.ldc..];
+        let mut acc = [[[s.splat(0.0); VP]; NP]; AT_ONCE];
+        if tile.accumulate {
+            each(&mut acc, |i, j, v, acc| *acc = s.load(&c[i * tile.ldc + j * PANEL + v * S::LANES..]));
+        }
+        let mut acc = scaled_sums::<S, L, MR, AT_ONCE, NP, VP, VG>(s, a, b, i0, acc);
+        each(&mut acc, |i, j, v, acc| s.store(*acc, &mut c[i * tile.ldc + j * PANEL + v * S::LANES..]));
     }
-    for g in 0..groups {
-        let a = &a[g * L::GROUP_WORDS * MR..][..L::GROUP_WORDS * MR];
+}
+
+/// Adds the scaled sums of rows `i0..i0 + AT_ONCE` to theirs so far.
+#[inline(always)]
+fn scaled_sums<
+    S: Tiles,
+    L: Layout,
+    const MR: usize,
+    const AT_ONCE: usize,
+    const NP: usize,
+    const VP: usize,
+    const VG: usize,
+>(
+    s: S,
+    a: &[u32],
+    b: [&[u32]; NP],
+    i0: usize,
+    mut acc: [[[S::V; VP]; NP]; AT_ONCE],
+) -> [[[S::V; VP]; NP]; AT_ONCE] {
+    for (g, a) in a.chunks_exact(L::GROUP_WORDS * MR).enumerate() {
         let b: [&[u32]; NP] =
             std::array::from_fn(|j| &b[j][g * L::GROUP_WORDS * PANEL..][..L::GROUP_WORDS * PANEL]);
-        let factor = |at: usize, i: usize| s.splat(f32::from_bits(a[(L::WORDS + at) * MR + i]));
+        let factor = |at: usize, i: usize| s.splat(f32::from_bits(a[(L::WORDS + at) * MR + i0 + i]));
         for v0 in (0..VP).step_by(VG) {
-            let sums = group_sums::<S, L, MR, NP, VG>(s, a, b, v0);
+            let sums = group_sums::<S, L, MR, AT_ONCE, NP, VG>(s, a, b, i0, v0);
             let row = |at: usize, j: usize, v: usize| {
                 let at = (L::WORDS + at) * PANEL + (v0 + v) * S::LANES;
                 s.load(bytemuck::cast_slice(&b[j][at..at + S::LANES]))
             };
-            for i in 0..MR {
+            for i in 0..AT_ONCE {
                 for j in 0..NP {
                     for v in 0..VG {
                         let product = s.mul(s.mul(s.to_f32(sums[i][j][v]), row(0, j, v)), factor(0, i));
@@ -53,7 +77,7 @@ pub(crate) fn tile<
             }
         }
     }
-    each(&mut acc, |i, j, v, acc| s.store(*acc, &mut c[i * tile.ldc + j * PANEL + v * S::LANES..]));
+    acc
 }
 
 /// Calls `f` with the indices of each element.
@@ -71,27 +95,35 @@ fn each<T, const MR: usize, const NP: usize, const VP: usize>(
     }
 }
 
-/// Sums of products of one group, vectors `v0..v0 + VG` of each panel.
+/// Sums of products of one group: rows `i0..i0 + AT_ONCE`, vectors `v0..v0 + VG` of each panel.
 #[inline(always)]
-fn group_sums<S: Tiles, L: Layout, const MR: usize, const NP: usize, const VG: usize>(
+fn group_sums<
+    S: Tiles,
+    L: Layout,
+    const MR: usize,
+    const AT_ONCE: usize,
+    const NP: usize,
+    const VG: usize,
+>(
     s: S,
     a: &[u32],
     b: [&[u32]; NP],
+    i0: usize,
     v0: usize,
-) -> [[[S::I; VG]; NP]; MR] {
-    let mut out = [[[s.splat_word(0); VG]; NP]; MR];
-    if s.group_sums::<L, MR, NP, VG>(a, b[0], &mut out) {
+) -> [[[S::I; VG]; NP]; AT_ONCE] {
+    let mut out = [[[s.splat_word(0); VG]; NP]; AT_ONCE];
+    if AT_ONCE == MR && s.group_sums::<L, AT_ONCE, NP, VG>(a, b[0], &mut out) {
         return out;
     }
     let narrow = if L::FACTORS == 4 { L::NARROW } else { L::WORDS };
     for word0 in (0..L::WORDS).step_by(narrow) {
-        let mut sums = [[[s.zero_sums(); VG]; NP]; MR];
+        let mut sums = [[[s.zero_sums(); VG]; NP]; AT_ONCE];
         for word in word0..word0 + narrow {
             let b: [[S::I; VG]; NP] = std::array::from_fn(|j| {
                 std::array::from_fn(|v| s.load_words(&b[j][word * PANEL + (v0 + v) * S::LANES..]))
             });
-            for i in 0..MR {
-                let a = s.splat_word(a[word * MR + i]);
+            for i in 0..AT_ONCE {
+                let a = s.splat_word(a[word * MR + i0 + i]);
                 for j in 0..NP {
                     for v in 0..VG {
                         let sums = &mut sums[i][j][v];
@@ -104,7 +136,7 @@ fn group_sums<S: Tiles, L: Layout, const MR: usize, const NP: usize, const VG: u
                 }
             }
         }
-        for i in 0..MR {
+        for i in 0..AT_ONCE {
             for j in 0..NP {
                 for v in 0..VG {
                     let sums = sums[i][j][v];

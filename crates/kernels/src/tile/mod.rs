@@ -142,9 +142,9 @@ macro_rules! impl_tile {
 }
 pub(crate) use impl_tile;
 
-/// Implements [`Tiles::tile_int8`], as [`impl_tile`]: vectors a panel, those of them at a time, `(rows, panels)` pairs.
+/// Implements [`Tiles::tile_int8`], as [`impl_tile`]: vectors a panel, those of them at a time, `(rows, rows at a time, panels)`.
 macro_rules! impl_tile_int8 {
-    ($vp:literal, $vg:literal: $(($mr:literal, $np:literal)),+) => {
+    ($vp:literal, $vg:literal: $(($mr:literal, $at_once:literal, $np:literal)),+) => {
         #[inline(always)]
         fn tile_int8<L: crate::gemm::int8::Layout>(self, tile: crate::tile::Tile<'_, u32>, c: &mut [f32]) {
             struct Call<'a, L>(crate::tile::Tile<'a, u32>, &'a mut [f32], std::marker::PhantomData<L>);
@@ -153,7 +153,7 @@ macro_rules! impl_tile_int8 {
                 fn run(self, s: S) {
                     let Self(tile, c, _) = self;
                     match (tile.rows, tile.panels) {
-                        $(($mr, $np) => crate::tile::int8::tile::<S, L, $mr, $np, $vp, $vg>(s, tile, c),)+
+                        $(($mr, $np) => crate::tile::int8::tile::<S, L, $mr, $at_once, $np, $vp, $vg>(s, tile, c),)+
                         other => unreachable!("no tile of {other:?}"),
                     }
                 }

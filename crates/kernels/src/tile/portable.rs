@@ -12,7 +12,7 @@ impl Tiles for Portable<4> {
     const ATTN_NP: usize = 1;
 
     impl_tile!(4: (1, 1), (2, 1), (4, 1));
-    impl_tile_int8!(4, 4: (1, 1), (2, 1), (4, 1));
+    impl_tile_int8!(4, 4: (1, 1, 1), (2, 2, 1), (4, 4, 1));
     impl_tile_fours!(4: (1, 1, 1), (2, 1, 1), (4, 1, 1));
 }
 
