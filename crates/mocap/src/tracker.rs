@@ -41,10 +41,14 @@ const SAME: f32 = 0.09;
 const COVERED: f32 = 0.13;
 /// How alike two looks must be to be taken for one person: after a gap, and after a cut.
 const RETURNED: f32 = 0.55;
-/// Two people have changed places if that makes their looks so much more alike.
-const SWAPPED: f32 = 0.35;
-/// Somebody followed is somebody else, who was lost, if that looks so much more alike.
-const TAKEN_FOR: f32 = 0.3;
+/// Two people have changed places if that makes their looks so much more alike: anybody, and people who met just now.
+const SWAPPED: [f32; 2] = [0.35, 0.15];
+/// Somebody followed is somebody else, who was lost, if that looks so much more alike: anybody, and somebody who met another just now.
+const TAKEN_FOR: [f32; 2] = [0.3, 0.15];
+/// People have met just now for so many frames. Whoever got lost may be behind somebody who is nearer than this part of the region to where they
+/// were, or would be by now.
+const JUST: usize = 30;
+const BEHIND: f32 = 0.6;
 /// From frame to frame somebody in a close shot becomes larger or smaller by at most this factor.
 const CLOSER: f32 = 1.05;
 /// Looks are learnt while nobody else is nearer than this part of the region.
@@ -102,6 +106,8 @@ struct Track {
     seen: usize,
     /// The frame in which the track began.
     born: usize,
+    /// The last frame in which somebody else was beside or got lost beside, or this one was lost or found again.
+    met: Option<usize>,
     look: Appearance,
     parts: Parts,
 }
@@ -243,6 +249,7 @@ impl Tracker {
     fn lose(&mut self, track: usize) {
         self.tracks[track].region = None;
         self.tracks[track].parts = Parts::default();
+        self.tracks[track].met = Some(self.frame);
         self.lost_at = Some(self.frame);
     }
 
@@ -280,13 +287,32 @@ impl Tracker {
             });
             let scored = lost.filter_map(|n| Some((n, alike(&self.tracks[n].look, &read.look)?)));
             if let Some((n, other)) = scored.max_by(|a, b| a.1.total_cmp(&b.1))
-                && other > own + TAKEN_FOR
+                && other > own + self.surer_by(TAKEN_FOR, &[read.track])
             {
                 self.lose(std::mem::replace(&mut read.track, n));
                 // Taken: nobody else may become this one now.
                 self.tracks[n].region = Some(read.reading.next);
             }
         }
+    }
+
+    /// By how much looks must differ, of two values: who met somebody just now is sooner taken for them.
+    fn surer_by(&self, [usually, met]: [f32; 2], tracks: &[usize]) -> f32 {
+        let just = |n: &usize| self.tracks[*n].met.is_some_and(|met| self.frame - met <= JUST);
+        if tracks.iter().all(just) { met } else { usually }
+    }
+
+    /// Somebody got lost just now about where a region is.
+    fn is_before_somebody(&self, at: &Region) -> bool {
+        self.tracks.iter().filter(|track| track.region.is_none()).any(|track| {
+            let Some((last, moved)) = track.last else { return false };
+            let gap = self.frame - track.seen;
+            let away = [0.0, gap as f32].map(|gap| {
+                let [dx, dy] = [0, 1].map(|k| at.centre[k] - last.centre[k] - gap * moved[k]);
+                dx.hypot(dy)
+            });
+            gap <= JUST && away[0].min(away[1]) < BEHIND * at.size.max(last.size)
+        })
     }
 
     /// Whoever comes out from behind a thing is found anew now and then, while their own track still reads what is left of them.
@@ -393,6 +419,7 @@ impl Tracker {
         if let Some((track, best)) = scored.max_by(|a, b| a.1.total_cmp(&b.1))
             && best >= RETURNED
         {
+            self.tracks[track].met = Some(self.frame);
             return track;
         }
         self.tracks.push(Track {
@@ -401,6 +428,7 @@ impl Tracker {
             last: None,
             seen: self.frame,
             born: self.frame,
+            met: None,
             look: look.clone(),
             parts: Parts::default(),
         });
@@ -419,7 +447,7 @@ impl Tracker {
                 else {
                     continue;
                 };
-                if ab + ba > aa + bb + SWAPPED {
+                if ab + ba > aa + bb + self.surer_by(SWAPPED, &[a, b]) {
                     (reads[i].track, reads[j].track) = (b, a);
                     let parts = std::mem::take(&mut self.tracks[a].parts);
                     self.tracks[a].parts = std::mem::replace(&mut self.tracks[b].parts, parts);
@@ -435,6 +463,7 @@ impl Tracker {
             .map(|i| {
                 let others = (0..reads.len()).filter(|j| *j != i);
                 others.into_iter().all(|j| near(&reads[i].reading, &reads[j].reading) > ALONE)
+                    && !self.is_before_somebody(&reads[i].reading.observation.region)
             })
             .collect();
         // Where two faces would be at one place, one of them is behind the other, and would be taken for it.
@@ -483,6 +512,8 @@ impl Tracker {
             track.seen = self.frame;
             if alone {
                 track.look.learn(&look);
+            } else {
+                track.met = Some(self.frame);
             }
             // The hands take turns: between two looks fingers change little.
             let side = self.frame % 2;
