@@ -5,6 +5,11 @@ use super::homography::{self, Homography};
 use crate::error::{Error, Result};
 use image::{GrayImage, RgbImage};
 
+/// So many per cent of a background that stands still differ by at most so many bytes; fewer samples than this say nothing.
+const SAME_PERCENT: usize = 85;
+const SAME_BYTES: u8 = 8;
+const FEW: usize = 200;
+
 /// A projective map between two frames' pixels; their centres lie at whole numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlaneMap(Homography);
@@ -80,10 +85,27 @@ impl PlaneFinder {
         if entry::is_still(&pairs) {
             return Ok(Some(PlaneMap::SAME));
         }
-        Ok(homography::robust(&pairs)
-            .filter(|(_, n)| entry::agree(*n, pairs.len()))
-            .map(|(h, _)| PlaneMap(h)))
+        let found = homography::robust(&pairs).filter(|(_, n)| entry::agree(*n, pairs.len()));
+        let found = found.map(|(h, _)| PlaneMap(h));
+        Ok(found.or_else(|| looks_same(last, fresh).then_some(PlaneMap::SAME)))
     }
+}
+
+/// A background without corners that looks the same at the same places has stood still, for all that can be seen.
+fn looks_same(last: &Entry, fresh: &Entry) -> bool {
+    let mut differences: Vec<u8> = (0..last.clear.len())
+        .step_by(3)
+        .filter(|i| last.clear[*i] > 0.0 && fresh.clear[*i] > 0.0)
+        .map(|i| {
+            let [a, b] = [last, fresh].map(|entry| &entry.picture.as_raw()[3 * i..3 * i + 3]);
+            a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
+        })
+        .collect();
+    if differences.len() < FEW {
+        return false;
+    }
+    let at = differences.len() * SAME_PERCENT / 100;
+    *differences.select_nth_unstable(at).1 <= SAME_BYTES
 }
 
 #[cfg(test)]
@@ -110,5 +132,25 @@ mod tests {
         assert!((back[0] - 60.0).abs() < 1e-3 && (back[1] - 50.0).abs() < 1e-3, "{back:?}");
         assert_eq!(finder.next_frame(&waves(4.0), &nobody).unwrap(), Some(PlaneMap::SAME));
         assert!(finder.next_frame(&waves(4.0), &GrayImage::new(8, 8)).is_err());
+    }
+
+    #[test]
+    fn a_bare_wall_that_stays_is_seen_to_stay() {
+        // Too smooth for corners; noise, and somebody's shadow on a tenth of it.
+        let wall = |t: u32, bright: u8| {
+            RgbImage::from_fn(160, 120, |x, y| {
+                let noise = (x * 7 + y * 13 + t * 29) % 5;
+                let shadow = if x >= 16 * t && x < 16 * t + 16 { 40 } else { 0 };
+                image::Rgb([bright + (x / 16) as u8 + noise as u8 - shadow; 3])
+            })
+        };
+        let mut finder = PlaneFinder::default();
+        let nobody = GrayImage::new(160, 120);
+        finder.next_frame(&wall(0, 120), &nobody).unwrap();
+        assert_eq!(finder.next_frame(&wall(0, 120), &nobody).unwrap(), Some(PlaneMap::SAME));
+        // Another wall, and a picture that nobody sees.
+        assert_eq!(finder.next_frame(&wall(0, 150), &nobody).unwrap(), None);
+        let all = GrayImage::from_pixel(160, 120, image::Luma([255]));
+        assert_eq!(finder.next_frame(&wall(0, 150), &all).unwrap(), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::assign::{Assigner, Somebody, smooth, times_share};
 use super::bodies::{Bodies, Body};
-use super::occluders::{Guess, Steady};
+use super::occluders::{Guess, Likely, Steady};
 use super::people::{Person, Seen};
 use super::scenery::{Sample, Scenery, Shown};
 use super::score::{Checks, Looked, change, speed};
@@ -320,6 +320,7 @@ impl<'a> Looks<'a> {
             })
             .collect();
         let raised = by_scenery(&scenery, &people, &mut any, &mut shares);
+        let anybodys = Likely { any, raised };
         let (w, h) = size;
         let (mut mine, mut others) = (GrayImage::new(w, h), GrayImage::new(w, h));
         let mut in_front = GrayImage::new(w, h);
@@ -327,7 +328,7 @@ impl<'a> Looks<'a> {
         let depth = |p: &Somebody| p.body.as_ref().map_or(f32::INFINITY, Body::mean_depth);
         let far = people.iter().filter(|p| replaced(p.person)).map(depth).fold(0.0, f32::max);
         for ((somebody, share), mut matte) in people.iter().zip(&shares).zip(likely) {
-            self.raise(&mut matte, &raised);
+            self.raise(&mut matte, &anybodys.raised);
             times_share(&mut matte, share, self.small, self.reduced)?;
             let to = if replaced(somebody.person) { &mut mine } else { &mut others };
             to.iter_mut().zip(matte.iter()).for_each(|(a, b)| *a = (*a).max(*b));
@@ -335,7 +336,7 @@ impl<'a> Looks<'a> {
                 in_front.iter_mut().zip(matte.iter()).for_each(|(a, b)| *a = (*a).max(*b));
             }
         }
-        let guess = self.inspect(n, &people, &shares, &any, &scenery, seen);
+        let guess = self.inspect(n, &people, &shares, &anybodys, &scenery, seen);
         // Where the background's move couldn't be found, the camera is taken to stand.
         let step = self.window[index].sample.step.unwrap_or(PlaneMap::SAME);
         self.steady.push(guess, (!seen.cuts[n]).then_some(step));
@@ -370,10 +371,11 @@ impl<'a> Looks<'a> {
         n: usize,
         people: &[Somebody],
         shares: &[Vec<f32>],
-        any: &[f32],
+        anybodys: &Likely,
         scenery: &Scenery,
         seen: &Seen,
     ) -> Guess {
+        let any = &anybodys.any;
         let mut guessed = Guess::default();
         let mattes: Vec<Vec<f32>> =
             shares.iter().map(|share| any.iter().zip(share).map(|(a, s)| a * s).collect()).collect();
@@ -384,10 +386,12 @@ impl<'a> Looks<'a> {
                 .map(|i| mattes.iter().enumerate().any(|(l, m)| l != k && m[i] > MINE))
                 .collect();
             let confidence = &person.confidence[n];
-            let guess = if person.frames[n].is_some() && !is_misfit(somebody, &mattes[k]) {
-                Guess::new(somebody, any, &taken, confidence, scenery)
-            } else {
-                Guess::default()
+            let guess = match person.frames[n] {
+                None => Guess::default(),
+                Some(_) => {
+                    let guess = Guess::new(somebody, anybodys, &taken, confidence, scenery);
+                    if is_misfit(somebody, &mattes[k]) { guess.without_body() } else { guess }
+                }
             };
             let thing: Vec<bool> = guess
                 .pixels

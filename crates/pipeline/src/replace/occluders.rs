@@ -3,7 +3,7 @@
 
 use super::assign::{Somebody, mask_of};
 use super::bodies::Body;
-use super::scenery::{Scenery, Shown, maps, place};
+use super::scenery::{Scenery, Shown, maps, place, unlike};
 use bg_mask::PlaneMap;
 use image::GrayImage;
 use rayon::prelude::*;
@@ -28,7 +28,7 @@ const HID_S: f32 = 0.2;
 const HIDES: f32 = 0.8;
 const BESIDE_M: f32 = 0.35;
 /// Metres by which the layer is grown into what isn't the person's, where no seen part of the body is nearer: the avatar may
-/// reach further than the body. What hides more than a limb is grown further.
+/// reach further than the body. What hides more than a limb is grown further, where nobody knows what the place looks like empty.
 const GROW_M: f32 = 0.10;
 const WIDE_M: [f32; 2] = [0.16, 0.35];
 /// The same over unsure parts of the body itself.
@@ -56,6 +56,24 @@ const STRIP_M: f32 = 0.02;
 /// Smaller pieces than this part of the body are the matte's holes.
 const SPECK: f32 = 0.015;
 
+/// What a pixel of a layer shows: nothing, a thing, or a place where the body was never seen.
+const NOTHING: u8 = 0;
+const THING: u8 = 255;
+const NEVER_SEEN: u8 = 1;
+/// Metres by which a thing goes on beside the body.
+const GO_ON_M: f32 = 0.2;
+/// Bytes by which the place may look different from a thing that goes on there.
+const LIKE_IT: u8 = 26;
+
+/// How likely each pixel of a frame is anybody's.
+#[derive(Debug)]
+pub(super) struct Likely {
+    /// `[h, w]` as the surer network says, or the scenery.
+    pub(super) any: Vec<f32>,
+    /// `[h, w]` it is only the scenery that thinks so.
+    pub(super) raised: Vec<bool>,
+}
+
 /// One frame's guess.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guess {
@@ -68,15 +86,30 @@ pub(super) struct Guess {
     arm: Vec<bool>,
     /// `[h, w]` pixels between what is known to be empty and what isn't.
     edge: Vec<bool>,
+    /// `[h, w]` what the place looks like while nobody is there, where that is known.
+    empty: Vec<Option<[u8; 3]>>,
+    /// Columns and rows that the body fills.
+    span: [Range<usize>; 2],
     per_metre: f32,
     area: usize,
 }
 
+/// Columns and rows that some pixels fill; none for none.
+fn span(n: usize, width: usize, of: impl Fn(usize) -> bool) -> [Range<usize>; 2] {
+    let mut bounds = [width..0, n / width.max(1)..0];
+    for i in (0..n).filter(|i| of(*i)) {
+        for (range, at) in bounds.iter_mut().zip([i % width, i / width]) {
+            *range = range.start.min(at)..range.end.max(at + 1);
+        }
+    }
+    if bounds[0].is_empty() { [0..0, 0..0] } else { bounds }
+}
+
 impl Guess {
-    /// `likely` is how likely each pixel is anybody's by the surer network; `nearer` marks pixels of people in front.
+    /// `nearer` marks pixels of people in front.
     pub(super) fn new(
         somebody: &Somebody,
-        likely: &[f32],
+        Likely { any: likely, raised }: &Likely,
         nearer: &[bool],
         confidence: &[f32],
         scenery: &Scenery,
@@ -96,7 +129,8 @@ impl Guess {
                 let unsure = confidence.get(usize::from(body.joint[i])).is_some_and(|c| *c < UNSURE);
                 // Each network likes to paint over what is narrow: within the body one that says no is enough.
                 let less = f32::from(somebody.own.as_raw()[i].min(somebody.anybody.as_raw()[i])) / 255.0;
-                let hidden = if unsure { likely[i] < NOT } else { less < NOT && depth[i] > INTO_M };
+                let hidden =
+                    if unsure { likely[i] < NOT } else { less < NOT && depth[i] > INTO_M && !raised[i] };
                 match hidden {
                     true => 2,
                     false if depth[i] <= EMPTY_M => 3,
@@ -115,7 +149,41 @@ impl Guess {
         let arm = (0..likely.len()).map(|i| body.covers(i) && !things[i] && ARMS.contains(&body.joint[i]));
         let edge =
             (0..likely.len()).map(|i| scenery.shown[i] == Shown::Unknown && scenery.is_known(i)).collect();
-        Self { pixels, free, arm: arm.collect(), edge, per_metre: body.per_metre, area: body.area() }
+        let empty = scenery.empty().to_vec();
+        Self {
+            pixels,
+            free,
+            arm: arm.collect(),
+            edge,
+            empty,
+            span: span(likely.len(), somebody.own.width() as usize, |i| body.covers(i)),
+            per_metre: body.per_metre,
+            area: body.area(),
+        }
+    }
+
+    /// Without a word on what hides the body, which isn't where it is fitted: other frames say it.
+    pub(super) fn without_body(mut self) -> Self {
+        self.pixels.fill(0);
+        self.arm.fill(false);
+        self
+    }
+
+    /// Columns and rows that the body and what may be around it fill; none where nobody is.
+    fn reached(&self, width: usize) -> [Range<usize>; 2] {
+        let [columns, rows] = self.span.clone();
+        if columns.is_empty() {
+            return [0..0, 0..0];
+        }
+        let margin = (BESIDE_M * self.per_metre) as usize;
+        let wider =
+            |range: Range<usize>, n: usize| range.start.saturating_sub(margin)..(range.end + margin).min(n);
+        [wider(columns, width), wider(rows, self.pixels.len() / width)]
+    }
+
+    /// The area below which a piece is a hole in the matte.
+    fn speck(&self) -> usize {
+        ((SPECK * self.area as f32) as usize).max(4)
     }
 
     /// With what is in front of somebody else.
@@ -132,6 +200,10 @@ impl Guess {
         });
         self.arm.iter_mut().zip(&other.arm).for_each(|(mine, theirs)| *mine |= theirs);
         self.area += other.area;
+        for (mine, theirs) in self.span.iter_mut().zip(other.span).filter(|(_, theirs)| !theirs.is_empty()) {
+            let fresh = mine.start >= mine.end;
+            *mine = if fresh { theirs } else { mine.start.min(theirs.start)..mine.end.max(theirs.end) };
+        }
     }
 }
 
@@ -203,17 +275,19 @@ impl Steady {
         }
         let (w, h) = (self.width, guess.pixels.len() / self.width);
         let mut layer = vec![0_u8; guess.pixels.len()];
-        let [columns, rows] = self.reached(guess);
+        let [columns, rows] = guess.reached(self.width);
         // What looks empty is hidden where a thing was found in a frame nearby.
         let hides = |[_, seen, hidden, _, empty]: [usize; 5], least: usize, part: f32| {
-            hidden >= least && (hidden + empty) as f32 >= part * (seen + hidden + empty) as f32
+            hidden > 0
+                && hidden + empty >= least
+                && (hidden + empty) as f32 >= part * (seen + hidden + empty) as f32
         };
         let is_thing = |x: usize, y: usize| {
             let i = y * w + x;
             let now = matches!(guess.pixels[i], 2 | 4);
             let nobodys = guess.pixels[i] == 0 && guess.free[i];
             if !(now || nobodys) {
-                return false;
+                return NOTHING;
             }
             let (mut near, mut all) = ([0_usize; 5], [0_usize; 5]);
             for vote in &around {
@@ -224,31 +298,32 @@ impl Steady {
                 all[usize::from(*pixel)] += 1;
                 near[usize::from(*pixel)] += usize::from(vote.is_near);
             }
-            now && hides(near, 1, STEADY) || hides(all, self.long, HIDES)
+            if now && hides(near, 1, STEADY) || hides(all, self.long, HIDES) {
+                THING
+            } else if now && near[1] == 0 && near[2] + near[4] >= 2 || nobodys && all[1] == 0 {
+                NEVER_SEEN
+            } else {
+                NOTHING
+            }
         };
         layer.par_chunks_mut(w).enumerate().filter(|(y, _)| rows.contains(y)).for_each(|(y, row)| {
-            columns.clone().filter(|x| is_thing(*x, y)).for_each(|x| row[x] = 255);
+            columns.clone().for_each(|x| row[x] = is_thing(x, y));
         });
-        self.shape(guess, layer)
-    }
-
-    /// Columns and rows that the body and what may be around it fill; none where nobody is.
-    fn reached(&self, guess: &Guess) -> [Range<usize>; 2] {
-        let (w, h) = (self.width, guess.pixels.len() / self.width);
-        let mut bounds = [w..0, h..0];
-        for (i, _) in guess.pixels.iter().enumerate().filter(|(_, p)| **p > 0) {
-            for (range, at) in bounds.iter_mut().zip([i % w, i / w]) {
-                *range = range.start.min(at)..range.end.max(at + 1);
+        // What is a speck is no thing that could go on.
+        let things = mask_of((w as u32, h as u32), |i| layer[i] == THING);
+        let least = guess.speck();
+        let things = bg_mask::keep_components(&things, |piece| piece.area >= least);
+        let near = bg_mask::squared_distance(&things);
+        let far = (GO_ON_M * guess.per_metre).powi(2);
+        for (i, byte) in layer.iter_mut().enumerate() {
+            let is_speck = *byte == THING && things.as_raw()[i] == 0;
+            let is_beyond = guess.pixels[i] == 0 && near[i] > far;
+            if is_speck || is_beyond {
+                *byte = NOTHING;
             }
         }
-        if bounds[0].is_empty() {
-            return [0..0, 0..0];
-        }
-        let margin = (BESIDE_M * guess.per_metre) as usize;
-        let [columns, rows] = bounds;
-        let wider =
-            |range: Range<usize>, n: usize| range.start.saturating_sub(margin)..(range.end + margin).min(n);
-        [wider(columns, w), wider(rows, h)]
+        go_on(&mut layer, w, &guess.empty);
+        self.shape(guess, layer)
     }
 
     /// The frames that vote on one, itself among them, with the maps from it to them: what stands in front stays at its place of the
@@ -292,9 +367,8 @@ impl Steady {
     fn shape(&self, guess: &Guess, layer: Vec<u8>) -> Option<Vec<u8>> {
         let height = layer.len() / self.width;
         let mask = bg_mask::mask_from_bytes(self.width as u32, height as u32, layer).ok()?;
-        let least = (SPECK * guess.area as f32) as usize;
-        let kept =
-            self.without_guesses(guess, bg_mask::keep_components(&mask, |piece| piece.area >= least.max(4)));
+        let least = guess.speck();
+        let kept = self.without_guesses(guess, bg_mask::keep_components(&mask, |piece| piece.area >= least));
         if kept.iter().all(|b| *b == 0) {
             return None;
         }
@@ -302,7 +376,7 @@ impl Steady {
         let all_seen = mask_of(size, |i| matches!(guess.pixels[i], 1 | 4) && kept.as_raw()[i] == 0);
         // Specks and thin strips of the matte beside a thing aren't the person.
         let seen = opened(&all_seen, STRIP_M * guess.per_metre);
-        let seen = bg_mask::keep_components(&seen, |piece| piece.area >= least.max(4));
+        let seen = bg_mask::keep_components(&seen, |piece| piece.area >= least);
         let is_speck = |i: usize| all_seen.as_raw()[i] > 0 && seen.as_raw()[i] == 0;
         let (thing, seen) = (bg_mask::squared_distance(&kept), bg_mask::squared_distance(&seen));
         let within = |squared: f32, metres: f32| squared <= (metres * guess.per_metre).powi(2);
@@ -313,7 +387,8 @@ impl Steady {
                 _ if is_speck(i) => within(thing[i], GROW_M),
                 0 => {
                     thing[i] < seen[i]
-                        && (within(thing[i], GROW_M) || within(wide[i], WIDE_M[0] / 2.0 + WIDE_M[1]))
+                        && (within(thing[i], GROW_M)
+                            || guess.empty[i].is_none() && within(wide[i], WIDE_M[0] / 2.0 + WIDE_M[1]))
                 }
                 _ => within(thing[i], CLOSE_M),
             };
@@ -324,6 +399,29 @@ impl Steady {
     }
 }
 
+/// A thing goes on where the body was never seen and the place, while nobody is there, looks like the thing; what it doesn't reach is
+/// none.
+fn go_on(layer: &mut [u8], width: usize, empty: &[Option<[u8; 3]>]) {
+    let mut open: Vec<(usize, [u8; 3])> =
+        (0..layer.len()).filter(|i| layer[*i] == THING).filter_map(|i| Some((i, empty[i]?))).collect();
+    while let Some((i, root)) = open.pop() {
+        let x = i % width;
+        let around = [
+            (x > 0).then(|| i - 1),
+            (x + 1 < width).then_some(i + 1),
+            i.checked_sub(width),
+            (i + width < layer.len()).then_some(i + width),
+        ];
+        for j in around.into_iter().flatten() {
+            if layer[j] == NEVER_SEEN && empty[j].is_some_and(|there| unlike(there, root) <= LIKE_IT) {
+                layer[j] = THING;
+                open.push((j, root));
+            }
+        }
+    }
+    layer.iter_mut().filter(|byte| **byte == NEVER_SEEN).for_each(|byte| *byte = NOTHING);
+}
+
 /// Without what is narrower than twice the radius, in pixels.
 fn opened(mask: &GrayImage, radius: f32) -> GrayImage {
     let size = mask.dimensions();
@@ -332,12 +430,24 @@ fn opened(mask: &GrayImage, radius: f32) -> GrayImage {
     mask_of(size, |i| inner[i] <= radius * radius)
 }
 
-/// Pixels of a body that look as they do while nobody is there, in pieces that cut through the body.
+/// Pixels of a body that look as they do while nobody is there, in pieces that cut through the body. What is no such piece as a whole
+/// may be one and something else beside it: places that look different while nobody is there.
 fn things(body: &Body, depth: &[f32], width: u32, likely: &[f32], scenery: &Scenery) -> Vec<bool> {
     let w = width as usize;
-    let h = depth.len() / w.max(1);
     let is_empty = |i: usize| body.covers(i) && depth[i] > EMPTY_M && scenery.shown[i] == Shown::Same;
-    let size = (width, h as u32);
+    let pixels: Vec<bool> = (0..depth.len()).map(is_empty).collect();
+    let whole = pieces_in_front(body, &pixels, w, likely, scenery);
+    let rest: Vec<bool> =
+        (0..pixels.len()).map(|i| pixels[i] && !whole[i] && !scenery.changes_beside(i, LIKE_IT)).collect();
+    let parts = pieces_in_front(body, &rest, w, likely, scenery);
+    whole.iter().zip(parts).map(|(a, b)| *a || b).collect()
+}
+
+/// Those of some pixels that lie in pieces that cut through the body.
+fn pieces_in_front(body: &Body, pixels: &[bool], w: usize, likely: &[f32], scenery: &Scenery) -> Vec<bool> {
+    let h = pixels.len() / w.max(1);
+    let size = (w as u32, h as u32);
+    let is_empty = |i: usize| pixels[i];
     let pieces = bg_mask::components(&mask_of(size, is_empty));
     let thick = bg_mask::squared_distance(&mask_of(size, |i| !is_empty(i)));
     // By piece: borders with the body beyond them, all borders, half the greatest width, and what networks say.
@@ -356,7 +466,8 @@ fn things(body: &Body, depth: &[f32], width: u32, likely: &[f32], scenery: &Scen
                 continue;
             }
             *borders += 1;
-            let on_the_body = (1..=WITHIN_PX).map_while(at).take_while(|j| body.covers(*j));
+            let is_theirs = |j: &usize| body.covers(*j) || likely[*j] >= MAYBE;
+            let on_the_body = (1..=WITHIN_PX).map_while(at).take_while(is_theirs);
             *beside += usize::from(on_the_body.into_iter().any(|j| scenery.shown[j] == Shown::Other));
         }
     }
@@ -384,6 +495,8 @@ mod tests {
             free: vec![true; 100],
             arm: vec![false; 100],
             edge: vec![false; 100],
+            empty: vec![None; 100],
+            span: [0..10, 0..10],
             per_metre: 1.0,
             area: 100,
         }
@@ -423,6 +536,8 @@ mod tests {
                     free: vec![true; 600],
                     arm: vec![false; 600],
                     edge: vec![false; 600],
+                    empty: vec![None; 600],
+                    span: [0..60, 0..10],
                     per_metre: 1.0,
                     area: 600,
                 };

@@ -139,10 +139,28 @@ impl Scenery {
         (SHADOW.0..1.0).contains(&mean) && spread < SHADOW.1
     }
 
+    /// `[h, w]` what places look like while nobody is there, where that is known.
+    pub(super) fn empty(&self) -> &[Option<[u8; 3]>] {
+        &self.empty
+    }
+
+    /// Right of a place or below it, the empty scenery looks different by more than so many bytes.
+    pub(super) fn changes_beside(&self, i: usize, bytes: u8) -> bool {
+        let Some(here) = self.empty[i] else { return false };
+        let right = (!(i + 1).is_multiple_of(self.width)).then_some(i + 1);
+        let others = [right, Some(i + self.width)].into_iter().flatten();
+        others.filter_map(|j| *self.empty.get(j)?).any(|there| unlike(here, there) > bytes)
+    }
+
     /// The empty place's colour is known.
     pub(super) fn is_known(&self, i: usize) -> bool {
         self.empty[i].is_some()
     }
+}
+
+/// The largest difference of two colours' channels.
+pub(super) fn unlike(a: [u8; 3], b: [u8; 3]) -> u8 {
+    a.iter().zip(b).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(0)
 }
 
 /// The frames that are laid over one, with the maps from it to them.
