@@ -552,4 +552,39 @@ mod tests {
         // Each shot by itself.
         assert_eq!(found(PlaneMap::shift([2.0, 0.0]), 8), 16);
     }
+
+    #[test]
+    fn a_thing_goes_on_as_far_as_it_looks_like_itself() {
+        // A grey post in columns 4 and 5 before a wall; only its middle was voted for.
+        let is_post = |i: usize| (4..6).contains(&(i % 10));
+        let empty: Vec<Option<[u8; 3]>> = (0..100)
+            .map(|i| if i == 94 { None } else { Some(if is_post(i) { [90; 3] } else { [140, 100, 80] }) })
+            .collect();
+        let mut layer: Vec<u8> = (0..100)
+            .map(|i| match i / 10 {
+                4 if is_post(i) => THING,
+                // The body was seen in the first two rows.
+                0 | 1 => NOTHING,
+                _ => NEVER_SEEN,
+            })
+            .collect();
+        go_on(&mut layer, 10, &empty);
+        for (i, byte) in layer.iter().enumerate() {
+            let expected = is_post(i) && i >= 20 && i != 94;
+            assert_eq!(*byte, if expected { THING } else { NOTHING }, "pixel {i}");
+        }
+    }
+
+    #[test]
+    fn who_is_fitted_wrongly_says_nothing_and_is_told() {
+        // In one frame the body is fitted elsewhere; the post still hides it there.
+        let mut steady = Steady::new(6.0, 10);
+        for t in 0..8 {
+            let this = guess(true);
+            steady.push(if t == 3 { this.without_body() } else { this }, Some(PlaneMap::SAME));
+        }
+        let layers: Vec<_> = std::iter::from_fn(|| steady.next(true)).collect();
+        assert_eq!(layers.iter().flatten().count(), 8);
+        assert_eq!(layers[3], layers[2]);
+    }
 }
