@@ -112,6 +112,19 @@ struct Track {
     parts: Parts,
 }
 
+impl Track {
+    /// Where the person was seen last in this shot, and how far from there a region is, in pixels, or from where they went since, if
+    /// that is nearer: the last that is read of somebody is off now and then.
+    fn away(&self, at: &Region, frame: usize) -> Option<(Region, f32)> {
+        let (last, moved) = self.last?;
+        let away = [0.0, (frame - self.seen) as f32].map(|gap| {
+            let [dx, dy] = [0, 1].map(|k| at.centre[k] - last.centre[k] - gap * moved[k]);
+            dx.hypot(dy)
+        });
+        Some((last, away[0].min(away[1])))
+    }
+}
+
 /// What is known of parts of somebody's body from the frame before: it goes with the place where they are.
 #[derive(Debug, Default)]
 struct Parts {
@@ -305,13 +318,8 @@ impl Tracker {
     /// Somebody got lost just now about where a region is.
     fn is_before_somebody(&self, at: &Region) -> bool {
         self.tracks.iter().filter(|track| track.region.is_none()).any(|track| {
-            let Some((last, moved)) = track.last else { return false };
-            let gap = self.frame - track.seen;
-            let away = [0.0, gap as f32].map(|gap| {
-                let [dx, dy] = [0, 1].map(|k| at.centre[k] - last.centre[k] - gap * moved[k]);
-                dx.hypot(dy)
-            });
-            gap <= JUST && away[0].min(away[1]) < BEHIND * at.size.max(last.size)
+            let Some((last, away)) = track.away(at, self.frame) else { return false };
+            self.frame - track.seen <= JUST && away < BEHIND * at.size.max(last.size)
         })
     }
 
@@ -328,14 +336,8 @@ impl Tracker {
                 let lost = track.region.is_none() && track.born < newborn.born;
                 // Earlier losses were weighed when the new one was found.
                 let just = track.seen + 1 >= newborn.born;
-                let beside = track.last.is_some_and(|(last, moved)| {
-                    // Where it was, or where it went: the last that is read of somebody is off now and then.
-                    let gap = (self.frame - track.seen) as f32;
-                    let away = [0.0, gap].map(|gap| {
-                        let [dx, dy] = [0, 1].map(|k| at.centre[k] - last.centre[k] - gap * moved[k]);
-                        dx.hypot(dy)
-                    });
-                    away[0].min(away[1]) < BESIDE * at.size && (at.size / last.size).ln().abs() < AS_LARGE
+                let beside = track.away(&at, self.frame).is_some_and(|(last, away)| {
+                    away < BESIDE * at.size && (at.size / last.size).ln().abs() < AS_LARGE
                 });
                 lost && just && beside && alike(&track.look, &read.look).is_none_or(|same| same >= RETURNED)
             });

@@ -67,7 +67,7 @@ pub struct PlaneFinder {
 
 impl PlaneFinder {
     /// The map from the frame before to this one, looking only outside of the holes (255 on people, who move by themselves);
-    /// `None` for the first frame and where too little agrees.
+    /// `None` for the first frame, and where too little agrees and the frames don't look the same at the same places either.
     ///
     /// # Errors
     /// When the sizes differ or the frame is smaller than 32 pixels.

@@ -4,7 +4,7 @@ use super::assign::{Assigner, Somebody, smooth, times_share};
 use super::bodies::{Bodies, Body};
 use super::occluders::{Guess, Likely, Steady};
 use super::people::{Person, Seen};
-use super::scenery::{Sample, Scenery, Shown};
+use super::scenery::{Sample, Scenery, Shown, span};
 use super::score::{Checks, Looked, change, speed};
 use crate::{Error, Result};
 use bg_mask::{PlaneFinder, PlaneMap};
@@ -279,12 +279,7 @@ impl<'a> Looks<'a> {
                     || p.own.as_raw()[i].max(p.anybody.as_raw()[i]) >= MAYBE
             })
         };
-        let mut bounds = [w..0, h..0];
-        for i in (0..w * h).filter(|i| near(*i)) {
-            for (range, at) in bounds.iter_mut().zip([i % w, i / w]) {
-                *range = range.start.min(at)..range.end.max(at + 1);
-            }
-        }
+        let bounds = span(w * h, w, near);
         if bounds[0].is_empty() {
             return Scenery::unknown(self.small);
         }

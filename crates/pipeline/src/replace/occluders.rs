@@ -3,7 +3,7 @@
 
 use super::assign::{Somebody, mask_of};
 use super::bodies::Body;
-use super::scenery::{Scenery, Shown, maps, place, unlike};
+use super::scenery::{Scenery, Shown, maps, place, span, unlike};
 use bg_mask::PlaneMap;
 use image::GrayImage;
 use rayon::prelude::*;
@@ -92,17 +92,6 @@ pub(super) struct Guess {
     span: [Range<usize>; 2],
     per_metre: f32,
     area: usize,
-}
-
-/// Columns and rows that some pixels fill; none for none.
-fn span(n: usize, width: usize, of: impl Fn(usize) -> bool) -> [Range<usize>; 2] {
-    let mut bounds = [width..0, n / width.max(1)..0];
-    for i in (0..n).filter(|i| of(*i)) {
-        for (range, at) in bounds.iter_mut().zip([i % width, i / width]) {
-            *range = range.start.min(at)..range.end.max(at + 1);
-        }
-    }
-    if bounds[0].is_empty() { [0..0, 0..0] } else { bounds }
 }
 
 impl Guess {
@@ -274,7 +263,7 @@ impl Steady {
             return None;
         }
         let (w, h) = (self.width, guess.pixels.len() / self.width);
-        let mut layer = vec![0_u8; guess.pixels.len()];
+        let mut layer = vec![NOTHING; guess.pixels.len()];
         let [columns, rows] = guess.reached(self.width);
         // What looks empty is hidden where a thing was found in a frame nearby.
         let hides = |[_, seen, hidden, _, empty]: [usize; 5], least: usize, part: f32| {
@@ -282,7 +271,7 @@ impl Steady {
                 && hidden + empty >= least
                 && (hidden + empty) as f32 >= part * (seen + hidden + empty) as f32
         };
-        let is_thing = |x: usize, y: usize| {
+        let shown = |x: usize, y: usize| {
             let i = y * w + x;
             let now = matches!(guess.pixels[i], 2 | 4);
             let nobodys = guess.pixels[i] == 0 && guess.free[i];
@@ -307,8 +296,11 @@ impl Steady {
             }
         };
         layer.par_chunks_mut(w).enumerate().filter(|(y, _)| rows.contains(y)).for_each(|(y, row)| {
-            columns.clone().for_each(|x| row[x] = is_thing(x, y));
+            columns.clone().for_each(|x| row[x] = shown(x, y));
         });
+        if !layer.contains(&THING) {
+            return None;
+        }
         // What is a speck is no thing that could go on.
         let things = mask_of((w as u32, h as u32), |i| layer[i] == THING);
         let least = guess.speck();

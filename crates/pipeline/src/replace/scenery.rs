@@ -115,13 +115,12 @@ impl Scenery {
         self.empty[i]?;
         let (x, y, w) = (i % self.width, i / self.width, self.width);
         let h = self.empty.len() / w;
-        let here = &picture[3 * i..3 * i + 3];
+        let here = [picture[3 * i], picture[3 * i + 1], picture[3 * i + 2]];
         let mut least = f32::INFINITY;
         for v in y.saturating_sub(1)..(y + 2).min(h) {
             for u in x.saturating_sub(1)..(x + 2).min(w) {
                 if let Some(there) = self.empty[v * w + u] {
-                    let off = here.iter().zip(there).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(0);
-                    least = least.min(f32::from(off));
+                    least = least.min(f32::from(unlike(here, there)));
                 }
             }
         }
@@ -156,6 +155,17 @@ impl Scenery {
     pub(super) fn is_known(&self, i: usize) -> bool {
         self.empty[i].is_some()
     }
+}
+
+/// Columns and rows that those of `n` pixels fill that are picked; none for none.
+pub(super) fn span(n: usize, width: usize, of: impl Fn(usize) -> bool) -> [Range<usize>; 2] {
+    let mut bounds = [width..0, n / width.max(1)..0];
+    for i in (0..n).filter(|i| of(*i)) {
+        for (range, at) in bounds.iter_mut().zip([i % width, i / width]) {
+            *range = range.start.min(at)..range.end.max(at + 1);
+        }
+    }
+    if bounds[0].is_empty() { [0..0, 0..0] } else { bounds }
 }
 
 /// The largest difference of two colours' channels.
