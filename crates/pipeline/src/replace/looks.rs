@@ -2,10 +2,11 @@
 
 use super::assign::{Assigner, Somebody, smooth, times_share};
 use super::bodies::{Bodies, Body};
-use super::occluders::{Guess, Likely, Steady};
+use super::occluders::{Guess, Likely, Says};
 use super::people::{Person, Seen};
 use super::scenery::{Sample, Scenery, Shown, span};
 use super::score::{Checks, Looked, change, speed};
+use super::steady::Steady;
 use crate::{Error, Result};
 use bg_mask::{PlaneFinder, PlaneMap};
 use image::{GrayImage, RgbImage, imageops};
@@ -281,7 +282,7 @@ impl<'a> Looks<'a> {
         };
         let bounds = span(w * h, w, near);
         if bounds[0].is_empty() {
-            return Scenery::unknown(self.small);
+            return Scenery::unknown(prepared.sample.picture.clone());
         }
         let samples: Vec<&Sample> = self.window.iter().map(|prepared| &prepared.sample).collect();
         Scenery::new(&samples, index, bounds)
@@ -381,17 +382,14 @@ impl<'a> Looks<'a> {
                 .map(|i| mattes.iter().enumerate().any(|(l, m)| l != k && m[i] > MINE))
                 .collect();
             let confidence = &person.confidence[n];
-            let guess = match person.frames[n] {
-                None => Guess::default(),
-                Some(_) => {
-                    let guess = Guess::new(somebody, anybodys, &taken, confidence, scenery);
-                    if is_misfit(somebody, &mattes[k]) { guess.without_body() } else { guess }
-                }
-            };
+            let guess = Guess::new(somebody, anybodys, &taken, confidence, scenery);
+            // Whoever is carried across is where they were guessed to be.
+            let is_guessed = person.frames[n].is_none() || is_misfit(somebody, &mattes[k]);
+            let guess = if is_guessed { guess.without_body() } else { guess };
             let thing: Vec<bool> = guess
                 .pixels
                 .iter()
-                .map(|p| *p == 2)
+                .map(|says| *says == Says::Hidden)
                 .chain(std::iter::repeat(false))
                 .take(any.len())
                 .collect();

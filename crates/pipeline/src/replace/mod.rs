@@ -6,6 +6,7 @@
 mod assign;
 mod bodies;
 mod figures;
+mod hiding;
 mod looks;
 mod masks;
 mod mend;
@@ -15,6 +16,8 @@ mod people;
 mod plate;
 mod scenery;
 mod score;
+mod segments;
+mod steady;
 
 use crate::composite::open_body;
 use crate::job::{Actor, Job, Proportions, Replace, Until};

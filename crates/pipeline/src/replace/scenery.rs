@@ -17,6 +17,9 @@ const OTHER: f32 = 1.8;
 /// Where a shadow falls, all channels are dimmed alike: the least that is left, and by how much channels may differ.
 const SHADOW: (f32, f32) = (0.35, 0.12);
 
+/// Bytes by which what goes on beside a thing may look different from it.
+pub(super) const LIKE_IT: u8 = 26;
+
 /// What a pixel shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -46,21 +49,26 @@ pub(super) struct Scenery {
     pub(super) shown: Vec<Shown>,
     /// `[h, w]` the empty place's colour, where it is known.
     empty: Vec<Option<[u8; 3]>>,
-    width: usize,
+    /// `[h, w]` the frame itself.
+    picture: RgbImage,
 }
 
 impl Scenery {
     /// Of a frame that nothing is known of.
-    pub(super) fn unknown([w, h]: [u32; 2]) -> Self {
-        let n = w as usize * h as usize;
-        Self { shown: vec![Shown::Unknown; n], empty: vec![None; n], width: w as usize }
+    pub(super) fn unknown(picture: RgbImage) -> Self {
+        let n = picture.pixels().len();
+        Self { shown: vec![Shown::Unknown; n], empty: vec![None; n], picture }
+    }
+
+    fn width(&self) -> usize {
+        self.picture.width() as usize
     }
 
     /// Lays the frames around over frame `index`, within some columns and rows.
     pub(super) fn new(samples: &[&Sample], index: usize, [columns, rows]: [Range<usize>; 2]) -> Self {
         let this = samples[index];
         let (w, h) = (this.picture.width() as usize, this.picture.height() as usize);
-        let mut scenery = Self::unknown([w as u32, h as u32]);
+        let mut scenery = Self::unknown(this.picture.clone());
         let sources = around(samples, index);
         if sources.len() < FEWEST {
             return scenery;
@@ -84,7 +92,7 @@ impl Scenery {
             }
         });
         let differences: Vec<Option<f32>> =
-            pixels.clone().into_par_iter().map(|i| scenery.difference(this.picture.as_raw(), i)).collect();
+            pixels.clone().into_par_iter().map(|i| scenery.difference(i)).collect();
         let mut known: Vec<f32> = pixels
             .clone()
             .zip(&differences)
@@ -103,7 +111,7 @@ impl Scenery {
                 None => Shown::Unknown,
                 Some(d) if d <= same => Shown::Same,
                 Some(d) if d < OTHER * same => Shown::Unknown,
-                Some(_) if scenery.is_shaded(this.picture.as_raw(), i) => Shown::Shadow,
+                Some(_) if scenery.is_shaded(i) => Shown::Shadow,
                 Some(_) => Shown::Other,
             };
         }
@@ -111,11 +119,11 @@ impl Scenery {
     }
 
     /// The least difference from what is known to be there, within a pixel; `None` where nothing is.
-    fn difference(&self, picture: &[u8], i: usize) -> Option<f32> {
+    fn difference(&self, i: usize) -> Option<f32> {
         self.empty[i]?;
-        let (x, y, w) = (i % self.width, i / self.width, self.width);
-        let h = self.empty.len() / w;
-        let here = [picture[3 * i], picture[3 * i + 1], picture[3 * i + 2]];
+        let w = self.width();
+        let (x, y, h) = (i % w, i / w, self.empty.len() / w);
+        let here = self.here(i);
         let mut least = f32::INFINITY;
         for v in y.saturating_sub(1)..(y + 2).min(h) {
             for u in x.saturating_sub(1)..(x + 2).min(w) {
@@ -128,11 +136,12 @@ impl Scenery {
     }
 
     /// Are all channels dimmed alike?
-    fn is_shaded(&self, picture: &[u8], i: usize) -> bool {
+    fn is_shaded(&self, i: usize) -> bool {
         let Some(empty) = self.empty[i] else { return false };
+        let here = self.here(i);
         // A little is added: dark channels are mostly noise.
         let share: [f32; 3] =
-            std::array::from_fn(|k| (f32::from(picture[3 * i + k]) + 8.0) / (f32::from(empty[k]) + 8.0));
+            std::array::from_fn(|k| (f32::from(here[k]) + 8.0) / (f32::from(empty[k]) + 8.0));
         let mean = share.iter().sum::<f32>() / 3.0;
         let spread = share.iter().map(|s| (s / mean - 1.0).abs()).fold(0.0, f32::max);
         (SHADOW.0..1.0).contains(&mean) && spread < SHADOW.1
@@ -143,11 +152,21 @@ impl Scenery {
         &self.empty
     }
 
+    /// `[h, w]` the same, and what the frame shows where it isn't known.
+    pub(super) fn looks(&self) -> Vec<[u8; 3]> {
+        self.empty.iter().enumerate().map(|(i, empty)| empty.unwrap_or_else(|| self.here(i))).collect()
+    }
+
+    /// A pixel of the frame.
+    fn here(&self, i: usize) -> [u8; 3] {
+        std::array::from_fn(|k| self.picture.as_raw()[3 * i + k])
+    }
+
     /// Right of a place or below it, the empty scenery looks different by more than so many bytes.
     pub(super) fn changes_beside(&self, i: usize, bytes: u8) -> bool {
         let Some(here) = self.empty[i] else { return false };
-        let right = (!(i + 1).is_multiple_of(self.width)).then_some(i + 1);
-        let others = [right, Some(i + self.width)].into_iter().flatten();
+        let right = (!(i + 1).is_multiple_of(self.width())).then_some(i + 1);
+        let others = [right, Some(i + self.width())].into_iter().flatten();
         others.filter_map(|j| *self.empty.get(j)?).any(|there| unlike(here, there) > bytes)
     }
 
