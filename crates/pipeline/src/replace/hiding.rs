@@ -12,6 +12,8 @@ const HIDES: f32 = 0.8;
 const SHOWS: f32 = 0.5;
 /// A segment hides whoever is there if one of its pixels did in so many frames.
 const FRAMES: u16 = 2;
+/// What lies within the body in this part of pixels and frames isn't before it, but something worn that networks don't know.
+const WITHIN: f32 = 0.8;
 
 /// How many frames say what of a pixel, by the values of [`Says`]: those nearby, and all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,18 +81,31 @@ impl Hiding {
         for (s, votes) in segments.labels().zip(votes) {
             sums[s].add(votes);
         }
-        let hidden: usize = sums.iter().filter(|sum| sum.may_hide()).map(|sum| sum.hidden).sum();
-        let is_thing = hidden as f32 >= least;
-        let alone = |sum: &Sum| match is_thing {
-            true if sum.may_hide() => Self::All,
-            _ if sum.seen > 0 && (is_thing || !sum.hides(SHOWS)) => Self::None,
-            _ => Self::Unknown,
+        let beside = segments.borders();
+        let mut is_thing = vec![false; sums.len()];
+        let mut hidden = 0;
+        for group in groups(&sums, &beside) {
+            let sum = |of: fn(&Sum) -> usize| group.iter().map(|s| of(&sums[*s])).sum::<usize>();
+            if (sum(|s| s.covered) as f32) < WITHIN * sum(|s| s.all) as f32 {
+                group.iter().for_each(|s| is_thing[*s] = true);
+                hidden += sum(|s| s.hidden);
+            }
+        }
+        let any = hidden as f32 >= least;
+        if !any {
+            is_thing.fill(false);
+        }
+        let alone = |(sum, is_thing): (&Sum, &bool)| match is_thing {
+            true => Self::All,
+            false if sum.covered as f32 >= WITHIN * sum.all as f32 && sum.all > 0 => Self::None,
+            false if sum.seen > 0 && (any || !sum.hides(SHOWS)) => Self::None,
+            false => Self::Unknown,
         };
-        let mut found: Vec<Self> = sums.iter().map(alone).collect();
-        if !is_thing {
+        let mut found: Vec<Self> = sums.iter().zip(&is_thing).map(alone).collect();
+        if !any {
             return found;
         }
-        let (colours, beside) = (segments.means(looks), segments.borders());
+        let colours = segments.means(looks);
         loop {
             let mut more = find_alike(&mut found, &sums, &colours, &beside);
             more |= find_below(&mut found, &sums, &beside);
@@ -106,6 +121,9 @@ impl Hiding {
 struct Sum {
     seen: usize,
     hidden: usize,
+    /// All pixels in all frames, and those where the body is.
+    all: usize,
+    covered: usize,
     /// Frames in which a pixel was hidden, at most.
     longest: u16,
 }
@@ -115,6 +133,9 @@ impl Sum {
     fn add(&mut self, votes: &Votes) {
         self.seen += usize::from(votes.all(Says::Seen));
         self.hidden += usize::from(votes.all(Says::Hidden));
+        let all = usize::from(votes.all.iter().sum::<u16>());
+        self.all += all;
+        self.covered += all - usize::from(votes.all(Says::Away));
         self.longest = self.longest.max(votes.all(Says::Hidden));
     }
 
@@ -131,6 +152,34 @@ impl Sum {
     }
 }
 
+/// Segments that may hide the body, together with those beside them that may, too.
+fn groups(sums: &[Sum], beside: &[(usize, usize, usize)]) -> Vec<Vec<usize>> {
+    let mut around = vec![Vec::new(); sums.len()];
+    for (a, b, _) in beside {
+        around[*a].push(*b);
+        around[*b].push(*a);
+    }
+    let mut open: Vec<bool> = sums.iter().map(Sum::may_hide).collect();
+    let mut groups = Vec::new();
+    for first in 0..sums.len() {
+        if !std::mem::take(&mut open[first]) {
+            continue;
+        }
+        let mut group = vec![first];
+        let mut next = 0;
+        while next < group.len() {
+            for s in &around[group[next]] {
+                if std::mem::take(&mut open[*s]) {
+                    group.push(*s);
+                }
+            }
+            next += 1;
+        }
+        groups.push(group);
+    }
+    groups
+}
+
 /// A part of a thing that looks like the rest does what the rest does; `true` where one was found.
 fn find_alike(
     found: &mut [Hiding],
@@ -143,7 +192,7 @@ fn find_alike(
         let both = Sum {
             seen: sums[a].seen + sums[b].seen,
             hidden: sums[a].hidden + sums[b].hidden,
-            longest: sums[a].longest,
+            ..Sum::default()
         };
         if found[a] == Hiding::All
             && found[b] != Hiding::All
@@ -198,6 +247,7 @@ mod tests {
             .map(|i| {
                 let mut votes = Votes::default();
                 let mut say = |n: usize, says: Says| (0..n).for_each(|_| votes.add(says, true));
+                say(2, Says::Away);
                 match (i % w, i / w) {
                     (_, 40..) => {}
                     // The fit is a little off beyond the darker side.
@@ -220,6 +270,13 @@ mod tests {
         assert_eq!(at(&found, 30, 45), Hiding::All, "the base");
         assert_eq!(at(&found, 10, 15), Hiding::None, "the wall");
         assert_ne!(at(&found, 10, 55), Hiding::All, "the floor");
+        // As if it were a part of whoever is there.
+        let worn: Vec<Votes> = votes
+            .iter()
+            .map(|votes| Votes { all: votes.all.map(|n| if n == 2 { 0 } else { n }), ..*votes })
+            .collect();
+        let found = Hiding::of(&segments, &worn, &looks, 500.0);
+        assert_eq!(at(&found, 26, 30), Hiding::None);
         // Too little of anybody was hidden to be sure of a thing.
         assert!(of(1e6).iter().all(|hiding| *hiding != Hiding::All));
     }
