@@ -7,6 +7,7 @@ mod prior;
 mod rig;
 mod solve;
 mod start;
+mod steady;
 mod view;
 
 use crate::error::{Error, Result};
@@ -119,8 +120,11 @@ pub fn fit_watched(
     }
     let rig = Rig::new(body, &options.betas)?;
     let camera = options.camera();
-    let views: Vec<Option<View>> =
-        observations.iter().map(|o| o.as_ref().map(|o| View::new(o, &camera, &rig))).collect();
+    let views: Vec<Option<View>> = observations
+        .iter()
+        .zip(steady::steadiness(observations, cuts, f64::from(options.fps)))
+        .map(|(o, steady)| o.as_ref().map(|o| View::new(o, &steady, &camera, &rig)))
+        .collect();
     let mut states = starts(&rig, &views, &camera);
     let clip = Clip { rig: &rig, camera: &camera, views: &views, cuts, fps: options.fps };
     clip.solve(&mut states, watch)?;

@@ -2,10 +2,10 @@
 
 use super::math::{M3, V3, apply, between};
 use super::rig::{JOINTS, Rig};
+use super::steady::ARMS;
 use crate::face::{LEFT_EAR, N_OF_FACE, RIGHT_EAR};
 use crate::landmarks::Observation;
 use smplx::Camera;
-use std::ops::RangeInclusive;
 
 /// Bones whose direction is compared with the metric landmarks; pairs of landmarks, with trust in it.
 const BONES: [(usize, usize, f64); 16] = [
@@ -65,8 +65,6 @@ pub(crate) struct View {
 /// Beyond the border by this part of the region, a landmark counts nothing: in close shots, and where the hips are in the picture.
 const BORDER: f64 = 0.02;
 const BORDER_OF_WHOLE: f64 = 0.1;
-/// The landmarks of arms and hands.
-const ARMS: RangeInclusive<usize> = 13..=22;
 /// Those that are in the picture with less than the first probability count nothing, from the second on in full.
 const PRESENT: [f64; 2] = [0.2, 0.6];
 /// How much more the landmarks of a face count that was looked at by itself: in close shots, and where the hips are in the picture; those
@@ -81,7 +79,8 @@ const ENOUGH: f64 = 0.5;
 const PIXEL_NOISE: f64 = 0.006;
 
 impl View {
-    pub(crate) fn new(observation: &Observation, camera: &Camera, rig: &Rig) -> Self {
+    /// `steady` is how far each landmark of the arms is to be believed.
+    pub(crate) fn new(observation: &Observation, steady: &[f64], camera: &Camera, rig: &Rig) -> Self {
         let [w, h] = camera.size_px.map(f64::from);
         let ray = |pixel: [f64; 2]| -> V3 {
             let at =
@@ -111,7 +110,7 @@ impl View {
                 // Arms that leave the picture the network folds into it: hands in front of the chest.
                 let [no, yes] = PRESENT;
                 let present = if ARMS.contains(&i) {
-                    ((f64::from(l.presence) - no) / (yes - no)).clamp(0.0, 1.0)
+                    ((f64::from(l.presence) - no) / (yes - no)).clamp(0.0, 1.0) * steady[i - ARMS.start()]
                 } else {
                     1.0
                 };

@@ -10,6 +10,11 @@ use std::collections::BTreeMap;
 const REACH_M: [f32; 2] = [0.30, 0.55];
 /// Metres from the body within which one network's word is enough, and from which on both must say the same.
 const ALONE_M: [f32; 2] = [0.12, 0.26];
+/// The same where one network sees people in the background: beyond this distance from the body, in metres, it finds this much more
+/// than the other one, as a part of the body. Between the two parts the one gives way to the other.
+const TOGETHER_M: [f32; 2] = [0.02, 0.08];
+const SPILT_M: f32 = 0.08;
+const SPILT: [f32; 2] = [0.08, 0.2];
 /// How much the person's own network, the body, its distance (by metre) and the colours weigh beside each other.
 const OWN: f32 = 5.0;
 const COVERED: f32 = 2.5;
@@ -36,6 +41,8 @@ pub(super) struct Somebody {
     pub(super) body: Option<Body>,
     /// `[h, w]` metres from the body outwards; 0 within.
     pub(super) away: Vec<f32>,
+    /// Metres from the body within which one network's word is enough, and from which on both must say the same.
+    alone_m: [f32; 2],
 }
 
 impl Somebody {
@@ -46,7 +53,25 @@ impl Somebody {
             }
             None => vec![0.0; own.len()],
         };
-        Self { person, own, anybody, body, away }
+        let area = body.as_ref().map_or(0, Body::area).max(1) as f32;
+        let spilt = |network: &GrayImage| {
+            let far = network
+                .iter()
+                .zip(&away)
+                .filter(|(byte, away)| **byte >= bg_mask::THRESHOLD && (SPILT_M..REACH_M[1]).contains(*away));
+            far.count() as f32 / area
+        };
+        let more = (spilt(&own) - spilt(&anybody)).abs();
+        if std::env::var("DBGDIR2").is_ok() {
+            eprintln!(
+                "DBG spilt {} {} per_metre {:?}",
+                spilt(&own),
+                spilt(&anybody),
+                body.as_ref().map(|b| b.per_metre)
+            );
+        let doubt = ((more - SPILT[0]) / (SPILT[1] - SPILT[0])).clamp(0.0, 1.0);
+        let alone_m = [0, 1].map(|k| ALONE_M[k] + doubt * (TOGETHER_M[k] - ALONE_M[k]));
+        Self { person, own, anybody, body, away, alone_m }
     }
 
     /// How much of the surer network's word counts at a pixel: all of it on the body, none far away; between, both networks
@@ -55,7 +80,7 @@ impl Somebody {
         let share = |[near, far]: [f32; 2]| ((far - self.away[pixel]) / (far - near)).clamp(0.0, 1.0);
         let (own, any) = (f32::from(self.own.as_raw()[pixel]), f32::from(self.anybody.as_raw()[pixel]));
         let agreed = own.min(any) / own.max(any).max(1.0);
-        let alone = share(ALONE_M);
+        let alone = share(self.alone_m);
         share(REACH_M) * (alone + (1.0 - alone) * agreed)
     }
 

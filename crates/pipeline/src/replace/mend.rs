@@ -12,9 +12,9 @@ use image::GrayImage;
 use smplx::{BodyModel, Motion};
 use std::ops::Range;
 
-/// Seconds of a run that neighbours can mend, and of good frames that it takes on either side.
+/// Seconds of a run that neighbours can mend, and good frames that it takes on either side.
 const MENDED_S: f32 = 0.35;
-const GOOD_S: f32 = 0.15;
+const GOOD: usize = 2;
 /// Metres around the mended body in which the networks are still believed, and the body's own edge.
 const AROUND_M: f32 = 0.12;
 /// Parts of the mended body whose joints are this sure are painted in.
@@ -105,21 +105,24 @@ fn unlike(a: &(Option<Body>, GrayImage), b: &(Option<Body>, GrayImage), width: u
     change((from, &before), (to, &now), width as usize)
 }
 
-/// Short doubtful runs with good frames of the same shot on both sides.
+/// Short doubtful runs with good frames of the same shot on both sides; those with fewer between them are one.
 fn mendable(seen: &Seen, person: usize) -> Vec<Range<usize>> {
     let this = &seen.people[person];
-    let (most, good) = ((MENDED_S * seen.fps as f32) as usize, (GOOD_S * seen.fps as f32).ceil() as usize);
+    let most = ((MENDED_S * seen.fps as f32) as usize).max(1);
     let is_good = |t: usize| this.frames.get(t).is_some_and(Option::is_some) && !this.is_doubtful(t);
-    doubtful(&this.verdicts)
-        .into_iter()
-        .map(|(run, _)| run)
-        .filter(|run| {
-            let good = good.max(1);
-            run.len() <= most.max(1)
-                && run.start >= good
-                && (run.start - good..run.start).all(is_good)
-                && (run.end..run.end + good).all(is_good)
-                && !seen.cuts[run.start - good + 1..(run.end + good).min(seen.cuts.len())].contains(&true)
-        })
-        .collect()
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (run, _) in doubtful(&this.verdicts) {
+        match runs.last_mut().filter(|last| run.start < last.end + GOOD) {
+            Some(last) => last.end = run.end,
+            None => runs.push(run),
+        }
+    }
+    runs.retain(|run| {
+        run.len() <= most
+            && run.start >= GOOD
+            && (run.start - GOOD..run.start).all(is_good)
+            && (run.end..run.end + GOOD).all(is_good)
+            && !seen.cuts[run.start - GOOD + 1..(run.end + GOOD).min(seen.cuts.len())].contains(&true)
+    });
+    runs
 }
