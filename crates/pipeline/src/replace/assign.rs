@@ -62,13 +62,6 @@ impl Somebody {
             far.count() as f32 / area
         };
         let more = (spilt(&own) - spilt(&anybody)).abs();
-        if std::env::var("DBGDIR2").is_ok() {
-            eprintln!(
-                "DBG spilt {} {} per_metre {:?}",
-                spilt(&own),
-                spilt(&anybody),
-                body.as_ref().map(|b| b.per_metre)
-            );
         let doubt = ((more - SPILT[0]) / (SPILT[1] - SPILT[0])).clamp(0.0, 1.0);
         let alone_m = [0, 1].map(|k| ALONE_M[k] + doubt * (TOGETHER_M[k] - ALONE_M[k]));
         Self { person, own, anybody, body, away, alone_m }

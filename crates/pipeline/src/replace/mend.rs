@@ -19,9 +19,10 @@ const GOOD: usize = 2;
 const AROUND_M: f32 = 0.12;
 /// Parts of the mended body whose joints are this sure are painted in.
 const SURE: f32 = 0.5;
-/// What a mended frame is worth that differs from those around by no more than this.
+/// What a mended frame is worth that differs from those around by no more than the first of these, or than they do from each other up to
+/// the second.
 const WORTH: f32 = 0.6;
-const ALIKE: f32 = 0.2;
+const ALIKE: [f32; 2] = [0.2, 0.4];
 
 /// Mends what can be mended of one person; gives the new motion where something was.
 pub(super) fn mend(
@@ -83,10 +84,11 @@ pub(super) fn mend(
     let mut trusted = Vec::new();
     for run in runs {
         let around = [at(run.start - 1)?, at(run.end)?];
+        let most = unlike(&around[0], &around[1], small[0]).clamp(ALIKE[0], ALIKE[1]);
         for t in run {
             let this = at(t)?;
             let off = around.iter().map(|other| unlike(other, &this, small[0])).fold(0.0, f32::max);
-            if off <= ALIKE {
+            if off <= most {
                 trusted.push(t);
                 mended.verdicts[t] =
                     Some(Verdict { score: WORTH, reason: "mended from its neighbours".to_owned() });
