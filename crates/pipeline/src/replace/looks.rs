@@ -2,6 +2,7 @@
 
 use super::assign::{Assigner, Somebody, smooth, times_share};
 use super::bodies::{Bodies, Body};
+use super::held::held;
 use super::occluders::{Guess, Likely, Says};
 use super::people::{Person, Seen};
 use super::scenery::{Sample, Scenery, Shown, span};
@@ -104,7 +105,7 @@ const NEAR_PX: f32 = 3.0;
 /// Half the width and the height of a person, as parts of their region.
 const PERSON: [f32; 2] = [0.3, 0.55];
 /// Metres around a body in which scenery is looked up.
-const MARGIN_M: f32 = 0.6;
+const MARGIN_M: f32 = 0.9;
 /// A pixel that looks as it does while nobody is there is nobody's, unless it lies this near to a body's outline (the margin that
 /// networks leave around people is steadier than what is decided pixel by pixel), or on a body or within so many metres of one
 /// and both networks are this sure; one that looks otherwise is the nearest body's within so many metres, if a network thinks it
@@ -128,6 +129,16 @@ struct Prepared {
 
 /// A person's matte of the frame before: which frame, which small pixels, and where the joints were.
 type Before = (usize, Body, Vec<bool>);
+
+/// What was found out of all frames.
+pub(super) struct Findings {
+    /// By person and frame.
+    pub(super) checks: Vec<Vec<Option<Checks>>>,
+    /// By person: in how many frames they hold something.
+    pub(super) holding: Vec<usize>,
+    /// Others and layers in front were seen at all.
+    pub(super) shown: [bool; 2],
+}
 
 /// Looks at frame after frame.
 pub(super) struct Looks<'a> {
@@ -153,6 +164,8 @@ pub(super) struct Looks<'a> {
     /// By person and frame.
     checks: Vec<Vec<Option<Checks>>>,
     before: Vec<Option<Before>>,
+    /// By person: in how many frames they hold something.
+    holding: Vec<usize>,
     one_only: bool,
 }
 
@@ -187,6 +200,7 @@ impl<'a> Looks<'a> {
             layers: 0,
             checks: vec![vec![None; frames]; people],
             before: vec![None; people],
+            holding: vec![0; people],
             one_only: people == 1,
         }
     }
@@ -315,7 +329,8 @@ impl<'a> Looks<'a> {
                 people.iter().map(of).fold(0.0, f32::max)
             })
             .collect();
-        let raised = by_scenery(&scenery, &people, &mut any, &mut shares);
+        let mut raised = by_scenery(&scenery, &people, &mut any, &mut shares);
+        self.take_held(n, &people, &scenery, seen, &mut any, &mut raised, &mut shares);
         let anybodys = Likely { any, raised };
         let (w, h) = size;
         let (mut mine, mut others) = (GrayImage::new(w, h), GrayImage::new(w, h));
@@ -345,6 +360,34 @@ impl<'a> Looks<'a> {
             self.write_layer(layer, to_disk)?;
         }
         Ok(())
+    }
+
+    /// What people hold is a part of them.
+    fn take_held(
+        &mut self,
+        n: usize,
+        people: &[Somebody],
+        scenery: &Scenery,
+        seen: &Seen,
+        any: &mut [f32],
+        raised: &mut [bool],
+        shares: &mut [Vec<f32>],
+    ) {
+        for (k, somebody) in people.iter().enumerate() {
+            let is_free = |i: usize| {
+                let matte = any[i] * shares.iter().map(|share| share[i]).sum::<f32>();
+                matte < MINE && people.iter().enumerate().all(|(l, other)| l == k || other.away[i] > NEAR_M)
+            };
+            let confidence = &seen.people[somebody.person].confidence[n];
+            let Some(pixels) = held(somebody, scenery, confidence, is_free) else { continue };
+            for i in (0..pixels.len()).filter(|i| pixels[*i]) {
+                raised[i] = true;
+                any[i] = any[i].max(RAISED);
+                let others: f32 = shares.iter().enumerate().filter(|(l, _)| *l != k).map(|(_, s)| s[i]).sum();
+                shares[k][i] = (1.0 - others).max(shares[k][i]);
+            }
+            self.holding[somebody.person] += 1;
+        }
     }
 
     /// Makes pixels of a matte likelier where the small picture says so.
@@ -464,9 +507,10 @@ impl<'a> Looks<'a> {
         Ok(())
     }
 
-    /// The checks by person and frame, and whether others and layers in front were seen at all.
-    pub(super) fn into_checks(self) -> (Vec<Vec<Option<Checks>>>, [bool; 2]) {
-        (self.checks, self.shown)
+    /// What was found out of all frames.
+    pub(super) fn into_findings(self) -> Findings {
+        let Self { checks, holding, shown, .. } = self;
+        Findings { checks, holding, shown }
     }
 }
 

@@ -2,7 +2,7 @@
 //! that can be trusted.
 
 use super::bodies::Bodies;
-use super::looks::{Folders, Looks};
+use super::looks::{Findings, Folders, Looks};
 use super::mend::mend;
 use super::people::{Person, Seen};
 use super::score::judge;
@@ -155,9 +155,10 @@ fn look(
         }
         looks.finish(seen, to_disk)
     })?;
-    let (checks, shown) = looks.into_checks();
-    for (n, checks) in checks.into_iter().enumerate() {
+    let Findings { checks, holding, shown } = looks.into_findings();
+    for (n, (checks, holding)) in checks.into_iter().zip(holding).enumerate() {
         let person = &mut seen.people[n];
+        person.holding = holding;
         person.verdicts = judge(&checks, &seen.cuts, seen.fps as f32);
         person.checks = checks;
         person.mark_lost(seen.size, &seen.cuts, seen.fps);
@@ -197,6 +198,13 @@ pub(super) fn warn_of_people(seen: &Seen, who: Who, context: Context<'_>) {
         ));
     }
     for n in &seen.replaced {
+        let holding = seen.people[*n].holding;
+        if holding > 0 {
+            context.warn(format!(
+                "person {}: what hangs on a hand in {holding} frame(s) goes with the person; an avatar's hands are empty",
+                n + 1
+            ));
+        }
         let mended = seen.people[*n].mended.len();
         if mended > 0 {
             context.warn(format!(

@@ -6,6 +6,7 @@
 mod assign;
 mod bodies;
 mod figures;
+mod held;
 mod hiding;
 mod looks;
 mod masks;

@@ -63,6 +63,8 @@ pub(super) struct Person {
     pub(super) verdicts: Vec<Option<Verdict>>,
     /// Frames that were mended from their neighbours, and are like them.
     pub(super) mended: Vec<usize>,
+    /// Frames in which something is held, and goes with the person.
+    pub(super) holding: usize,
 }
 
 /// Frames before and after one that are looked at for somebody who isn't seen in it.
