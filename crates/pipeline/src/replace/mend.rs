@@ -15,8 +15,10 @@ use std::ops::Range;
 /// Seconds of a run that neighbours can mend, and good frames that it takes on either side.
 const MENDED_S: f32 = 0.35;
 const GOOD: usize = 2;
-/// Metres around the mended body in which the networks are still believed, and the body's own edge.
+/// Metres around the mended body in which the networks are still believed: at least, and up to where so much of the good neighbours'
+/// mattes lies, a wide dress say.
 const AROUND_M: f32 = 0.12;
+const MOST_OF_IT: f32 = 0.97;
 /// Parts of the mended body whose joints are this sure are painted in.
 const SURE: f32 = 0.5;
 /// What a mended frame is worth that differs from those around by no more than the first of these, or than they do from each other up to
@@ -49,7 +51,13 @@ pub(super) fn mend(
     let mended = &mut seen.people[person];
     // They were seen: the gaps are those of before.
     mended.gaps = gaps;
-    for (t, observation) in frames.iter().zip(taken) {
+    let mut around_m = Vec::with_capacity(frames.len());
+    for run in &runs {
+        let before = worn(&bodies, folders, &motion, run.start - 1)?;
+        let metres = before.max(worn(&bodies, folders, &motion, run.end)?).max(AROUND_M);
+        around_m.extend(run.clone().map(|_| metres));
+    }
+    for ((t, observation), around_m) in frames.iter().zip(taken).zip(around_m) {
         mended.frames[*t] = observation;
         mended.confidence[*t] = mended.confidence[t.saturating_sub(1)].clone();
         let Some(drawn) = bodies.draw(&motion.frames[*t])? else { continue };
@@ -70,7 +78,7 @@ pub(super) fn mend(
                 byte.0 = [0];
             } else if away[i] == 0.0 && is_sure() {
                 byte.0 = [255];
-            } else if away[i].sqrt() > AROUND_M * drawn.per_metre {
+            } else if away[i].sqrt() > around_m * drawn.per_metre {
                 byte.0 = [0];
             }
         }
@@ -97,6 +105,19 @@ pub(super) fn mend(
     }
     mended.mended = trusted;
     Ok(Some(motion))
+}
+
+/// Metres from the body within which most of a frame's matte lies.
+fn worn(bodies: &Bodies<'_>, folders: &Folders, motion: &Motion, t: usize) -> Result<f32> {
+    let Some(body) = bodies.draw(&motion.frames[t])? else { return Ok(0.0) };
+    let [w, h] = bodies.size();
+    let matte = image::imageops::thumbnail(&open(&folders.picture(MATTES, t))?, w, h);
+    let away = bg_mask::squared_distance(&mask_of((w, h), |i| body.covers(i)));
+    let mut inside: Vec<f32> =
+        matte.iter().zip(away).filter(|(m, _)| **m >= bg_mask::THRESHOLD).map(|(_, away)| away).collect();
+    inside.sort_by(f32::total_cmp);
+    let at = (MOST_OF_IT * inside.len() as f32) as usize;
+    Ok(inside.get(at).map_or(0.0, |away| away.sqrt() / body.per_metre))
 }
 
 /// How unlike two frames' mattes are after the body's move; 1 where a body isn't in view.

@@ -136,7 +136,9 @@ impl Steady {
             if segment == Hiding::All && (nobodys || mostly_hidden) {
                 return THING;
             }
-            if segment == Hiding::None || !(now || nobodys) {
+            // A thing that looks like what is behind it is no segment of its own.
+            let never_seen = votes.all(Says::Hidden) >= 2 && votes.all(Says::Seen) == 0;
+            if segment == Hiding::None && !(now && never_seen) || !(now || nobodys) {
                 return NOTHING;
             }
             let never_near =
