@@ -137,8 +137,9 @@ impl Steady {
                 return THING;
             }
             // A thing that looks like what is behind it is no segment of its own.
-            let never_seen = votes.all(Says::Hidden) >= 2 && votes.all(Says::Seen) == 0;
-            if segment == Hiding::None && !(now && never_seen) || !(now || nobodys) {
+            let often = if now { 2 } else { self.long as u16 };
+            let never_seen = votes.all(Says::Hidden) >= often && votes.all(Says::Seen) == 0;
+            if segment == Hiding::None && !never_seen || !(now || nobodys) {
                 return NOTHING;
             }
             let never_near =
