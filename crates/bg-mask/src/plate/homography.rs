@@ -11,6 +11,7 @@ const ROUNDS: usize = 300;
 /// Pixels by which a correspondence may miss.
 const TOLERANCE: f64 = 1.5;
 
+#[inline]
 pub(super) fn apply(h: &Homography, [x, y]: [f32; 2]) -> [f32; 2] {
     let (x, y) = (f64::from(x), f64::from(y));
     let w = h[6] * x + h[7] * y + h[8];

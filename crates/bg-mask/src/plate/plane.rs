@@ -26,6 +26,7 @@ impl PlaneMap {
 
     /// Where a pixel goes.
     #[must_use]
+    #[inline]
     pub fn at(&self, pixel: [f32; 2]) -> [f32; 2] {
         homography::apply(&self.0, pixel)
     }

@@ -16,7 +16,7 @@ const GRIP_M: f32 = 0.16;
 const LONGEST_M: f32 = 1.3;
 /// Its area, as part of the body's, and the part of that which surely looks unlike the place while nobody is there: strings of a racket
 /// look like their shadow.
-const AREA: [f32; 2] = [0.005, 0.35];
+const AREA: [f32; 2] = [0.012, 0.35];
 const OTHER: f32 = 0.15;
 /// What is held may have gaps of twice so many pixels.
 const GAP_PX: f32 = 2.5;

@@ -105,7 +105,7 @@ const NEAR_PX: f32 = 3.0;
 /// Half the width and the height of a person, as parts of their region.
 const PERSON: [f32; 2] = [0.3, 0.55];
 /// Metres around a body in which scenery is looked up.
-const MARGIN_M: f32 = 0.9;
+const MARGIN_M: f32 = 0.75;
 /// A pixel that looks as it does while nobody is there is nobody's, unless it lies this near to a body's outline (the margin that
 /// networks leave around people is steadier than what is decided pixel by pixel), or on a body or within so many metres of one
 /// and both networks are this sure; one that looks otherwise is the nearest body's within so many metres, if a network thinks it
@@ -164,8 +164,9 @@ pub(super) struct Looks<'a> {
     /// By person and frame.
     checks: Vec<Vec<Option<Checks>>>,
     before: Vec<Option<Before>>,
-    /// By person: in how many frames they hold something.
+    /// By person: in how many frames they hold something, and the last in which something hung on a hand.
     holding: Vec<usize>,
+    held_last: Vec<Option<usize>>,
     one_only: bool,
 }
 
@@ -201,6 +202,7 @@ impl<'a> Looks<'a> {
             checks: vec![vec![None; frames]; people],
             before: vec![None; people],
             holding: vec![0; people],
+            held_last: vec![None; people],
             one_only: people == 1,
         }
     }
@@ -380,6 +382,11 @@ impl<'a> Looks<'a> {
             };
             let confidence = &seen.people[somebody.person].confidence[n];
             let Some(pixels) = held(somebody, scenery, confidence, is_free) else { continue };
+            // In one frame alone it may be anything.
+            let before = self.held_last[somebody.person].replace(n);
+            if n == 0 || before != Some(n - 1) {
+                continue;
+            }
             for i in (0..pixels.len()).filter(|i| pixels[*i]) {
                 raised[i] = true;
                 any[i] = any[i].max(RAISED);

@@ -226,8 +226,10 @@ pub(super) fn maps<'a>(
 }
 
 /// The pixel that a pixel lies on in another frame.
+#[inline]
 pub(super) fn place(map: &PlaneMap, [x, y]: [usize; 2], [w, h]: [usize; 2]) -> Option<usize> {
-    let [u, v] = map.at([x as f32, y as f32]).map(|v| (v + 0.5).floor());
+    let [u, v] = map.at([x as f32, y as f32]).map(|v| v + 0.5);
+    // What isn't negative is cut to its whole part.
     (u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32).then(|| v as usize * w + u as usize)
 }
 
