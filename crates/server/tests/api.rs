@@ -478,7 +478,8 @@ fn an_upload_goes_on_where_it_broke_off() {
 #[test]
 fn listeners_hear_of_every_end() {
     let (studio, _dir) = studio();
-    let id = studio.queue("20");
+    // Each step takes as long as listeners wait, so that none is passed over unheard.
+    let id = studio.queue("200");
     let events = studio.send("GET", &format!("/v1/videos/{id}/events"), &[], b"").text();
     let videos: Vec<Value> =
         events.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
