@@ -80,7 +80,7 @@ mod tests {
                 Some(Observation { region, score: 1.0, landmarks, hands: [None, None], face: None })
             })
             .collect();
-        steadiness(&seen, &vec![false; 40], fps)[20][15 - ARMS.start()]
+        steadiness(&seen, &[false; 40], fps)[20][15 - ARMS.start()]
     }
 
     #[test]
