@@ -1,6 +1,7 @@
-//! Who is who: what people look like, and how far apart they are.
+//! Who is who: what people look like, how far apart they are, and what is nobody.
 
-use crate::landmarks::Landmark;
+use crate::landmarks::{Landmark, Observation};
+use crate::region::Region;
 use image::RgbImage;
 
 /// Steps of each colour channel.
@@ -14,6 +15,12 @@ const FEW: f32 = 24.0;
 const LEARN: f32 = 0.1;
 /// The parts that are looked at, as corners: left above, right above, left below, right below.
 const PARTS: [[usize; 4]; 2] = [[12, 11, 24, 23], [24, 23, 26, 25]];
+
+/// An arm before the camera may be read as a body of its own: one smaller than this part of the region of whoever's it is, without a face,
+/// and the arm nearer to its middle than this part of its size. By landmarks: elbow, wrist and fingertips of either arm.
+const ARM: f32 = 0.4;
+const ON_ARM: f32 = 0.3;
+const ARMS: [[usize; 3]; 2] = [[13, 15, 19], [14, 16, 20]];
 
 /// The colours of trunk and thighs.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +104,22 @@ pub(crate) fn apart(a: &[Landmark], b: &[Landmark]) -> f32 {
     OF.into_iter().map(distance).sum::<f32>() / OF.len() as f32
 }
 
+/// Is a region where somebody's arm is, and no larger?
+pub(crate) fn is_arm(of: &Observation, region: &Region) -> bool {
+    if region.size >= ARM * of.region.size {
+        return false;
+    }
+    let seen = |i: usize| Some(&of.landmarks[i]).filter(|l| l.visibility > 0.5).map(|l| l.pixel);
+    let near = |[a, b]: [[f32; 2]; 2]| {
+        let (along, to) = ([b[0] - a[0], b[1] - a[1]], [region.centre[0] - a[0], region.centre[1] - a[1]]);
+        let length = along[0] * along[0] + along[1] * along[1];
+        let at = ((to[0] * along[0] + to[1] * along[1]) / length.max(1e-6)).clamp(0.0, 1.0);
+        (to[0] - at * along[0]).hypot(to[1] - at * along[1]) < ON_ARM * region.size
+    };
+    let parts = ARMS.iter().flat_map(|arm| arm.windows(2));
+    parts.filter_map(|part| Some([seen(part[0])?, seen(part[1])?])).any(near)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +155,25 @@ mod tests {
         let mut learnt = outside;
         learnt.learn(&red);
         assert!(alike(&learnt, &red).unwrap() > 0.99);
+    }
+
+    #[test]
+    fn an_arm_before_the_camera_is_nobody() {
+        let region = |centre, size| Region { centre, size, angle: 0.0 };
+        let mut landmarks = vec![Landmark { visibility: 0.9, ..Landmark::default() }; 33];
+        for (i, pixel) in [(13, [100.0, 200.0]), (15, [180.0, 240.0]), (19, [200.0, 250.0])] {
+            landmarks[i].pixel = pixel;
+        }
+        for i in [14, 16, 20] {
+            landmarks[i] = Landmark { visibility: 0.1, pixel: [400.0, 200.0], ..landmarks[i] };
+        }
+        let region_of = region([300.0, 300.0], 800.0);
+        let of = Observation { region: region_of, score: 1.0, landmarks, hands: [None, None], face: None };
+        assert!(is_arm(&of, &region([140.0, 230.0], 200.0)));
+        assert!(is_arm(&of, &region([220.0, 240.0], 200.0)));
+        // As large as another body, elsewhere, or where an arm is only guessed.
+        assert!(!is_arm(&of, &region([140.0, 230.0], 400.0)));
+        assert!(!is_arm(&of, &region([140.0, 100.0], 200.0)));
+        assert!(!is_arm(&of, &region([400.0, 200.0], 200.0)));
     }
 }

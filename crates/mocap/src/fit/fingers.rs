@@ -157,16 +157,11 @@ pub(crate) fn fingers(
         .collect();
     let reach = SMOOTH_S.map(|s| (s * f64::from(fps)).max(0.5));
     let far = (3.0 * reach[1]).ceil() as usize;
-    let shot = |t: usize| -> std::ops::Range<usize> {
-        let from = (0..=t).rev().find(|i| cuts[*i]).unwrap_or(0);
-        let to = (t + 1..cuts.len()).find(|i| cuts[*i]).unwrap_or(cuts.len());
-        from.max(t.saturating_sub(far))..to.min(t + far + 1)
-    };
     Ok((0..hands.len())
         .map(|t| {
             let mut sum = relaxed.map(|v| scale(v, RELAXED));
             let mut total = RELAXED;
-            for i in shot(t) {
+            for i in super::same_shot(cuts, t, far) {
                 let Some((weight, pose)) = &seen[i] else { continue };
                 let [near, kept] = reach.map(|r| (-0.5 * ((i as f64 - t as f64) / r).powi(2)).exp());
                 let weight = weight * (near + KEPT * kept);

@@ -231,6 +231,17 @@ impl Clip<'_> {
     }
 }
 
+/// The frames of the shot that frame `t` is in, at most `reach` before it and after it. `cuts` marks the frames that begin a shot.
+///
+/// # Panics
+/// When there is no frame `t`.
+#[must_use]
+pub fn same_shot(cuts: &[bool], t: usize, reach: usize) -> Range<usize> {
+    let (first, end) = (t.saturating_sub(reach), t.saturating_add(reach).saturating_add(1).min(cuts.len()));
+    let begins = |i: &usize| cuts[*i];
+    (first..=t).rev().find(begins).unwrap_or(first)..(t + 1..end).find(begins).unwrap_or(end)
+}
+
 fn find_gaps(views: &[Option<View>], cuts: &[bool], options: &FitOptions) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let mut t = 0;

@@ -1,11 +1,12 @@
 //! Which landmarks of arms are followed rather than made up: what a network can't see it puts somewhere else in each frame, half sure.
 
+use super::same_shot;
 use crate::landmarks::Observation;
 use std::ops::RangeInclusive;
 
 /// The landmarks of arms and hands.
 pub(super) const ARMS: RangeInclusive<usize> = 13..=22;
-const N: usize = 10;
+const N: usize = *ARMS.end() - *ARMS.start() + 1;
 /// Seconds to either side that are looked at.
 const AROUND_S: f64 = 0.35;
 /// The side of the region around a person, in metres.
@@ -40,13 +41,11 @@ pub(super) fn steadiness(observations: &[Option<Observation>], cuts: &[bool], fp
     let [still, jumps] = [0, 1].map(|k| NOISE_M[k] + ACCELERATION[k] / (fps * fps));
     (0..n)
         .map(|t| {
-            let first =
-                (t.saturating_sub(reach)..=t).rev().find(|i| cuts[*i]).unwrap_or(t.saturating_sub(reach));
-            let end = (t + 1..(t + reach + 1).min(n)).find(|i| cuts[*i]).unwrap_or((t + reach + 1).min(n));
+            let around = same_shot(cuts, t, reach);
             std::array::from_fn(|k| {
-                let Some(off) = median((first..end).filter_map(|t| Some(off[t]?[k]))) else { return 1.0 };
+                let Some(off) = median(around.clone().filter_map(|t| Some(off[t]?[k]))) else { return 1.0 };
                 let visible = |of: &Observation| f64::from(of.landmarks[ARMS.start() + k].visibility);
-                let seen = observations[first..end].iter().flatten().map(visible);
+                let seen = observations[around.clone()].iter().flatten().map(visible);
                 let visible = median(seen).unwrap_or(1.0);
                 let jumpy = ((off - still) / (jumps - still)).clamp(0.0, 1.0);
                 let vague = ((VISIBLE[1] - visible) / (VISIBLE[1] - VISIBLE[0])).clamp(0.0, 1.0);

@@ -61,11 +61,6 @@ impl<'a> Bodies<'a> {
         Self { model, joint, size }
     }
 
-    /// Of the pictures.
-    pub(super) fn size(&self) -> [u32; 2] {
-        self.size
-    }
-
     /// A body as a motion's frame says; `None` where it is out of view or has no camera.
     pub(super) fn draw(&self, frame: &MotionFrame) -> Result<Option<Body>> {
         let Some(camera) = frame.camera else { return Ok(None) };

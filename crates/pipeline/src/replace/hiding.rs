@@ -2,7 +2,7 @@
 
 use super::occluders::Says;
 use super::scenery::{LIKE_IT, unlike};
-use super::segments::Segments;
+use super::segments::{Border, Segments};
 
 /// The part of the frames nearby, in which the body is there, that must agree.
 const STEADY: f32 = 0.6;
@@ -85,10 +85,10 @@ impl Hiding {
         let mut is_thing = vec![false; sums.len()];
         let mut hidden = 0;
         for group in groups(&sums, &beside) {
-            let sum = |of: fn(&Sum) -> usize| group.iter().map(|s| of(&sums[*s])).sum::<usize>();
-            if (sum(|s| s.covered) as f32) < WITHIN * sum(|s| s.all) as f32 {
+            let sum = group.iter().fold(Sum::default(), |sum, s| sum.with(&sums[*s]));
+            if !sum.is_within() {
                 group.iter().for_each(|s| is_thing[*s] = true);
-                hidden += sum(|s| s.hidden);
+                hidden += sum.hidden;
             }
         }
         let any = hidden as f32 >= least;
@@ -97,7 +97,7 @@ impl Hiding {
         }
         let alone = |(sum, is_thing): (&Sum, &bool)| match is_thing {
             true => Self::All,
-            false if sum.covered as f32 >= WITHIN * sum.all as f32 && sum.all > 0 => Self::None,
+            false if sum.is_within() => Self::None,
             false if sum.seen > 0 && (any || !sum.hides(SHOWS)) => Self::None,
             false => Self::Unknown,
         };
@@ -139,6 +139,16 @@ impl Sum {
         self.longest = self.longest.max(votes.all(Says::Hidden));
     }
 
+    fn with(self, other: &Self) -> Self {
+        Self {
+            seen: self.seen + other.seen,
+            hidden: self.hidden + other.hidden,
+            all: self.all + other.all,
+            covered: self.covered + other.covered,
+            longest: self.longest.max(other.longest),
+        }
+    }
+
     fn hides(&self, part: f32) -> bool {
         self.hidden as f32 >= part * (self.seen + self.hidden) as f32
     }
@@ -147,15 +157,20 @@ impl Sum {
         self.longest >= FRAMES && self.hides(HIDES)
     }
 
+    /// Does it lie within the body?
+    fn is_within(&self) -> bool {
+        self.all > 0 && self.covered as f32 >= WITHIN * self.all as f32
+    }
+
     fn is_unknown(&self) -> bool {
         self.seen + self.hidden == 0
     }
 }
 
 /// Segments that may hide the body, together with those beside them that may, too.
-fn groups(sums: &[Sum], beside: &[(usize, usize, usize)]) -> Vec<Vec<usize>> {
+fn groups(sums: &[Sum], beside: &[Border]) -> Vec<Vec<usize>> {
     let mut around = vec![Vec::new(); sums.len()];
-    for (a, b, _) in beside {
+    for Border { of: [a, b], .. } in beside {
         around[*a].push(*b);
         around[*b].push(*a);
     }
@@ -181,24 +196,14 @@ fn groups(sums: &[Sum], beside: &[(usize, usize, usize)]) -> Vec<Vec<usize>> {
 }
 
 /// A part of a thing that looks like the rest does what the rest does; `true` where one was found.
-fn find_alike(
-    found: &mut [Hiding],
-    sums: &[Sum],
-    colours: &[[u8; 3]],
-    beside: &[(usize, usize, usize)],
-) -> bool {
+fn find_alike(found: &mut [Hiding], sums: &[Sum], colours: &[[u8; 3]], beside: &[Border]) -> bool {
     let mut more = false;
-    for (a, b) in beside.iter().flat_map(|(a, b, _)| [(*a, *b), (*b, *a)]) {
-        let both = Sum {
-            seen: sums[a].seen + sums[b].seen,
-            hidden: sums[a].hidden + sums[b].hidden,
-            ..Sum::default()
-        };
+    for [a, b] in beside.iter().flat_map(|Border { of: [a, b], .. }| [[*a, *b], [*b, *a]]) {
         if found[a] == Hiding::All
             && found[b] != Hiding::All
             && !sums[b].is_unknown()
             && unlike(colours[a], colours[b]) <= LIKE_IT
-            && both.hides(HIDES)
+            && sums[a].with(&sums[b]).hides(HIDES)
         {
             found[b] = Hiding::All;
             more = true;
@@ -208,12 +213,12 @@ fn find_alike(
 }
 
 /// Things stand on the ground: what is below one, before which nobody was seen, is its lower part; `true` where one was found.
-fn find_below(found: &mut [Hiding], sums: &[Sum], beside: &[(usize, usize, usize)]) -> bool {
+fn find_below(found: &mut [Hiding], sums: &[Sum], beside: &[Border]) -> bool {
     // By segment: pixels along its upper border, and those of them that lie below a thing.
     let mut above = vec![[0_usize; 2]; found.len()];
-    for (a, b, upright) in beside {
-        above[*b][0] += upright;
-        above[*b][1] += if found[*a] == Hiding::All { *upright } else { 0 };
+    for Border { of: [a, b], below } in beside {
+        above[*b][0] += below;
+        above[*b][1] += if found[*a] == Hiding::All { *below } else { 0 };
     }
     let mut more = false;
     for ((hiding, sum), [all, under]) in found.iter_mut().zip(sums).zip(above) {

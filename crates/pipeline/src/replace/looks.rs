@@ -325,15 +325,15 @@ impl<'a> Looks<'a> {
             }
             rest.iter_mut().for_each(|other| other.clone_from(first));
         }
-        let mut any: Vec<f32> = (0..scenery.shown.len())
+        let any = (0..scenery.shown.len())
             .map(|i| {
                 let of = |p: &Somebody| f32::from(p.own.as_raw()[i].max(p.anybody.as_raw()[i])) / 255.0;
                 people.iter().map(of).fold(0.0, f32::max)
             })
             .collect();
-        let mut raised = by_scenery(&scenery, &people, &mut any, &mut shares);
-        self.take_held(n, &people, &scenery, seen, &mut any, &mut raised, &mut shares);
-        let anybodys = Likely { any, raised };
+        let mut anybodys = Likely { any, raised: vec![false; scenery.shown.len()] };
+        by_scenery(&scenery, &people, &mut anybodys, &mut shares);
+        self.take_held(n, &people, &scenery, seen, &mut anybodys, &mut shares);
         let (w, h) = size;
         let (mut mine, mut others) = (GrayImage::new(w, h), GrayImage::new(w, h));
         let mut in_front = GrayImage::new(w, h);
@@ -371,25 +371,23 @@ impl<'a> Looks<'a> {
         people: &[Somebody],
         scenery: &Scenery,
         seen: &Seen,
-        any: &mut [f32],
-        raised: &mut [bool],
+        likely: &mut Likely,
         shares: &mut [Vec<f32>],
     ) {
         for (k, somebody) in people.iter().enumerate() {
             let is_free = |i: usize| {
-                let matte = any[i] * shares.iter().map(|share| share[i]).sum::<f32>();
+                let matte = likely.any[i] * shares.iter().map(|share| share[i]).sum::<f32>();
                 matte < MINE && people.iter().enumerate().all(|(l, other)| l == k || other.away[i] > NEAR_M)
             };
             let confidence = &seen.people[somebody.person].confidence[n];
             let Some(pixels) = held(somebody, scenery, confidence, is_free) else { continue };
             // In one frame alone it may be anything.
             let before = self.held_last[somebody.person].replace(n);
-            if n == 0 || before != Some(n - 1) {
+            if before.is_none_or(|t| t + 1 != n) {
                 continue;
             }
             for i in (0..pixels.len()).filter(|i| pixels[*i]) {
-                raised[i] = true;
-                any[i] = any[i].max(RAISED);
+                likely.raise(i, RAISED);
                 let others: f32 = shares.iter().enumerate().filter(|(l, _)| *l != k).map(|(_, s)| s[i]).sum();
                 shares[k][i] = (1.0 - others).max(shares[k][i]);
             }
@@ -538,11 +536,10 @@ fn nothing_said() -> Evidence {
     Evidence { own: nowhere(), anybody: nowhere() }
 }
 
-/// Corrects what the networks say by what places look like while nobody is there; gives the pixels that are likelier now.
-fn by_scenery(scenery: &Scenery, people: &[Somebody], any: &mut [f32], shares: &mut [Vec<f32>]) -> Vec<bool> {
+/// Corrects what the networks say by what places look like while nobody is there.
+fn by_scenery(scenery: &Scenery, people: &[Somebody], likely: &mut Likely, shares: &mut [Vec<f32>]) {
     let width = people.first().map_or(1, |p| p.own.width() as usize);
-    let mut raised = vec![false; any.len()];
-    let mut kept = vec![1.0; any.len()];
+    let mut kept = vec![1.0; likely.any.len()];
     for (i, shown) in scenery.shown.iter().enumerate() {
         match shown {
             // Networks take shadows for people's now and then, and what is behind them is better made anew.
@@ -562,12 +559,12 @@ fn by_scenery(scenery: &Scenery, people: &[Somebody], any: &mut [f32], shares: &
                     .enumerate()
                     .filter(|(_, p)| p.body.is_some())
                     .min_by(|a, b| a.1.away[i].total_cmp(&b.1.away[i]));
+                let any = likely.any[i];
                 let possible =
-                    |away: f32| POSSIBLE.iter().any(|(metres, least)| away <= *metres && any[i] >= *least);
+                    |away: f32| POSSIBLE.iter().any(|(metres, least)| away <= *metres && any >= *least);
                 let Some((k, _)) = nearest.filter(|(_, p)| possible(p.away[i])) else { continue };
-                if any[i] < RAISED || people.len() == 1 && shares[k][i] < 1.0 {
-                    raised[i] = true;
-                    any[i] = any[i].max(RAISED);
+                if any < RAISED || people.len() == 1 && shares[k][i] < 1.0 {
+                    likely.raise(i, RAISED);
                     // Whose it is was weighed already; where nobody's word counted, it is the nearest one's.
                     let sum: f32 = shares.iter().map(|share| share[i]).sum();
                     if sum < 0.5 {
@@ -580,11 +577,10 @@ fn by_scenery(scenery: &Scenery, people: &[Somebody], any: &mut [f32], shares: &
     // Softly: what is decided pixel by pixel flickers.
     smooth(&mut kept, width);
     for share in shares {
-        for ((share, kept), raised) in share.iter_mut().zip(&kept).zip(&raised) {
+        for ((share, kept), raised) in share.iter_mut().zip(&kept).zip(&likely.raised) {
             *share *= if *raised { 1.0 } else { *kept };
         }
     }
-    raised
 }
 
 fn send(to_disk: &SyncSender<(PathBuf, GrayImage)>, path: PathBuf, picture: GrayImage) -> Result<()> {

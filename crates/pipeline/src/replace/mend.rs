@@ -51,11 +51,16 @@ pub(super) fn mend(
     let mended = &mut seen.people[person];
     // They were seen: the gaps are those of before.
     mended.gaps = gaps;
-    let mut around_m = Vec::with_capacity(frames.len());
+    let at = |t: usize| -> Result<Drawn> {
+        let matte = open(&folders.picture(MATTES, t))?;
+        Ok((bodies.draw(&motion.frames[t])?, image::imageops::thumbnail(&matte, small[0], small[1])))
+    };
+    let (mut neighbours, mut around_m) = (Vec::with_capacity(runs.len()), Vec::with_capacity(frames.len()));
     for run in &runs {
-        let before = worn(&bodies, folders, &motion, run.start - 1)?;
-        let metres = before.max(worn(&bodies, folders, &motion, run.end)?).max(AROUND_M);
+        let beside = [at(run.start - 1)?, at(run.end)?];
+        let metres = beside.iter().map(worn).fold(AROUND_M, f32::max);
         around_m.extend(run.clone().map(|_| metres));
+        neighbours.push(beside);
     }
     for ((t, observation), around_m) in frames.iter().zip(taken).zip(around_m) {
         mended.frames[*t] = observation;
@@ -85,13 +90,8 @@ pub(super) fn mend(
         matte.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
     }
     // A mended frame is worth something where it is like those around it.
-    let at = |t: usize| -> Result<(Option<Body>, GrayImage)> {
-        let matte = open(&folders.picture(MATTES, t))?;
-        Ok((bodies.draw(&motion.frames[t])?, image::imageops::thumbnail(&matte, small[0], small[1])))
-    };
     let mut trusted = Vec::new();
-    for run in runs {
-        let around = [at(run.start - 1)?, at(run.end)?];
+    for (run, around) in runs.into_iter().zip(neighbours) {
         let most = unlike(&around[0], &around[1], small[0]).clamp(ALIKE[0], ALIKE[1]);
         for t in run {
             let this = at(t)?;
@@ -107,21 +107,22 @@ pub(super) fn mend(
     Ok(Some(motion))
 }
 
+/// A frame's body, where it is in view, and its small matte.
+type Drawn = (Option<Body>, GrayImage);
+
 /// Metres from the body within which most of a frame's matte lies.
-fn worn(bodies: &Bodies<'_>, folders: &Folders, motion: &Motion, t: usize) -> Result<f32> {
-    let Some(body) = bodies.draw(&motion.frames[t])? else { return Ok(0.0) };
-    let [w, h] = bodies.size();
-    let matte = image::imageops::thumbnail(&open(&folders.picture(MATTES, t))?, w, h);
-    let away = bg_mask::squared_distance(&mask_of((w, h), |i| body.covers(i)));
+fn worn((body, matte): &Drawn) -> f32 {
+    let Some(body) = body else { return 0.0 };
+    let away = bg_mask::squared_distance(&mask_of(matte.dimensions(), |i| body.covers(i)));
     let mut inside: Vec<f32> =
         matte.iter().zip(away).filter(|(m, _)| **m >= bg_mask::THRESHOLD).map(|(_, away)| away).collect();
     inside.sort_by(f32::total_cmp);
     let at = (MOST_OF_IT * inside.len() as f32) as usize;
-    Ok(inside.get(at).map_or(0.0, |away| away.sqrt() / body.per_metre))
+    inside.get(at).map_or(0.0, |away| away.sqrt() / body.per_metre)
 }
 
 /// How unlike two frames' mattes are after the body's move; 1 where a body isn't in view.
-fn unlike(a: &(Option<Body>, GrayImage), b: &(Option<Body>, GrayImage), width: u32) -> f32 {
+fn unlike(a: &Drawn, b: &Drawn, width: u32) -> f32 {
     let (Some(from), Some(to)) = (&a.0, &b.0) else { return 1.0 };
     let before: Vec<bool> = a.1.iter().map(|v| *v >= bg_mask::THRESHOLD).collect();
     let now: Vec<f32> = b.1.iter().map(|v| f32::from(*v) / 255.0).collect();

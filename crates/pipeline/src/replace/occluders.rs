@@ -42,6 +42,14 @@ pub(super) struct Likely {
     pub(super) raised: Vec<bool>,
 }
 
+impl Likely {
+    /// The scenery thinks that a pixel is somebody's, with so much probability at least.
+    pub(super) fn raise(&mut self, pixel: usize, least: f32) {
+        self.raised[pixel] = true;
+        self.any[pixel] = self.any[pixel].max(least);
+    }
+}
+
 /// What one frame says of a pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Says {
@@ -74,10 +82,10 @@ pub(super) struct Guess {
     pub(super) arm: Vec<bool>,
     /// `[h, w]` pixels between what is known to be empty and what isn't.
     pub(super) edge: Vec<bool>,
-    /// `[h, w]` what the place looks like while nobody is there, where that is known.
-    pub(super) empty: Vec<Option<[u8; 3]>>,
-    /// `[h, w]` the same, and what the picture shows where nobody knows.
+    /// `[h, w]` what the place looks like while nobody is there, or what the picture shows where that isn't known.
     pub(super) looks: Vec<[u8; 3]>,
+    /// `[h, w]` it is known.
+    pub(super) known: Vec<bool>,
     /// Columns and rows that the body fills.
     pub(super) span: [Range<usize>; 2],
     pub(super) per_metre: f32,
@@ -131,14 +139,13 @@ impl Guess {
         let arm = (0..likely.len()).map(|i| body.covers(i) && !things[i] && ARMS.contains(&body.joint[i]));
         let edge =
             (0..likely.len()).map(|i| scenery.shown[i] == Shown::Unknown && scenery.is_known(i)).collect();
-        let empty = scenery.empty().to_vec();
         Self {
             pixels,
             free,
             arm: arm.collect(),
             edge,
-            empty,
             looks: scenery.looks(),
+            known: (0..likely.len()).map(|i| scenery.is_known(i)).collect(),
             span: span(likely.len(), somebody.own.width() as usize, |i| body.covers(i)),
             per_metre: body.per_metre,
             area: body.area(),
@@ -151,6 +158,11 @@ impl Guess {
         self.arm.fill(false);
         self.free.fill(true);
         self
+    }
+
+    /// What a place looks like while nobody is there, where that is known.
+    pub(super) fn empty(&self, pixel: usize) -> Option<[u8; 3]> {
+        self.known[pixel].then(|| self.looks[pixel])
     }
 
     /// The area below which a piece is a hole in the matte.
@@ -184,6 +196,7 @@ impl Guess {
         }
     }
 }
+
 /// Pixels of a body that look as they do while nobody is there, in pieces that cut through the body. What is no such piece as a whole
 /// may be one and something else beside it: places that look different while nobody is there.
 fn things(body: &Body, depth: &[f32], width: u32, likely: &[f32], scenery: &Scenery) -> Vec<bool> {

@@ -147,12 +147,7 @@ impl Scenery {
         (SHADOW.0..1.0).contains(&mean) && spread < SHADOW.1
     }
 
-    /// `[h, w]` what places look like while nobody is there, where that is known.
-    pub(super) fn empty(&self) -> &[Option<[u8; 3]>] {
-        &self.empty
-    }
-
-    /// `[h, w]` the same, and what the frame shows where it isn't known.
+    /// `[h, w]` what places look like while nobody is there, or what the frame shows where that isn't known.
     pub(super) fn looks(&self) -> Vec<[u8; 3]> {
         self.empty.iter().enumerate().map(|(i, empty)| empty.unwrap_or_else(|| self.here(i))).collect()
     }

@@ -355,10 +355,7 @@ pub(super) fn judge(checks: &[Option<Checks>], cuts: &[bool], fps: f32) -> Vec<O
                 return Some(Verdict { score, reason: reason.to_owned() });
             }
             let found = CHECKS.iter().map(|(name, range, of)| (*name, badness(of(this), *range)));
-            let first = (t.saturating_sub(reach) + 1..=t).rev().find(|i| cuts.get(*i) == Some(&true));
-            let last = (t + 1..(t + reach + 1).min(checks.len())).find(|i| cuts.get(*i) == Some(&true));
-            let around =
-                first.unwrap_or(t.saturating_sub(reach))..last.unwrap_or((t + reach + 1).min(checks.len()));
+            let around = mocap::same_shot(cuts, t, reach);
             let mut areas: Vec<f32> = around.filter_map(|i| Some(checks[i].as_ref()?.area)).collect();
             areas.sort_by(f32::total_cmp);
             let usual = areas.get(areas.len() / 2).copied().unwrap_or(this.area);

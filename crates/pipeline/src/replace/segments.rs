@@ -22,6 +22,15 @@ pub(super) struct Segments {
     count: usize,
 }
 
+/// Where two segments meet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Border {
+    /// The one to the left or above, and the one to the right or below.
+    pub(super) of: [usize; 2],
+    /// How many pixels of the latter lie right below the former.
+    pub(super) below: usize,
+}
+
 impl Segments {
     /// Of the columns and rows given of a picture `width` pixels wide.
     pub(super) fn new(picture: &[[u8; 3]], width: usize, [columns, rows]: [Range<usize>; 2]) -> Self {
@@ -114,9 +123,8 @@ impl Segments {
         sums.into_iter().map(|(sum, n)| sum.map(|s| (s / n.max(1)) as u8)).collect()
     }
 
-    /// Pairs of those that lie beside each other, in order: left or above, right or below, and how many pixels of the latter lie right
-    /// below the former.
-    pub(super) fn borders(&self) -> Vec<(usize, usize, usize)> {
+    /// Where they meet.
+    pub(super) fn borders(&self) -> Vec<Border> {
         let w = self.columns.len();
         let mut found = BTreeMap::new();
         for i in 0..self.labels.len() {
@@ -125,11 +133,11 @@ impl Segments {
             for (j, upright) in [right, below].into_iter().flatten() {
                 let (a, b) = (self.labels[i] as usize, self.labels[j] as usize);
                 if a != b {
-                    *found.entry((a, b)).or_insert(0) += upright;
+                    *found.entry([a, b]).or_insert(0) += upright;
                 }
             }
         }
-        found.into_iter().map(|((a, b), upright)| (a, b, upright)).collect()
+        found.into_iter().map(|(of, below)| Border { of, below }).collect()
     }
 
     /// Which one a pixel is in; `None` outside the part that was cut.

@@ -61,6 +61,29 @@ struct Vote<'a> {
     map: PlaneMap,
     is_near: bool,
 }
+
+/// The places around a body.
+struct Scene {
+    columns: Range<usize>,
+    rows: Range<usize>,
+    /// Of each place, row by row.
+    votes: Vec<Votes>,
+    segments: Segments,
+    /// Of each segment.
+    hiding: Vec<Hiding>,
+}
+
+impl Scene {
+    fn votes_at(&self, x: usize, y: usize) -> &Votes {
+        &self.votes[(y - self.rows.start) * self.columns.len() + x - self.columns.start]
+    }
+
+    /// What the segment at a pixel does; nobody knows outside these places.
+    fn hiding_at(&self, x: usize, y: usize) -> Hiding {
+        self.segments.at(x, y).map_or(Hiding::Unknown, |s| self.hiding[s])
+    }
+}
+
 impl Steady {
     /// For so many frames a second, and pictures so many pixels wide.
     pub(super) fn new(fps: f32, width: usize) -> Self {
@@ -104,63 +127,82 @@ impl Steady {
         if !around.iter().any(|vote| vote.guess.pixels.contains(&Says::Hidden)) {
             return None;
         }
-        let (w, h) = (self.width, guess.pixels.len() / self.width);
+        let scene = self.scene(guess, &around);
+        let w = self.width;
+        let mut layer = vec![NOTHING; guess.pixels.len()];
+        layer.par_chunks_mut(w).enumerate().filter(|(y, _)| scene.rows.contains(y)).for_each(|(y, row)| {
+            scene.columns.clone().for_each(|x| row[x] = self.shown(guess, &scene, [x, y]));
+        });
+        if !layer.contains(&THING) {
+            return None;
+        }
+        self.stop_things(guess, &mut layer);
+        go_on(&mut layer, w, |i| guess.empty(i));
+        // A thing that segments show ends where they do.
+        let ends: Option<Vec<bool>> = scene.hiding.contains(&Hiding::All).then(|| {
+            let ends = |i: usize| scene.hiding_at(i % w, i / w) != Hiding::All;
+            (0..layer.len()).map(ends).collect()
+        });
+        self.shape(guess, layer, ends.as_deref())
+    }
+
+    /// Counts what is said of the places around the body, and what that makes of the segments there.
+    fn scene(&self, guess: &Guess, around: &[Vote<'_>]) -> Scene {
+        let size = [self.width, guess.pixels.len() / self.width];
         let [columns, rows] = self.reached(guess);
         let said = |x: usize, y: usize| {
             let mut votes = Votes::default();
-            for vote in &around {
-                let Some(i) = place(&vote.map, [x, y], [w, h]) else { continue };
+            for vote in around {
+                let Some(i) = place(&vote.map, [x, y], size) else { continue };
                 if let Some(says) = vote.guess.pixels.get(i) {
                     votes.add(*says, vote.is_near);
                 }
             }
             votes
         };
-        let wide = columns.len().max(1);
         let mut votes = vec![Votes::default(); columns.len() * rows.len()];
-        votes.par_chunks_mut(wide).zip(rows.clone()).for_each(|(row, y)| {
+        votes.par_chunks_mut(columns.len().max(1)).zip(rows.clone()).for_each(|(row, y)| {
             row.iter_mut().zip(columns.clone()).for_each(|(out, x)| *out = said(x, y));
         });
-        let segments = Segments::new(&guess.looks, w, [columns.clone(), rows.clone()]);
+        let segments = Segments::new(&guess.looks, self.width, [columns.clone(), rows.clone()]);
         let least = self.long as f32 * PIECE * guess.area as f32;
         let hiding = Hiding::of(&segments, &votes, &guess.looks, least);
-        let mut layer = vec![NOTHING; guess.pixels.len()];
-        let shown = |x: usize, y: usize| {
-            let i = y * w + x;
-            let says = guess.pixels[i];
-            let now = matches!(says, Says::Hidden | Says::Empty);
-            let nobodys = says == Says::Away && guess.free[i];
-            let votes = &votes[(y - rows.start) * wide + x - columns.start];
-            let segment = segments.at(x, y).map_or(Hiding::Unknown, |s| hiding[s]);
-            let mostly_hidden = says != Says::Away && 2 * votes.all(Says::Seen) <= votes.bodies();
-            if segment == Hiding::All && (nobodys || mostly_hidden) {
-                return THING;
-            }
-            // A thing that looks like what is behind it is no segment of its own.
-            let often = if now { 2 } else { self.long as u16 };
-            let never_seen = votes.all(Says::Hidden) >= often && votes.all(Says::Seen) == 0;
-            if segment == Hiding::None && !never_seen || !(now || nobodys) {
-                return NOTHING;
-            }
-            let never_near =
-                votes.near(Says::Seen) == 0 && votes.near(Says::Hidden) + votes.near(Says::Empty) >= 2;
-            if now && votes.near_hides() || votes.always_hides(self.long) {
-                THING
-            } else if now && never_near || nobodys && votes.all(Says::Seen) == 0 {
-                NEVER_SEEN
-            } else {
-                NOTHING
-            }
-        };
-        layer.par_chunks_mut(w).enumerate().filter(|(y, _)| rows.contains(y)).for_each(|(y, row)| {
-            columns.clone().for_each(|x| row[x] = shown(x, y));
-        });
-        if !layer.contains(&THING) {
-            return None;
+        Scene { columns, rows, votes, segments, hiding }
+    }
+
+    /// What a pixel of the layer shows.
+    fn shown(&self, guess: &Guess, scene: &Scene, [x, y]: [usize; 2]) -> u8 {
+        let i = y * self.width + x;
+        let says = guess.pixels[i];
+        let now = matches!(says, Says::Hidden | Says::Empty);
+        let nobodys = says == Says::Away && guess.free[i];
+        let (votes, segment) = (scene.votes_at(x, y), scene.hiding_at(x, y));
+        let mostly_hidden = says != Says::Away && 2 * votes.all(Says::Seen) <= votes.bodies();
+        if segment == Hiding::All && (nobodys || mostly_hidden) {
+            return THING;
         }
-        // What is a speck is no thing that could go on.
-        let things = mask_of((w as u32, h as u32), |i| layer[i] == THING);
+        // A thing that looks like what is behind it is no segment of its own.
+        let often = if now { 2 } else { self.long as u16 };
+        let never_seen = votes.all(Says::Hidden) >= often && votes.all(Says::Seen) == 0;
+        if segment == Hiding::None && !never_seen || !(now || nobodys) {
+            return NOTHING;
+        }
+        let never_near =
+            votes.near(Says::Seen) == 0 && votes.near(Says::Hidden) + votes.near(Says::Empty) >= 2;
+        if now && votes.near_hides() || votes.always_hides(self.long) {
+            THING
+        } else if now && never_near || nobodys && votes.all(Says::Seen) == 0 {
+            NEVER_SEEN
+        } else {
+            NOTHING
+        }
+    }
+
+    /// What is a speck is no thing that could go on, and none goes on far beside the body.
+    fn stop_things(&self, guess: &Guess, layer: &mut [u8]) {
+        let size = (self.width as u32, (layer.len() / self.width) as u32);
         let least = guess.speck();
+        let things = mask_of(size, |i| layer[i] == THING);
         let things = bg_mask::keep_components(&things, |piece| piece.area >= least);
         let near = bg_mask::squared_distance(&things);
         let far = (GO_ON_M * guess.per_metre).powi(2);
@@ -171,13 +213,6 @@ impl Steady {
                 *byte = NOTHING;
             }
         }
-        go_on(&mut layer, w, &guess.empty);
-        // A thing that segments show ends where they do.
-        let ends: Option<Vec<bool>> = hiding.contains(&Hiding::All).then(|| {
-            let ends = |i: usize| segments.at(i % w, i / w).is_none_or(|s| hiding[s] != Hiding::All);
-            (0..layer.len()).map(ends).collect()
-        });
-        self.shape(guess, layer, ends.as_deref())
     }
 
     /// Columns and rows that a body and what may be around it fill; none where nobody is.
@@ -256,7 +291,7 @@ impl Steady {
                 Says::Away => {
                     thing[i] < seen[i]
                         && (within(thing[i], GROW_M)
-                            || guess.empty[i].is_none() && within(wide[i], WIDE_M[0] / 2.0 + WIDE_M[1]))
+                            || !guess.known[i] && within(wide[i], WIDE_M[0] / 2.0 + WIDE_M[1]))
                 }
                 _ => within(thing[i], CLOSE_M),
             };
@@ -269,9 +304,9 @@ impl Steady {
 
 /// A thing goes on where the body was never seen and the place, while nobody is there, looks like the thing; what it doesn't reach is
 /// none.
-fn go_on(layer: &mut [u8], width: usize, empty: &[Option<[u8; 3]>]) {
+fn go_on(layer: &mut [u8], width: usize, empty: impl Fn(usize) -> Option<[u8; 3]>) {
     let mut open: Vec<(usize, [u8; 3])> =
-        (0..layer.len()).filter(|i| layer[*i] == THING).filter_map(|i| Some((i, empty[i]?))).collect();
+        (0..layer.len()).filter(|i| layer[*i] == THING).filter_map(|i| Some((i, empty(i)?))).collect();
     while let Some((i, root)) = open.pop() {
         let x = i % width;
         let around = [
@@ -281,7 +316,7 @@ fn go_on(layer: &mut [u8], width: usize, empty: &[Option<[u8; 3]>]) {
             (i + width < layer.len()).then_some(i + width),
         ];
         for j in around.into_iter().flatten() {
-            if layer[j] == NEVER_SEEN && empty[j].is_some_and(|there| unlike(there, root) <= LIKE_IT) {
+            if layer[j] == NEVER_SEEN && empty(j).is_some_and(|there| unlike(there, root) <= LIKE_IT) {
                 layer[j] = THING;
                 open.push((j, root));
             }
@@ -314,7 +349,7 @@ mod tests {
             free: vec![true; 100],
             arm: vec![false; 100],
             edge: vec![false; 100],
-            empty: vec![None; 100],
+            known: vec![false; 100],
             looks: vec![[0; 3]; 100],
             span: [0..10, 0..10],
             per_metre: 1.0,
@@ -356,7 +391,7 @@ mod tests {
                     free: vec![true; 600],
                     arm: vec![false; 600],
                     edge: vec![false; 600],
-                    empty: vec![None; 600],
+                    known: vec![false; 600],
                     looks: vec![[0; 3]; 600],
                     span: [0..60, 0..10],
                     per_metre: 1.0,
@@ -389,7 +424,7 @@ mod tests {
                 _ => NEVER_SEEN,
             })
             .collect();
-        go_on(&mut layer, 10, &empty);
+        go_on(&mut layer, 10, |i| empty[i]);
         for (i, byte) in layer.iter().enumerate() {
             let expected = is_post(i) && i >= 20 && i != 94;
             assert_eq!(*byte, if expected { THING } else { NOTHING }, "pixel {i}");
