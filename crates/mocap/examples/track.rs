@@ -19,18 +19,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     files.sort();
     let mut tracker = Tracker::new(TrackOptions::default())?;
     let (mut seen, mut cuts, mut size, mut seconds) = (Vec::new(), Vec::new(), [0, 0], 0.0);
-    for (n, file) in files.iter().enumerate() {
+    for file in &files {
         let frame = image::open(file)?.to_rgb8();
         size = [frame.width(), frame.height()];
         let start = Instant::now();
         let tracked = tracker.next_frame(&frame)?;
         seconds += start.elapsed().as_secs_f64();
         cuts.push(tracked.cut);
-        for sighting in &tracked.people {
+        seen.push(None);
+        for (n, sighting) in tracked.into_sightings() {
             let name = format!("{n:06}-{}.png", sighting.person + 1);
             sighting.evidence.matte(frame.dimensions()).save(out.join(name))?;
+            if sighting.person == 0 {
+                seen[n] = Some(sighting.observation);
+            }
         }
-        seen.push(tracked.people.into_iter().find(|s| s.person == 0).map(|s| s.observation));
     }
     println!("{} frames tracked in {seconds:.2} s", seen.len());
     let body = smplx::BodyModel::from_bytes(anicrafter_assets::BODY)?;

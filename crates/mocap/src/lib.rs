@@ -12,8 +12,11 @@
 //! let (mut seen, mut cuts) = (Vec::new(), Vec::new());
 //! for frame in frames() {
 //!     let tracked = tracker.next_frame(&frame)?;
-//!     seen.push(tracked.people.into_iter().find(|s| s.person == 0).map(|s| s.observation));
 //!     cuts.push(tracked.cut);
+//!     seen.push(None);
+//!     for (frame, sighting) in tracked.into_sightings().filter(|(_, s)| s.person == 0) {
+//!         seen[frame] = Some(sighting.observation);
+//!     }
 //! }
 //! let fitted = fit(&body, &seen, &cuts, &FitOptions::new(25.0, [1280, 720]))?;
 //! # Ok::<(), anicrafter_mocap::Error>(())
@@ -27,6 +30,8 @@ mod hands;
 mod identity;
 mod landmarks;
 mod network;
+mod past;
+mod reader;
 mod region;
 mod segmentation;
 mod tracker;

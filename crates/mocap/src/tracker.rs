@@ -3,19 +3,17 @@
 use crate::detector::{Detection, Detector};
 use crate::error::{Error, Result};
 use crate::face::FaceReader;
-use crate::hands::{Followed, HandReader};
+use crate::hands::HandReader;
 use crate::identity::{Appearance, alike, apart, is_arm};
-use crate::landmarks::{Landmarker, Observation, Reading, Segmenter, input};
+use crate::landmarks::{Landmarker, Observation, Segmenter};
+use crate::past::Past;
+use crate::reader::{Found, MIN_SCORE, Parts, Reader};
 use crate::region::Region;
-use crate::segmentation::{Evidence, Segmentation};
+use crate::segmentation::Evidence;
 use image::RgbImage;
 
-/// Below this score a person is lost.
-const MIN_SCORE: f32 = 0.5;
 /// Where the detection is less sure than that too, the landmarks must be surer.
 const SURE_SCORE: f32 = 0.8;
-/// A region that moved or grew by more than this part of its size is looked at once more.
-const SETTLED: f32 = 0.08;
 /// A mean change of the small picture above this is a cut, in bytes.
 const CUT: f32 = 60.0;
 /// So is one above this which is so many times the usual one.
@@ -31,8 +29,6 @@ const LOOK_AFTER: usize = 5;
 const CLOSELY_EVERY: usize = 15;
 /// At most so many are looked at who turn out to be nobody.
 const IN_VAIN: usize = 4;
-/// Where landmarks of a detection aren't found, its upper part may show them: how far up and how large, as parts of it.
-const UPPER: (f32, f32) = (0.18, 0.7);
 /// People whose regions are smaller than this part of the picture's shorter side are passers-by far away.
 const SMALLEST: f32 = 0.2;
 /// Two readings whose landmarks lie this near, as part of the region, are of one person.
@@ -49,8 +45,6 @@ const TAKEN_FOR: [f32; 2] = [0.3, 0.15];
 /// were, or would be by now.
 const JUST: usize = 30;
 const BEHIND: f32 = 0.6;
-/// From frame to frame somebody in a close shot becomes larger or smaller by at most this factor.
-const CLOSER: f32 = 1.05;
 /// Looks are learnt while nobody else is nearer than this part of the region.
 const ALONE: f32 = 0.3;
 
@@ -89,10 +83,22 @@ pub struct Sighting {
 /// One frame's result.
 #[derive(Clone, Debug)]
 pub struct Tracked {
+    /// Which frame it is, from 0.
+    pub frame: usize,
     /// Everybody in view, the largest first.
     pub people: Vec<Sighting>,
     /// A cut: this frame has nothing to do with the one before.
     pub cut: bool,
+    /// Those who were found only now, in frames before this one: which frame, and what was seen in it.
+    pub earlier: Vec<(usize, Sighting)>,
+}
+
+impl Tracked {
+    /// Everybody in view, and those who were found only now in frames before this one, each with the frame.
+    pub fn into_sightings(self) -> impl Iterator<Item = (usize, Sighting)> {
+        let Self { frame, people, earlier, .. } = self;
+        people.into_iter().map(move |sighting| (frame, sighting)).chain(earlier)
+    }
 }
 
 /// Somebody who was seen.
@@ -125,33 +131,31 @@ impl Track {
     }
 }
 
-/// What is known of parts of somebody's body from the frame before: it goes with the place where they are.
-#[derive(Debug, Default)]
-struct Parts {
-    /// The left and the right hand when they were looked at last.
-    hands: [Option<Followed>; 2],
-    /// Where the face is looked for next.
-    face: Option<Region>,
-    /// How large the body's region was, in a close shot whose face has been seen.
-    whole: Option<f32>,
-}
-
 /// A track's reading of a frame.
 struct Read {
     track: usize,
-    reading: Reading,
-    anybody: Segmentation,
+    found: Found,
     look: Appearance,
+}
+
+impl Read {
+    fn observation(&self) -> &Observation {
+        self.found.observation()
+    }
+}
+
+/// A track that was found in this frame, and the first frame that it may be followed back to.
+struct Late {
+    track: usize,
+    since: usize,
 }
 
 /// The models, and where everybody was.
 #[derive(Debug)]
 pub struct Tracker {
     detector: Detector,
-    landmarker: Landmarker,
-    segmenter: Segmenter,
-    hand_reader: HandReader,
-    face_reader: FaceReader,
+    reader: Reader,
+    past: Past,
     options: TrackOptions,
     tracks: Vec<Track>,
     people: usize,
@@ -193,10 +197,8 @@ impl Tracker {
     ) -> Self {
         Self {
             detector,
-            landmarker,
-            segmenter,
-            hand_reader,
-            face_reader,
+            reader: Reader::new(landmarker, segmenter, hand_reader, face_reader),
+            past: Past::default(),
             options,
             tracks: Vec::new(),
             people: 0,
@@ -229,18 +231,24 @@ impl Tracker {
             for track in &mut self.tracks {
                 (track.region, track.last, track.parts) = (None, None, Parts::default());
             }
+            self.past.forget();
         }
         let mut reads = self.follow(picture)?;
         self.part_pairs(&mut reads);
         self.hand_over(&mut reads);
         self.reunite(&mut reads);
-        if self.is_time_to_look(cut) {
-            self.look_around(picture, &mut reads)?;
-        }
+        let late =
+            if self.is_time_to_look(cut) { self.look_around(picture, &mut reads)? } else { Vec::new() };
         self.swap_back(&mut reads);
         let people = self.remember(reads, picture)?;
+        let mut earlier = Vec::new();
+        for late in late {
+            earlier.extend(self.follow_back(&late)?);
+        }
+        self.past.push(picture, people.iter().map(|sighting| sighting.observation.clone()).collect());
+        let frame = self.frame;
         self.frame += 1;
-        Ok(Tracked { people, cut })
+        Ok(Tracked { frame, people, cut, earlier })
     }
 
     /// Reads everybody where they should be.
@@ -248,10 +256,10 @@ impl Tracker {
         let mut reads = Vec::new();
         for track in 0..self.tracks.len() {
             let Some(region) = self.tracks[track].region else { continue };
-            match self.read(region, picture)? {
-                Some((reading, anybody)) => {
-                    let look = Appearance::of(picture, &reading.observation.landmarks);
-                    reads.push(Read { track, reading, anybody, look });
+            match self.reader.read(region, picture)? {
+                Some(found) => {
+                    let look = Appearance::of(picture, &found.observation().landmarks);
+                    reads.push(Read { track, found, look });
                 }
                 None => self.lose(track),
             }
@@ -270,7 +278,7 @@ impl Tracker {
     fn part_pairs(&mut self, reads: &mut Vec<Read>) {
         let mut i = 0;
         while i < reads.len() {
-            let pair = (i + 1..reads.len()).find(|j| near(&reads[i].reading, &reads[*j].reading) < SAME);
+            let pair = (i + 1..reads.len()).find(|j| near(reads[i].observation(), reads[*j].observation()) < SAME);
             let Some(j) = pair else {
                 i += 1;
                 continue;
@@ -279,7 +287,7 @@ impl Tracker {
             let fits = |read: &Read| {
                 let track = &self.tracks[read.track];
                 let off = track.last.map_or(0.0, |(last, moved)| {
-                    let at = read.reading.observation.region;
+                    let at = read.observation().region;
                     let away = [0, 1].map(|k| at.centre[k] - last.centre[k] - moved[k]);
                     away[0].hypot(away[1]) / at.size
                 });
@@ -304,7 +312,7 @@ impl Tracker {
             {
                 self.lose(std::mem::replace(&mut read.track, n));
                 // Taken: nobody else may become this one now.
-                self.tracks[n].region = Some(read.reading.next);
+                self.tracks[n].region = Some(read.found.reading.next);
             }
         }
     }
@@ -330,7 +338,7 @@ impl Tracker {
             if self.frame > newborn.born + NEWBORN {
                 continue;
             }
-            let at = read.reading.observation.region;
+            let at = read.observation().region;
             let old = (0..self.tracks.len()).find(|n| {
                 let track = &self.tracks[*n];
                 let lost = track.region.is_none() && track.born < newborn.born;
@@ -347,7 +355,7 @@ impl Tracker {
                 (newborn.region, newborn.last) = (None, None);
                 let parts = std::mem::take(&mut newborn.parts);
                 self.tracks[old].parts = parts;
-                self.tracks[old].region = Some(read.reading.next);
+                self.tracks[old].region = Some(read.found.reading.next);
                 read.track = old;
             }
         }
@@ -360,7 +368,7 @@ impl Tracker {
     }
 
     /// Finds who isn't followed: those who return, and new ones.
-    fn look_around(&mut self, picture: &RgbImage, reads: &mut Vec<Read>) -> Result<()> {
+    fn look_around(&mut self, picture: &RgbImage, reads: &mut Vec<Read>) -> Result<Vec<Late>> {
         let (w, h) = picture.dimensions();
         let lately = self.lost_at == Some(self.frame);
         let nobody = self.tracks.iter().all(|track| track.region.is_none());
@@ -370,6 +378,7 @@ impl Tracker {
             self.detector.detect(picture)?
         };
         let mut in_vain = 0;
+        let mut late = Vec::new();
         for Detection { region, score } in detections {
             if reads.len() >= self.options.most || in_vain >= IN_VAIN {
                 break;
@@ -378,44 +387,40 @@ impl Tracker {
                 continue;
             }
             let is_covered = reads.iter().any(|read| {
-                let at = read.reading.next;
+                let at = read.found.reading.next;
                 at.apart(&region) < COVERED * at.size.max(region.size)
                     && (0.6..1.7).contains(&(region.size / at.size))
             });
             if is_covered {
                 continue;
             }
-            let Some((reading, anybody)) = self.read_new(region, picture)? else {
+            let Some(found) = self.reader.read_new(region, picture)? else {
                 in_vain += 1;
                 continue;
             };
             let least = if score < MIN_SCORE { SURE_SCORE } else { MIN_SCORE };
-            let region = reading.observation.region;
-            if reading.observation.score < least
+            let region = found.observation().region;
+            if found.observation().score < least
                 || region.size < SMALLEST * w.min(h) as f32
-                || reads.iter().any(|read| near(&read.reading, &reading) < SAME)
+                || reads.iter().any(|read| near(read.observation(), found.observation()) < SAME)
             {
                 continue;
             }
-            let is_arm = reads.iter().any(|read| is_arm(&read.reading.observation, &region));
-            if is_arm && self.has_no_face(&reading.observation, picture)? {
+            let is_arm = reads.iter().any(|read| is_arm(read.observation(), &region));
+            if is_arm && self.reader.has_no_face(found.observation(), picture)? {
                 in_vain += 1;
                 continue;
             }
-            let look = Appearance::of(picture, &reading.observation.landmarks);
-            let track = self.known(&look, &region, reads);
-            reads.push(Read { track, reading, anybody, look });
+            let look = Appearance::of(picture, &found.observation().landmarks);
+            let known = self.known(&look, &region, reads);
+            late.push(known);
+            reads.push(Read { track: late[late.len() - 1].track, found, look });
         }
-        Ok(())
-    }
-
-    fn has_no_face(&self, of: &Observation, picture: &RgbImage) -> Result<bool> {
-        let Some(expected) = Region::of_face(&of.landmarks) else { return Ok(true) };
-        Ok(self.face_reader.read(expected, None, picture)?.is_none())
+        Ok(late)
     }
 
     /// The track of somebody who was found: one that is out of sight and alike, or a new one.
-    fn known(&mut self, look: &Appearance, region: &Region, reads: &[Read]) -> usize {
+    fn known(&mut self, look: &Appearance, region: &Region, reads: &[Read]) -> Late {
         let score = |track: &Track| {
             // Clothes can't be told from a few pixels: the place says it then.
             let same = alike(&track.look, look).unwrap_or(RETURNED);
@@ -432,7 +437,7 @@ impl Tracker {
             && best >= RETURNED
         {
             self.tracks[track].met = Some(self.frame);
-            return track;
+            return Late { track, since: self.tracks[track].seen + 1 };
         }
         self.tracks.push(Track {
             person: self.people,
@@ -445,7 +450,7 @@ impl Tracker {
             parts: Parts::default(),
         });
         self.people += 1;
-        self.tracks.len() - 1
+        Late { track: self.tracks.len() - 1, since: 0 }
     }
 
     /// Two who passed each other may have been taken for each other.
@@ -474,13 +479,12 @@ impl Tracker {
         let alone: Vec<bool> = (0..reads.len())
             .map(|i| {
                 let others = (0..reads.len()).filter(|j| *j != i);
-                others.into_iter().all(|j| near(&reads[i].reading, &reads[j].reading) > ALONE)
-                    && !self.is_before_somebody(&reads[i].reading.observation.region)
+                others.into_iter().all(|j| near(reads[i].observation(), reads[j].observation()) > ALONE)
+                    && !self.is_before_somebody(&reads[i].observation().region)
             })
             .collect();
         // Where two faces would be at one place, one of them is behind the other, and would be taken for it.
-        let faces: Vec<Option<Region>> =
-            reads.iter().map(|read| Region::of_face(&read.reading.observation.landmarks)).collect();
+        let faces: Vec<Option<Region>> = reads.iter().map(|read| read.found.face()).collect();
         let meets_another = |i: usize, face: &Region| {
             let others = faces.iter().enumerate().filter(|(j, _)| *j != i);
             others.filter_map(|(_, other)| other.as_ref()).any(|other| face.meets(other))
@@ -489,30 +493,13 @@ impl Tracker {
             faces.iter().enumerate().map(|(i, face)| face.filter(|face| !meets_another(i, face))).collect();
         let mut people = Vec::with_capacity(reads.len());
         let reads = reads.into_iter().zip(alone).zip(own_faces);
-        for ((Read { track, mut reading, anybody, look }, alone), face) in reads {
+        for ((Read { track, found, look }, alone), face) in reads {
             let track = &mut self.tracks[track];
             let familiar = alike(&track.look, &look);
-            let observation = &mut reading.observation;
-            let before = track.parts.face.take();
-            let mut next = reading.next;
-            let face = match face {
-                Some(expected) => self.face_reader.read(expected, before, picture)?,
-                None => None,
-            };
-            let is_close = reading.close.is_some();
-            let known = track.parts.whole.take().filter(|_| is_close);
-            if let Some(face) = face {
-                face.refine(&mut observation.landmarks);
-                let whole = face.whole();
-                if is_close && whole.is_usable(w, h) {
-                    (next, track.parts.whole) = (whole, Some(whole.size));
-                }
-                (track.parts.face, observation.face) = (Some(face.next), Some(face.face));
-            } else if let Some(size) = known {
-                // Nobody comes nearer that fast.
-                next.size = next.size.clamp(size / CLOSER, size * CLOSER);
-                track.parts.whole = Some(next.size);
-            }
+            // The hands take turns: between two looks fingers change little.
+            let side = self.frame % 2;
+            let (observation, evidence, next) =
+                self.reader.look_closer(found, &mut track.parts, face, side, picture)?;
             track.region = next.is_usable(w, h).then_some(next);
             let moved = match track.last {
                 Some((last, _)) if track.seen + 1 == self.frame => {
@@ -527,66 +514,42 @@ impl Tracker {
             } else {
                 track.met = Some(self.frame);
             }
-            // The hands take turns: between two looks fingers change little.
-            let side = self.frame % 2;
-            let hand = &mut track.parts.hands[side];
-            let before = hand.take();
-            *hand = self.hand_reader.read(side, &observation.landmarks, before.as_ref(), picture)?;
-            observation.hands[side] = hand.as_ref().map(|followed| followed.hand.clone());
-            let own = Segmentation::new(observation.region, &reading.segmentation);
-            let evidence = Evidence { own, anybody };
-            let observation = reading.observation;
             people.push(Sighting { person: track.person, observation, evidence, familiar });
         }
         people.sort_by(|a, b| b.observation.region.size.total_cmp(&a.observation.region.size));
         Ok(people)
     }
 
-    /// Reads a detection; where most of the body is hidden, its upper part.
-    fn read_new(&self, region: Region, picture: &RgbImage) -> Result<Option<(Reading, Segmentation)>> {
-        if let Some(found) = self.read(region, picture)? {
-            return Ok(Some(found));
-        }
-        let (sin, cos) = region.angle.sin_cos();
-        let up = UPPER.0 * region.size;
-        let centre = [region.centre[0] + sin * up, region.centre[1] - cos * up];
-        self.read(Region { centre, size: UPPER.1 * region.size, ..region }, picture)
-    }
-
-    /// Reads a region, and once more where the person turns out to be elsewhere in it.
-    fn read(&self, region: Region, picture: &RgbImage) -> Result<Option<(Reading, Segmentation)>> {
-        let mut found = self.read_both(region, picture)?;
-        if found.0.observation.score < MIN_SCORE {
-            return Ok(None);
-        }
-        let next = found.0.next;
-        let [dx, dy] = [0, 1].map(|i| next.centre[i] - region.centre[i]);
-        let moved = dx.hypot(dy) / region.size;
-        let grown = (next.size / region.size).ln().abs();
-        // What a guess about hips turned is looked at upright.
-        let turned = if found.0.close.is_some() { (next.angle - region.angle).sin().abs() } else { 0.0 };
-        if moved.max(grown).max(turned) > SETTLED && next.is_usable(picture.width(), picture.height()) {
-            let again = self.read_both(next, picture)?;
-            if again.0.observation.score >= MIN_SCORE {
-                found = again;
+    /// Follows somebody who was found only now back to where they came from, as far as the frames are kept, they look alike and nobody
+    /// else is there.
+    fn follow_back(&mut self, late: &Late) -> Result<Vec<(usize, Sighting)>> {
+        let track = &self.tracks[late.track];
+        let mut region = track.region;
+        let mut parts = Parts::default();
+        let mut earlier = Vec::new();
+        let most = self.past.len().min(self.frame.saturating_sub(late.since));
+        for n in 1..=most {
+            let (Some(at), Some(past)) = (region, self.past.before(n)) else { break };
+            let Some(found) = self.reader.read(at, &past.picture)? else { break };
+            let familiar = alike(&track.look, &Appearance::of(&past.picture, &found.observation().landmarks));
+            if familiar.is_some_and(|alike| alike < RETURNED)
+                || past.seen.iter().any(|other| near(other, found.observation()) < SAME)
+            {
+                break;
             }
+            let others = || past.seen.iter().filter_map(|other| Region::of_face(&other.landmarks));
+            let face = found.face().filter(|face| !others().any(|other| face.meets(&other)));
+            let frame = self.frame - n;
+            let (observation, evidence, next) =
+                self.reader.look_closer(found, &mut parts, face, frame % 2, &past.picture)?;
+            region = next.is_usable(past.picture.width(), past.picture.height()).then_some(next);
+            let person = track.person;
+            earlier.push((frame, Sighting { person, observation, evidence, familiar }));
         }
-        let (reading, anybody) = found;
-        // Segmentation isn't made for a body that is mostly out of the picture.
-        let anybody = match reading.close {
-            Some(region) => Segmentation::new(region, &self.segmenter.read(&input(&region, picture))?),
-            None => anybody,
-        };
-        Ok(Some((reading, anybody)))
-    }
-
-    /// Landmarks and selfie segmentation of a region, side by side.
-    fn read_both(&self, region: Region, picture: &RgbImage) -> Result<(Reading, Segmentation)> {
-        let pixels = input(&region, picture);
-        let size = picture.dimensions();
-        let (reading, selfie) =
-            rayon::join(|| self.landmarker.read(region, &pixels, size), || self.segmenter.read(&pixels));
-        Ok((reading?, Segmentation::new(region, &selfie?)))
+        for (frame, sighting) in &earlier {
+            self.past.add(self.frame - frame, sighting.observation.clone());
+        }
+        Ok(earlier)
     }
 
     fn is_cut(&mut self, picture: &RgbImage) -> bool {
@@ -613,10 +576,9 @@ impl Tracker {
     }
 }
 
-/// How far apart two readings are, as part of the larger region.
-fn near(a: &Reading, b: &Reading) -> f32 {
-    let size = a.observation.region.size.max(b.observation.region.size);
-    apart(&a.observation.landmarks, &b.observation.landmarks) / size
+/// How far apart two people are, as part of the larger region.
+fn near(a: &Observation, b: &Observation) -> f32 {
+    apart(&a.landmarks, &b.landmarks) / a.region.size.max(b.region.size)
 }
 
 #[cfg(test)]

@@ -1,109 +1,24 @@
 //! The second look at a raw video: with everybody's motion known, each pixel is given to somebody or to nobody.
 
 use super::assign::{Assigner, Somebody, smooth, times_share};
-use super::bodies::{Bodies, Body};
+use super::bodies::Body;
+use super::folders::{Folders, IN_FRONT, MATTES, OTHERS};
 use super::held::held;
 use super::occluders::{Guess, Likely, Says};
-use super::people::{Person, Seen};
+use super::people::Seen;
+use super::prepare::{MAYBE, Prepared, Sizes, reach};
 use super::scenery::{Sample, Scenery, Shown, span};
 use super::score::{Checks, Looked, change, speed};
 use super::steady::Steady;
 use crate::{Error, Result};
-use bg_mask::{PlaneFinder, PlaneMap};
-use image::{GrayImage, RgbImage, imageops};
-use mocap::{Evidence, Region, Segmentation, Sighting};
-use smplx::Motion;
+use bg_mask::PlaneMap;
+use image::GrayImage;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 
-/// Longer side of the small pictures in which pixels are given to people.
-const SMALL: u32 = 400;
 /// A share of a small pixel from which on it is the person's.
 const MINE: f32 = 0.5;
-
-/// Sides of small pictures in which the background's motion can be found.
-const LEAST_SIDE: u32 = 48;
-
-/// Where pictures go: evidence until the stage is done, and what it makes.
-pub(super) struct Folders {
-    part: PathBuf,
-}
-
-/// Names of the folders: of the replaced people's mattes, of everybody else's, and of what is in front.
-pub(super) const MATTES: &str = "mattes";
-pub(super) const OTHERS: &str = "others";
-pub(super) const IN_FRONT: &str = "in-front";
-const EVIDENCE: &str = "evidence";
-
-impl Folders {
-    pub(super) fn make(part: &Path) -> Result<Self> {
-        for name in [MATTES, OTHERS, IN_FRONT, EVIDENCE] {
-            let folder = part.join(name);
-            let fail = |source| Error::Io { path: folder.clone(), source };
-            if folder.exists() {
-                // Left by a run that was stopped: of another length, perhaps.
-                std::fs::remove_dir_all(&folder).map_err(fail)?;
-            }
-            std::fs::create_dir_all(&folder).map_err(fail)?;
-        }
-        Ok(Self { part: part.to_owned() })
-    }
-
-    /// Without the evidence, and without layers that show nothing: others' and in front.
-    pub(super) fn finish(&self, shown: [bool; 2]) -> Result<()> {
-        let empty =
-            [OTHERS, IN_FRONT].into_iter().zip(shown).filter(|(_, shown)| !shown).map(|(name, _)| name);
-        for name in std::iter::once(EVIDENCE).chain(empty) {
-            let folder = self.part.join(name);
-            std::fs::remove_dir_all(&folder).map_err(|source| Error::Io { path: folder, source })?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn evidence(&self, frame: usize, track: usize) -> PathBuf {
-        self.part.join(EVIDENCE).join(format!("{frame:06}-{track}.png"))
-    }
-
-    pub(super) fn picture(&self, of: &str, frame: usize) -> PathBuf {
-        self.part.join(of).join(format!("{frame:06}.png"))
-    }
-
-    /// Takes a sighting's probabilities as one picture: the person's own above anybody's.
-    pub(super) fn take_evidence(&self, sighting: &mut Sighting) -> GrayImage {
-        let Evidence { own, anybody } = &mut sighting.evidence;
-        let mut both = std::mem::take(&mut own.likely);
-        both.append(&mut anybody.likely);
-        let side = Segmentation::SIDE as u32;
-        GrayImage::from_raw(side, 2 * side, both).unwrap_or_default()
-    }
-
-    /// The evidence as it was.
-    pub(super) fn read_evidence(&self, frame: usize, track: usize, places: &Evidence) -> Result<Evidence> {
-        let both = open(&self.evidence(frame, track))?.into_raw();
-        let (own, anybody) = both.split_at(both.len() / 2);
-        let of = |place: &Segmentation, likely: &[u8]| Segmentation {
-            region: place.region,
-            likely: likely.to_vec(),
-        };
-        Ok(Evidence { own: of(&places.own, own), anybody: of(&places.anybody, anybody) })
-    }
-}
-
-pub(super) fn open(path: &Path) -> Result<GrayImage> {
-    let read = image::open(path);
-    read.map(|picture| picture.to_luma8())
-        .map_err(|e| Error::Damaged { path: path.to_owned(), why: e.to_string() })
-}
-
-/// Seconds to either side that are laid over a frame, and frames at least and at most.
-const AROUND_S: f32 = 1.5;
-const AROUND: [f32; 2] = [8.0, 36.0];
-/// Somebody may be where a network or a body says so, to within so many small pixels.
-const MAYBE: u8 = 50;
-const NEAR_PX: f32 = 3.0;
-/// Half the width and the height of a person, as parts of their region.
-const PERSON: [f32; 2] = [0.3, 0.55];
 /// Metres around a body in which scenery is looked up.
 const MARGIN_M: f32 = 0.75;
 /// A pixel that looks as it does while nobody is there is nobody's, unless it lies this near to a body's outline (the margin that
@@ -118,14 +33,6 @@ const POSSIBLE: [(f32, f32); 2] = [(0.06, 0.15), (0.2, 0.4)];
 const RAISED: f32 = 0.8;
 /// A body is wrongly fitted if further away from it than this, in metres, lies more than this part of the matte.
 const MISFIT: (f32, f32) = (0.12, 0.12);
-
-/// A frame in the window.
-#[derive(Debug)]
-struct Prepared {
-    sample: Sample,
-    people: Vec<Somebody>,
-    evidence: Vec<Evidence>,
-}
 
 /// A person's matte of the frame before: which frame, which small pixels, and where the joints were.
 type Before = (usize, Body, Vec<bool>);
@@ -142,13 +49,9 @@ pub(super) struct Findings {
 
 /// Looks at frame after frame.
 pub(super) struct Looks<'a> {
-    bodies: Bodies<'a>,
+    seen: &'a Seen,
     folders: &'a Folders,
-    size: [u32; 2],
-    small: [u32; 2],
-    reduced: u32,
-    fps: f32,
-    finder: PlaneFinder,
+    sizes: Sizes,
     window: VecDeque<Prepared>,
     /// Frames on each side of one that are laid over it.
     reach: usize,
@@ -171,31 +74,19 @@ pub(super) struct Looks<'a> {
 }
 
 impl<'a> Looks<'a> {
-    fn reduced(size: [u32; 2]) -> u32 {
-        size[0].max(size[1]).div_ceil(SMALL).max(1)
-    }
-
-    pub(super) fn small_size(size: [u32; 2]) -> [u32; 2] {
-        size.map(|n| n.div_ceil(Self::reduced(size)))
-    }
-
-    pub(super) fn new(seen: &Seen, bodies: Bodies<'a>, folders: &'a Folders) -> Self {
-        let small = Self::small_size(seen.size);
+    pub(super) fn new(seen: &'a Seen, folders: &'a Folders) -> Self {
+        let sizes = Sizes::new(seen.size);
         let (people, frames) = (seen.people.len(), seen.cuts.len());
         Self {
-            bodies,
+            seen,
             folders,
-            size: seen.size,
-            small,
-            reduced: Self::reduced(seen.size),
-            fps: seen.fps as f32,
-            finder: PlaneFinder::default(),
+            sizes,
             window: VecDeque::new(),
-            reach: (AROUND_S * seen.fps as f32).clamp(AROUND[0], AROUND[1]) as usize,
+            reach: reach(seen.fps),
             came: 0,
             decided: 0,
             assigner: Assigner::default(),
-            steady: Steady::new(seen.fps as f32, small[0] as usize),
+            steady: Steady::new(seen.fps as f32, sizes.small[0] as usize),
             waiting: VecDeque::new(),
             shown: [false; 2],
             layers: 0,
@@ -210,85 +101,20 @@ impl<'a> Looks<'a> {
     /// Takes the next frame into the window, and decides those that enough others lie around.
     pub(super) fn next_frame(
         &mut self,
-        n: usize,
-        frame: &RgbImage,
-        seen: &Seen,
-        motions: &[Motion],
+        prepared: Prepared,
         to_disk: &SyncSender<(PathBuf, GrayImage)>,
     ) -> Result<()> {
-        let prepared = self.prepare(n, frame, seen, motions)?;
         self.window.push_back(prepared);
         self.came += 1;
         while self.decided + self.reach < self.came {
-            self.decide(seen, to_disk)?;
+            self.decide(to_disk)?;
         }
         Ok(())
     }
 
-    /// Everybody who is seen in a frame, and where nobody is.
-    fn prepare(&mut self, n: usize, frame: &RgbImage, seen: &Seen, motions: &[Motion]) -> Result<Prepared> {
-        let size = (self.size[0], self.size[1]);
-        let (mut people, mut all_evidence) = (Vec::new(), Vec::new());
-        let mut somewhere = GrayImage::new(self.small[0], self.small[1]);
-        for (p, person) in seen.people.iter().enumerate() {
-            let evidence = match &person.evidence[n] {
-                Some(places) => self.folders.read_evidence(n, person.evidence_of[n], places)?,
-                // Whoever is hidden for a moment is carried across: what shows of them is found by their body.
-                None if person.is_bridged(n) => nothing_said(),
-                None => {
-                    self.block(person, n, &seen.cuts, &mut somewhere);
-                    continue;
-                }
-            };
-            let body = self.bodies.draw(&motions[p].frames[n])?;
-            if body.is_none() && person.evidence[n].is_none() {
-                continue;
-            }
-            let own = evidence.own.spread(size, self.reduced);
-            let anybody = evidence.anybody.spread(size, self.reduced);
-            let somebody = Somebody::new(p, own, anybody, body);
-            for (i, byte) in somewhere.iter_mut().enumerate() {
-                let covered = somebody.body.as_ref().is_some_and(|body| body.covers(i));
-                if covered || somebody.own.as_raw()[i].max(somebody.anybody.as_raw()[i]) >= MAYBE {
-                    *byte = 255;
-                }
-            }
-            people.push(somebody);
-            all_evidence.push(evidence);
-        }
-        let picture = imageops::thumbnail(frame, self.small[0], self.small[1]);
-        let hole = bg_mask::dilate(&somewhere, NEAR_PX)?;
-        let clear = hole.iter().map(|b| *b < bg_mask::THRESHOLD).collect();
-        let step = if self.small.iter().all(|n| *n >= LEAST_SIDE) {
-            self.finder.next_frame(&picture, &hole)?
-        } else {
-            None
-        };
-        let step = step.filter(|_| !seen.cuts[n]);
-        Ok(Prepared { sample: Sample { picture, clear, step }, people, evidence: all_evidence })
-    }
-
-    /// Where somebody will be seen soon or was seen lately, they may be without being found: no place there is known to be empty.
-    fn block(&self, person: &Person, n: usize, cuts: &[bool], somewhere: &mut GrayImage) {
-        let before = (n.saturating_sub(self.reach)..n).rev().take_while(|t| !cuts[t + 1]);
-        let after = (n + 1..(n + 1 + self.reach).min(cuts.len())).take_while(|t| !cuts[*t]);
-        let region = |t: usize| Some(person.frames[t].as_ref()?.region);
-        let (mut before, mut after) = (before.filter_map(region), after.filter_map(region));
-        for region in [before.next(), after.next()].into_iter().flatten() {
-            let scale = 1.0 / self.reduced as f32;
-            let [x, y] = region.centre.map(|v| v * scale);
-            let [across, down] = PERSON.map(|part| part * region.size * scale);
-            for (u, v, byte) in somewhere.enumerate_pixels_mut() {
-                if (u as f32 - x).abs() <= across && (v as f32 - y).abs() <= down {
-                    byte.0 = [255];
-                }
-            }
-        }
-    }
-
     /// What the next frame's places look like while nobody is there.
     fn scenery(&self, index: usize) -> Scenery {
-        let [w, h] = self.small.map(|n| n as usize);
+        let [w, h] = self.sizes.small.map(|n| n as usize);
         let prepared = &self.window[index];
         let near = |i: usize| {
             prepared.people.iter().any(|p| {
@@ -305,7 +131,7 @@ impl<'a> Looks<'a> {
     }
 
     /// Decides the next frame of the window.
-    fn decide(&mut self, seen: &Seen, to_disk: &SyncSender<(PathBuf, GrayImage)>) -> Result<()> {
+    fn decide(&mut self, to_disk: &SyncSender<(PathBuf, GrayImage)>) -> Result<()> {
         let n = self.decided;
         self.decided += 1;
         let first = self.came - self.window.len();
@@ -315,8 +141,9 @@ impl<'a> Looks<'a> {
         let prepared = &mut self.window[index];
         let people = std::mem::take(&mut prepared.people);
         let evidence = std::mem::take(&mut prepared.evidence);
-        let size = (self.size[0], self.size[1]);
-        let mut likely: Vec<GrayImage> = evidence.iter().map(|evidence| evidence.matte(size)).collect();
+        let seen = self.seen;
+        let Sizes { full, small, reduced } = self.sizes;
+        let mut likely: Vec<GrayImage> = evidence.iter().map(|evidence| evidence.matte(full.into())).collect();
         let mut shares = self.assigner.shares(&prepared.sample.picture, &people);
         // With several, a pixel is as likely somebody's as the surest network says.
         if let [first, rest @ ..] = &mut likely[..] {
@@ -333,23 +160,22 @@ impl<'a> Looks<'a> {
             .collect();
         let mut anybodys = Likely { any, raised: vec![false; scenery.shown.len()] };
         by_scenery(&scenery, &people, &mut anybodys, &mut shares);
-        self.take_held(n, &people, &scenery, seen, &mut anybodys, &mut shares);
-        let (w, h) = size;
-        let (mut mine, mut others) = (GrayImage::new(w, h), GrayImage::new(w, h));
-        let mut in_front = GrayImage::new(w, h);
+        self.take_held(n, &people, &scenery, &mut anybodys, &mut shares);
+        let nothing = || GrayImage::new(full[0], full[1]);
+        let (mut mine, mut others, mut in_front) = (nothing(), nothing(), nothing());
         let replaced = |p: usize| seen.replaced.contains(&p);
         let depth = |p: &Somebody| p.body.as_ref().map_or(f32::INFINITY, Body::mean_depth);
         let far = people.iter().filter(|p| replaced(p.person)).map(depth).fold(0.0, f32::max);
         for ((somebody, share), mut matte) in people.iter().zip(&shares).zip(likely) {
             self.raise(&mut matte, &anybodys.raised);
-            times_share(&mut matte, share, self.small, self.reduced)?;
+            times_share(&mut matte, share, small, reduced)?;
             let to = if replaced(somebody.person) { &mut mine } else { &mut others };
             to.iter_mut().zip(matte.iter()).for_each(|(a, b)| *a = (*a).max(*b));
             if !replaced(somebody.person) && depth(somebody) < far {
                 in_front.iter_mut().zip(matte.iter()).for_each(|(a, b)| *a = (*a).max(*b));
             }
         }
-        let guess = self.inspect(n, &people, &shares, &anybodys, &scenery, seen);
+        let guess = self.inspect(n, &people, &shares, &anybodys, &scenery);
         // Where the background's move couldn't be found, the camera is taken to stand.
         let step = self.window[index].sample.step.unwrap_or(PlaneMap::SAME);
         self.steady.push(guess, (!seen.cuts[n]).then_some(step));
@@ -370,7 +196,6 @@ impl<'a> Looks<'a> {
         n: usize,
         people: &[Somebody],
         scenery: &Scenery,
-        seen: &Seen,
         likely: &mut Likely,
         shares: &mut [Vec<f32>],
     ) {
@@ -379,7 +204,7 @@ impl<'a> Looks<'a> {
                 let matte = likely.any[i] * shares.iter().map(|share| share[i]).sum::<f32>();
                 matte < MINE && people.iter().enumerate().all(|(l, other)| l == k || other.away[i] > NEAR_M)
             };
-            let confidence = &seen.people[somebody.person].confidence[n];
+            let confidence = &self.seen.people[somebody.person].confidence[n];
             let Some(pixels) = held(somebody, scenery, confidence, is_free) else { continue };
             // In one frame alone it may be anything.
             let before = self.held_last[somebody.person].replace(n);
@@ -397,8 +222,8 @@ impl<'a> Looks<'a> {
 
     /// Makes pixels of a matte likelier where the small picture says so.
     fn raise(&self, matte: &mut GrayImage, raised: &[bool]) {
-        let (w, small) = (matte.width() as usize, self.small[0] as usize);
-        let reduced = self.reduced as usize;
+        let (w, small) = (matte.width() as usize, self.sizes.small[0] as usize);
+        let reduced = self.sizes.reduced as usize;
         for (y, row) in matte.as_mut().chunks_exact_mut(w).enumerate() {
             let raised = &raised[y / reduced * small..][..small];
             for (x, byte) in row.iter_mut().enumerate() {
@@ -417,8 +242,8 @@ impl<'a> Looks<'a> {
         shares: &[Vec<f32>],
         anybodys: &Likely,
         scenery: &Scenery,
-        seen: &Seen,
     ) -> Guess {
+        let seen = self.seen;
         let any = &anybodys.any;
         let mut guessed = Guess::default();
         let mattes: Vec<Vec<f32>> =
@@ -463,11 +288,11 @@ impl<'a> Looks<'a> {
                 familiar: person.familiar[n].unwrap_or(1.0),
                 detected: person.frames[n].as_ref().map_or(0.0, |o| o.score),
                 residual_px: person.residual_px[n],
-                reduced: self.reduced as f32,
+                reduced: self.sizes.reduced as f32,
             });
             if let (Some((_, before, matte)), Some(body)) = (&before, &somebody.body) {
-                checks.speed = speed(before, body, confidence, self.fps);
-                checks.change = change((before, matte), (body, &mattes[k]), self.small[0] as usize);
+                checks.speed = speed(before, body, confidence, seen.fps as f32);
+                checks.change = change((before, matte), (body, &mattes[k]), self.sizes.small[0] as usize);
             }
             self.before[somebody.person] = somebody
                 .body
@@ -486,13 +311,13 @@ impl<'a> Looks<'a> {
     ) -> Result<()> {
         let n = self.layers;
         self.layers += 1;
-        let (w, h) = (self.size[0], self.size[1]);
+        let Sizes { full: [w, h], small, reduced } = self.sizes;
         let (mut mine, mut out) =
             self.waiting.pop_front().ok_or(Error::Internal("a layer without its frame"))?;
         if let Some(layer) = layer {
             let ones: Vec<f32> = layer.iter().map(|b| f32::from(*b) / 255.0).collect();
             let mut things = GrayImage::from_pixel(w, h, image::Luma([255]));
-            times_share(&mut things, &ones, self.small, self.reduced)?;
+            times_share(&mut things, &ones, small, reduced)?;
             out.iter_mut().zip(things.iter()).for_each(|(a, b)| *a = (*a).max(*b));
             mine.iter_mut().zip(things.iter()).for_each(|(m, b)| *m = (*m).min(255 - *b));
         }
@@ -502,9 +327,9 @@ impl<'a> Looks<'a> {
     }
 
     /// Decides the last frames.
-    pub(super) fn finish(&mut self, seen: &Seen, to_disk: &SyncSender<(PathBuf, GrayImage)>) -> Result<()> {
+    pub(super) fn finish(&mut self, to_disk: &SyncSender<(PathBuf, GrayImage)>) -> Result<()> {
         while self.decided < self.came {
-            self.decide(seen, to_disk)?;
+            self.decide(to_disk)?;
         }
         while let Some(layer) = self.steady.next(true) {
             self.write_layer(layer, to_disk)?;
@@ -527,13 +352,6 @@ fn is_misfit(somebody: &Somebody, matte: &[f32]) -> bool {
         beside += usize::from(*away > MISFIT.0);
     }
     beside as f32 > MISFIT.1 * area as f32
-}
-
-/// The evidence of a frame in which no network looked.
-fn nothing_said() -> Evidence {
-    let nowhere =
-        || Segmentation { region: Region { centre: [0.0; 2], size: 1.0, angle: 0.0 }, likely: Vec::new() };
-    Evidence { own: nowhere(), anybody: nowhere() }
 }
 
 /// Corrects what the networks say by what places look like while nobody is there.

@@ -1,10 +1,11 @@
 //! Everybody in a raw video: who is in view when, their motion, whose each pixel is, what stands in front, and how far all of
 //! that can be trusted.
 
-use super::bodies::Bodies;
-use super::looks::{Findings, Folders, Looks};
+use super::folders::Folders;
+use super::looks::{Findings, Looks};
 use super::mend::mend;
 use super::people::{Person, Seen};
+use super::prepare::Preparer;
 use super::score::judge;
 use super::{DECODE_AHEAD, to_json};
 use crate::job::{Replace, Who};
@@ -55,16 +56,17 @@ fn find(settings: &Replace, folders: &Folders, total: usize, context: Context<'_
     let mut cuts = Vec::new();
     in_background(|to_disk| {
         for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
-            let mut tracked = tracker.next_frame(&frame?)?;
+            let tracked = tracker.next_frame(&frame?)?;
             cuts.push(tracked.cut);
-            for sighting in &mut tracked.people {
-                let evidence = folders.take_evidence(sighting);
-                if to_disk.send((folders.evidence(n, sighting.person), evidence)).is_err() {
+            sightings.push(Vec::new());
+            for (t, mut sighting) in tracked.into_sightings() {
+                let evidence = folders.take_evidence(&mut sighting);
+                if to_disk.send((folders.evidence(t, sighting.person), evidence)).is_err() {
                     // The writer stopped, and says why.
                     return Ok(());
                 }
+                sightings[t].push(sighting);
             }
-            sightings.push(tracked.people);
             context.advance(Stage::Masks, (n + 1) as f64 * PARTS[0], total)?;
         }
         Ok(())
@@ -88,6 +90,22 @@ pub(super) fn in_background(
         let worked = work(&to_disk);
         drop(to_disk);
         writer.join().unwrap_or(Err(Error::Internal("the writer of masks panicked"))).and(worked)
+    })
+}
+
+/// Takes item after item while a thread of its own makes the next ones.
+fn ahead<T: Send>(
+    items: &mut (dyn Iterator<Item = Result<T>> + Send),
+    mut take: impl FnMut(usize, T) -> Result<()>,
+) -> Result<()> {
+    let (send, made) = std::sync::mpsc::sync_channel(DECODE_AHEAD);
+    std::thread::scope(|scope| {
+        // It ends when nobody takes them any more.
+        let maker = scope.spawn(move || items.map(|item| send.send(item)).all(|sent| sent.is_ok()));
+        let taken = made.into_iter().enumerate().try_for_each(|(n, item)| take(n, item?));
+        let panicked = |_| Error::Internal("the thread that prepares frames panicked");
+        maker.join().map_err(panicked)?;
+        taken
     })
 }
 
@@ -146,14 +164,17 @@ fn look(
     context: Context<'_>,
 ) -> Result<Vec<Motion>> {
     let reader = VideoReader::open(&settings.video)?;
-    let mut looks = Looks::new(seen, Bodies::new(body, Looks::small_size(seen.size)), folders);
+    let mut preparer = Preparer::new(body, seen, &motions, folders);
+    let mut looks = Looks::new(seen, folders);
+    let frames = reader.prefetch(DECODE_AHEAD).take(seen.cuts.len()).enumerate();
+    let mut prepare = frames.map(|(n, frame)| preparer.next_frame(n, &frame?));
     let begun = (PARTS[0] + PARTS[1]) * seen.cuts.len() as f64;
     in_background(|to_disk| {
-        for (n, frame) in reader.prefetch(DECODE_AHEAD).take(seen.cuts.len()).enumerate() {
-            looks.next_frame(n, &frame?, seen, &motions, to_disk)?;
-            context.advance(Stage::Masks, begun + PARTS[2] * (n + 1) as f64, total)?;
-        }
-        looks.finish(seen, to_disk)
+        ahead(&mut prepare, |n, prepared| {
+            looks.next_frame(prepared, to_disk)?;
+            context.advance(Stage::Masks, begun + PARTS[2] * (n + 1) as f64, total)
+        })?;
+        looks.finish(to_disk)
     })?;
     let Findings { checks, holding, shown } = looks.into_findings();
     for (n, (checks, holding)) in checks.into_iter().zip(holding).enumerate() {

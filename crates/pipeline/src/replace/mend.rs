@@ -2,9 +2,10 @@
 
 use super::assign::mask_of;
 use super::bodies::{Bodies, Body};
-use super::looks::{Folders, IN_FRONT, Looks, MATTES, OTHERS, open};
+use super::folders::{Folders, IN_FRONT, MATTES, OTHERS, open};
 use super::masks::fit_one;
 use super::people::Seen;
+use super::prepare::Sizes;
 use super::score::{Verdict, change, doubtful};
 use crate::job::Replace;
 use crate::{Error, Result};
@@ -46,7 +47,7 @@ pub(super) fn mend(
     let taken: Vec<_> = frames.iter().map(|t| seen.people[person].frames[*t].take()).collect();
     let gaps = std::mem::take(&mut seen.people[person].gaps);
     let motion = fit_one(settings, body, seen, person, &mut |_| Ok(()))?;
-    let small = Looks::small_size(seen.size);
+    let small = Sizes::new(seen.size).small;
     let bodies = Bodies::new(body, small);
     let mended = &mut seen.people[person];
     // They were seen: the gaps are those of before.

@@ -1,0 +1,70 @@
+//! The frames just before: whoever is found late is followed back through them.
+
+use crate::landmarks::Observation;
+use image::RgbImage;
+use std::collections::VecDeque;
+
+/// At most so many frames of a shot are kept, and so many bytes of pictures.
+const MOST: usize = 30;
+const MOST_BYTES: usize = 256 << 20;
+
+/// A frame, and who was seen in it.
+#[derive(Debug)]
+pub(crate) struct PastFrame {
+    pub(crate) picture: RgbImage,
+    pub(crate) seen: Vec<Observation>,
+}
+
+/// The last frames of a shot, the newest first.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    frames: VecDeque<PastFrame>,
+}
+
+impl Past {
+    /// A new shot begins.
+    pub(crate) fn forget(&mut self) {
+        self.frames.clear();
+    }
+
+    /// Keeps the newest frame, and forgets the oldest.
+    pub(crate) fn push(&mut self, picture: &RgbImage, seen: Vec<Observation>) {
+        let most = (MOST_BYTES / picture.len().max(1)).clamp(1, MOST);
+        self.frames.truncate(most - 1);
+        self.frames.push_front(PastFrame { picture: picture.clone(), seen });
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The frame so many before this one, from 1 on.
+    pub(crate) fn before(&self, frames: usize) -> Option<&PastFrame> {
+        self.frames.get(frames.checked_sub(1)?)
+    }
+
+    /// Somebody turned out to be in the frame so many before this one.
+    pub(crate) fn add(&mut self, frames: usize, observation: Observation) {
+        if let Some(frame) = frames.checked_sub(1).and_then(|k| self.frames.get_mut(k)) {
+            frame.seen.push(observation);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_frames_are_kept() {
+        let mut past = Past::default();
+        for t in 0..40 {
+            past.push(&RgbImage::from_pixel(4, 2, image::Rgb([t; 3])), Vec::new());
+        }
+        let at = |n: usize| past.before(n).map(|frame| frame.picture.get_pixel(0, 0)[0]);
+        assert_eq!((past.len(), at(0), at(1), at(MOST), at(MOST + 1)), (MOST, None, Some(39), Some(10), None));
+        past.forget();
+        assert_eq!(past.len(), 0);
+    }
+}

@@ -1,0 +1,158 @@
+//! Reads somebody in a region of a frame: landmarks, which pixels are theirs, then face and hands.
+
+use crate::error::Result;
+use crate::face::FaceReader;
+use crate::hands::{Followed, HandReader};
+use crate::landmarks::{Landmarker, Observation, Reading, Segmenter, input};
+use crate::region::Region;
+use crate::segmentation::{Evidence, Segmentation};
+use image::RgbImage;
+
+/// Below this score there is nobody.
+pub(crate) const MIN_SCORE: f32 = 0.5;
+/// A region that moved or grew by more than this part of its size is looked at once more.
+const SETTLED: f32 = 0.08;
+/// Where landmarks of a detection aren't found, its upper part may show them: how far up and how large, as parts of it.
+const UPPER: (f32, f32) = (0.18, 0.7);
+/// From frame to frame somebody in a close shot becomes larger or smaller by at most this factor.
+const CLOSER: f32 = 1.05;
+
+/// What is known of parts of somebody's body from the frame beside: it goes with the place where they are.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// The left and the right hand when they were looked at last.
+    hands: [Option<Followed>; 2],
+    /// Where the face is looked for next.
+    face: Option<Region>,
+    /// How large the body's region was, in a close shot whose face has been seen.
+    whole: Option<f32>,
+}
+
+/// Landmarks of somebody, and which pixels around them are anybody's.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) reading: Reading,
+    pub(crate) anybody: Segmentation,
+}
+
+impl Found {
+    pub(crate) fn observation(&self) -> &Observation {
+        &self.reading.observation
+    }
+
+    /// Where the face should be.
+    pub(crate) fn face(&self) -> Option<Region> {
+        Region::of_face(&self.observation().landmarks)
+    }
+}
+
+/// The models.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    landmarker: Landmarker,
+    segmenter: Segmenter,
+    hands: HandReader,
+    faces: FaceReader,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        landmarker: Landmarker,
+        segmenter: Segmenter,
+        hands: HandReader,
+        faces: FaceReader,
+    ) -> Self {
+        Self { landmarker, segmenter, hands, faces }
+    }
+
+    /// Reads a detection; where most of the body is hidden, its upper part.
+    pub(crate) fn read_new(&self, region: Region, picture: &RgbImage) -> Result<Option<Found>> {
+        if let Some(found) = self.read(region, picture)? {
+            return Ok(Some(found));
+        }
+        let (sin, cos) = region.angle.sin_cos();
+        let up = UPPER.0 * region.size;
+        let centre = [region.centre[0] + sin * up, region.centre[1] - cos * up];
+        self.read(Region { centre, size: UPPER.1 * region.size, ..region }, picture)
+    }
+
+    /// Reads a region, and once more where the person turns out to be elsewhere in it.
+    pub(crate) fn read(&self, region: Region, picture: &RgbImage) -> Result<Option<Found>> {
+        let mut found = self.read_once(region, picture)?;
+        if found.observation().score < MIN_SCORE {
+            return Ok(None);
+        }
+        let next = found.reading.next;
+        let [dx, dy] = [0, 1].map(|i| next.centre[i] - region.centre[i]);
+        let moved = dx.hypot(dy) / region.size;
+        let grown = (next.size / region.size).ln().abs();
+        // What a guess about hips turned is looked at upright.
+        let turned =
+            if found.reading.close.is_some() { (next.angle - region.angle).sin().abs() } else { 0.0 };
+        if moved.max(grown).max(turned) > SETTLED && next.is_usable(picture.width(), picture.height()) {
+            let again = self.read_once(next, picture)?;
+            if again.observation().score >= MIN_SCORE {
+                found = again;
+            }
+        }
+        // Segmentation isn't made for a body that is mostly out of the picture.
+        if let Some(region) = found.reading.close {
+            found.anybody = Segmentation::new(region, &self.segmenter.read(&input(&region, picture))?);
+        }
+        Ok(Some(found))
+    }
+
+    /// Landmarks and selfie segmentation of a region, side by side.
+    fn read_once(&self, region: Region, picture: &RgbImage) -> Result<Found> {
+        let pixels = input(&region, picture);
+        let size = picture.dimensions();
+        let (reading, selfie) =
+            rayon::join(|| self.landmarker.read(region, &pixels, size), || self.segmenter.read(&pixels));
+        Ok(Found { reading: reading?, anybody: Segmentation::new(region, &selfie?) })
+    }
+
+    pub(crate) fn has_no_face(&self, of: &Observation, picture: &RgbImage) -> Result<bool> {
+        let Some(expected) = Region::of_face(&of.landmarks) else { return Ok(true) };
+        Ok(self.faces.read(expected, None, picture)?.is_none())
+    }
+
+    /// Looks at face and one hand, and keeps in `parts` what the frame beside needs; gives what was seen, what networks say of the
+    /// pixels, and the region for the frame beside. `face` is where it should be, if anywhere; side 0 is the left hand.
+    pub(crate) fn look_closer(
+        &self,
+        Found { mut reading, anybody }: Found,
+        parts: &mut Parts,
+        face: Option<Region>,
+        side: usize,
+        picture: &RgbImage,
+    ) -> Result<(Observation, Evidence, Region)> {
+        let (w, h) = picture.dimensions();
+        let observation = &mut reading.observation;
+        let before = parts.face.take();
+        let mut next = reading.next;
+        let face = match face {
+            Some(expected) => self.faces.read(expected, before, picture)?,
+            None => None,
+        };
+        let is_close = reading.close.is_some();
+        let known = parts.whole.take().filter(|_| is_close);
+        if let Some(face) = face {
+            face.refine(&mut observation.landmarks);
+            let whole = face.whole();
+            if is_close && whole.is_usable(w, h) {
+                (next, parts.whole) = (whole, Some(whole.size));
+            }
+            (parts.face, observation.face) = (Some(face.next), Some(face.face));
+        } else if let Some(size) = known {
+            // Nobody comes nearer that fast.
+            next.size = next.size.clamp(size / CLOSER, size * CLOSER);
+            parts.whole = Some(next.size);
+        }
+        let hand = &mut parts.hands[side];
+        let before = hand.take();
+        *hand = self.hands.read(side, &observation.landmarks, before.as_ref(), picture)?;
+        observation.hands[side] = hand.as_ref().map(|followed| followed.hand.clone());
+        let own = Segmentation::new(observation.region, &reading.segmentation);
+        Ok((reading.observation, Evidence { own, anybody }, next))
+    }
+}

@@ -1,0 +1,157 @@
+//! What is known of each frame before whose its pixels are is decided: everybody who may be there, and where nobody is.
+
+use super::assign::Somebody;
+use super::bodies::Bodies;
+use super::folders::Folders;
+use super::people::{Person, Seen};
+use super::scenery::Sample;
+use crate::Result;
+use bg_mask::PlaneFinder;
+use image::{GrayImage, RgbImage, imageops};
+use mocap::{Evidence, Region, Segmentation};
+use smplx::{BodyModel, Motion};
+
+/// Longer side of the small pictures in which pixels are given to people.
+const SMALL: u32 = 400;
+/// Sides of small pictures in which the background's motion can be found.
+const LEAST_SIDE: u32 = 48;
+/// Seconds to either side that are laid over a frame, and frames at least and at most.
+const AROUND_S: f32 = 1.5;
+const AROUND: [f32; 2] = [8.0, 36.0];
+/// Somebody may be where a network or a body says so, to within so many small pixels.
+pub(super) const MAYBE: u8 = 50;
+const NEAR_PX: f32 = 3.0;
+/// Half the width and the height of a person, as parts of their region.
+const PERSON: [f32; 2] = [0.3, 0.55];
+
+/// A video's pictures, and the small ones in which pixels are given to people.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub(super) full: [u32; 2],
+    pub(super) small: [u32; 2],
+    /// Pixels along the side of a small one.
+    pub(super) reduced: u32,
+}
+
+impl Sizes {
+    pub(super) fn new(full: [u32; 2]) -> Self {
+        let reduced = full[0].max(full[1]).div_ceil(SMALL).max(1);
+        Self { full, small: full.map(|n| n.div_ceil(reduced)), reduced }
+    }
+}
+
+/// Frames on each side of one that are laid over it.
+pub(super) fn reach(fps: f64) -> usize {
+    (AROUND_S * fps as f32).clamp(AROUND[0], AROUND[1]) as usize
+}
+
+/// A frame, and everybody who may be in it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) sample: Sample,
+    pub(super) people: Vec<Somebody>,
+    /// Of the same people.
+    pub(super) evidence: Vec<Evidence>,
+}
+
+/// Prepares frame after frame.
+pub(super) struct Preparer<'a> {
+    seen: &'a Seen,
+    motions: &'a [Motion],
+    folders: &'a Folders,
+    bodies: Bodies<'a>,
+    sizes: Sizes,
+    reach: usize,
+    finder: PlaneFinder,
+}
+
+impl<'a> Preparer<'a> {
+    /// `motions` are those of the people who were seen.
+    pub(super) fn new(
+        model: &'a BodyModel,
+        seen: &'a Seen,
+        motions: &'a [Motion],
+        folders: &'a Folders,
+    ) -> Self {
+        let sizes = Sizes::new(seen.size);
+        Self {
+            seen,
+            motions,
+            folders,
+            bodies: Bodies::new(model, sizes.small),
+            sizes,
+            reach: reach(seen.fps),
+            finder: PlaneFinder::default(),
+        }
+    }
+
+    /// Everybody who is seen in a frame, and where nobody is.
+    pub(super) fn next_frame(&mut self, n: usize, frame: &RgbImage) -> Result<Prepared> {
+        let Self { seen, motions, .. } = self;
+        let Sizes { full, small, reduced } = self.sizes;
+        let (mut people, mut all_evidence) = (Vec::new(), Vec::new());
+        let mut somewhere = GrayImage::new(small[0], small[1]);
+        for (p, person) in seen.people.iter().enumerate() {
+            let evidence = match &person.evidence[n] {
+                Some(places) => self.folders.read_evidence(n, person.evidence_of[n], places)?,
+                // Whoever is hidden for a moment is carried across: what shows of them is found by their body.
+                None if person.is_bridged(n) => nothing_said(),
+                None => {
+                    self.block(person, n, &mut somewhere);
+                    continue;
+                }
+            };
+            let body = self.bodies.draw(&motions[p].frames[n])?;
+            if body.is_none() && person.evidence[n].is_none() {
+                continue;
+            }
+            let own = evidence.own.spread(full.into(), reduced);
+            let anybody = evidence.anybody.spread(full.into(), reduced);
+            let somebody = Somebody::new(p, own, anybody, body);
+            for (i, byte) in somewhere.iter_mut().enumerate() {
+                let covered = somebody.body.as_ref().is_some_and(|body| body.covers(i));
+                if covered || somebody.own.as_raw()[i].max(somebody.anybody.as_raw()[i]) >= MAYBE {
+                    *byte = 255;
+                }
+            }
+            people.push(somebody);
+            all_evidence.push(evidence);
+        }
+        let picture = imageops::thumbnail(frame, small[0], small[1]);
+        let hole = bg_mask::dilate(&somewhere, NEAR_PX)?;
+        let clear = hole.iter().map(|b| *b < bg_mask::THRESHOLD).collect();
+        let step = if small.iter().all(|n| *n >= LEAST_SIDE) {
+            self.finder.next_frame(&picture, &hole)?
+        } else {
+            None
+        };
+        let step = step.filter(|_| !seen.cuts[n]);
+        Ok(Prepared { sample: Sample { picture, clear, step }, people, evidence: all_evidence })
+    }
+
+    /// Where somebody will be seen soon or was seen lately, they may be without being found: no place there is known to be empty.
+    fn block(&self, person: &Person, n: usize, somewhere: &mut GrayImage) {
+        let cuts = &self.seen.cuts;
+        let before = (n.saturating_sub(self.reach)..n).rev().take_while(|t| !cuts[t + 1]);
+        let after = (n + 1..(n + 1 + self.reach).min(cuts.len())).take_while(|t| !cuts[*t]);
+        let region = |t: usize| Some(person.frames[t].as_ref()?.region);
+        let (mut before, mut after) = (before.filter_map(region), after.filter_map(region));
+        for region in [before.next(), after.next()].into_iter().flatten() {
+            let scale = 1.0 / self.sizes.reduced as f32;
+            let [x, y] = region.centre.map(|v| v * scale);
+            let [across, down] = PERSON.map(|part| part * region.size * scale);
+            for (u, v, byte) in somewhere.enumerate_pixels_mut() {
+                if (u as f32 - x).abs() <= across && (v as f32 - y).abs() <= down {
+                    byte.0 = [255];
+                }
+            }
+        }
+    }
+}
+
+/// The evidence of a frame in which no network looked.
+fn nothing_said() -> Evidence {
+    let nowhere =
+        || Segmentation { region: Region { centre: [0.0; 2], size: 1.0, angle: 0.0 }, likely: Vec::new() };
+    Evidence { own: nowhere(), anybody: nowhere() }
+}
