@@ -22,6 +22,25 @@ const ARM: f32 = 0.4;
 const ON_ARM: f32 = 0.3;
 const ARMS: [[usize; 3]; 2] = [[13, 15, 19], [14, 16, 20]];
 
+/// A part of somebody's body may be read as somebody: one smaller than this part of their region, with shoulders and hips (by landmark)
+/// within this part of the region from a line along their limbs.
+const PART: f32 = 0.8;
+const ON_LIMB: f32 = 0.1;
+const TRUNK: [usize; 4] = [11, 12, 23, 24];
+const LIMBS: [[usize; 2]; 11] = [
+    [11, 12],
+    [23, 24],
+    [11, 23],
+    [12, 24],
+    [11, 24],
+    [12, 23],
+    [23, 25],
+    [24, 26],
+    [25, 27],
+    [26, 28],
+    [0, 23],
+];
+
 /// The colours of trunk and thighs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Appearance {
@@ -110,14 +129,28 @@ pub(crate) fn is_arm(of: &Observation, region: &Region) -> bool {
         return false;
     }
     let seen = |i: usize| Some(&of.landmarks[i]).filter(|l| l.visibility > 0.5).map(|l| l.pixel);
-    let near = |[a, b]: [[f32; 2]; 2]| {
-        let (along, to) = ([b[0] - a[0], b[1] - a[1]], [region.centre[0] - a[0], region.centre[1] - a[1]]);
-        let length = along[0] * along[0] + along[1] * along[1];
-        let at = ((to[0] * along[0] + to[1] * along[1]) / length.max(1e-6)).clamp(0.0, 1.0);
-        (to[0] - at * along[0]).hypot(to[1] - at * along[1]) < ON_ARM * region.size
-    };
     let parts = ARMS.iter().flat_map(|arm| arm.windows(2));
-    parts.filter_map(|part| Some([seen(part[0])?, seen(part[1])?])).any(near)
+    parts
+        .filter_map(|part| Some([seen(part[0])?, seen(part[1])?]))
+        .any(|line| from_line(region.centre, line) < ON_ARM * region.size)
+}
+
+/// Was a part of somebody's body read as if it were somebody?
+pub(crate) fn is_part(part: &Observation, whole: &Observation) -> bool {
+    let at = |i: usize| whole.landmarks[i].pixel;
+    part.region.size < PART * whole.region.size
+        && TRUNK.iter().all(|i| {
+            let lines = LIMBS.iter().map(|[a, b]| from_line(part.landmarks[*i].pixel, [at(*a), at(*b)]));
+            lines.fold(f32::INFINITY, f32::min) < ON_LIMB * whole.region.size
+        })
+}
+
+/// How far a place is from a line between two others, in pixels.
+fn from_line([x, y]: [f32; 2], [a, b]: [[f32; 2]; 2]) -> f32 {
+    let (along, to) = ([b[0] - a[0], b[1] - a[1]], [x - a[0], y - a[1]]);
+    let length = along[0] * along[0] + along[1] * along[1];
+    let at = ((to[0] * along[0] + to[1] * along[1]) / length.max(1e-6)).clamp(0.0, 1.0);
+    (to[0] - at * along[0]).hypot(to[1] - at * along[1])
 }
 
 #[cfg(test)]

@@ -128,15 +128,19 @@ impl Reader {
     ) -> Result<(Observation, Evidence, Region)> {
         let (w, h) = picture.dimensions();
         let observation = &mut reading.observation;
-        let before = parts.face.take();
         let mut next = reading.next;
-        let face = match face {
-            Some(expected) => self.faces.read(expected, before, picture)?,
-            None => None,
-        };
+        let face_before = parts.face.take();
+        let hand = &mut parts.hands[side];
+        let hand_before = hand.take();
+        let (face, hand_now) = rayon::join(
+            || face.map_or(Ok(None), |expected| self.faces.read(expected, face_before, picture)),
+            || self.hands.read(side, &observation.landmarks, hand_before.as_ref(), picture),
+        );
+        *hand = hand_now?;
+        observation.hands[side] = hand.as_ref().map(|followed| followed.hand.clone());
         let is_close = reading.close.is_some();
         let known = parts.whole.take().filter(|_| is_close);
-        if let Some(face) = face {
+        if let Some(face) = face? {
             face.refine(&mut observation.landmarks);
             let whole = face.whole();
             if is_close && whole.is_usable(w, h) {
@@ -148,10 +152,6 @@ impl Reader {
             next.size = next.size.clamp(size / CLOSER, size * CLOSER);
             parts.whole = Some(next.size);
         }
-        let hand = &mut parts.hands[side];
-        let before = hand.take();
-        *hand = self.hands.read(side, &observation.landmarks, before.as_ref(), picture)?;
-        observation.hands[side] = hand.as_ref().map(|followed| followed.hand.clone());
         let own = Segmentation::new(observation.region, &reading.segmentation);
         Ok((reading.observation, Evidence { own, anybody }, next))
     }

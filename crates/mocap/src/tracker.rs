@@ -4,7 +4,7 @@ use crate::detector::{Detection, Detector};
 use crate::error::{Error, Result};
 use crate::face::FaceReader;
 use crate::hands::HandReader;
-use crate::identity::{Appearance, alike, apart, is_arm};
+use crate::identity::{Appearance, alike, apart, is_arm, is_part};
 use crate::landmarks::{Landmarker, Observation, Segmenter};
 use crate::past::Past;
 use crate::reader::{Found, MIN_SCORE, Parts, Reader};
@@ -412,11 +412,31 @@ impl Tracker {
                 continue;
             }
             let look = Appearance::of(picture, &found.observation().landmarks);
+            if let Some(strayed) = self.strayed(&found, reads, picture)? {
+                let read = &mut reads[strayed];
+                (read.found, read.look) = (found, look);
+                self.tracks[read.track].parts = Parts::default();
+                late.push(Late { track: read.track, since: 0 });
+                continue;
+            }
             let known = self.known(&look, &region, reads);
             late.push(known);
             reads.push(Read { track: late[late.len() - 1].track, found, look });
         }
         Ok(late)
+    }
+
+    /// A track may have strayed to a part of the body, now and then where the head is out of the picture: which of those that are read
+    /// did, as somebody who was found shows.
+    fn strayed(&self, found: &Found, reads: &[Read], picture: &RgbImage) -> Result<Option<usize>> {
+        for (n, read) in reads.iter().enumerate() {
+            if is_part(read.observation(), found.observation())
+                && self.reader.has_no_face(read.observation(), picture)?
+            {
+                return Ok(Some(n));
+            }
+        }
+        Ok(None)
     }
 
     /// The track of somebody who was found: one that is out of sight and alike, or a new one.

@@ -4,11 +4,14 @@ use super::entry::{self, Entry};
 use super::homography::{self, Homography};
 use crate::error::{Error, Result};
 use image::{GrayImage, RgbImage};
+use std::ops::Range;
 
 /// So many per cent of a background that stands still differ by at most so many bytes; fewer samples than this say nothing.
 const SAME_PERCENT: usize = 85;
 const SAME_BYTES: u8 = 8;
 const FEW: usize = 200;
+/// Pixels of a row that are taken to go along a straight line.
+const STRAIGHT: usize = 16;
 
 /// A projective map between two frames' pixels; their centres lie at whole numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,6 +32,19 @@ impl PlaneMap {
     #[inline]
     pub fn at(&self, pixel: [f32; 2]) -> [f32; 2] {
         homography::apply(&self.0, pixel)
+    }
+
+    /// Where the pixels of a row go, in some columns. Each [`STRAIGHT`] pixels lie on a straight line: with a camera's perspective that is
+    /// off by less than a hundredth of a pixel, and a division is saved at each.
+    pub fn along(&self, row: usize, columns: Range<usize>) -> impl Iterator<Item = [f32; 2]> + use<> {
+        let map = *self;
+        let at = move |x: usize| map.at([x as f32, row as f32]);
+        let end = columns.end;
+        columns.step_by(STRAIGHT).flat_map(move |first| {
+            let [from, to] = [at(first), at(first + STRAIGHT)];
+            let step = [0, 1].map(|k| (to[k] - from[k]) / STRAIGHT as f32);
+            (0..STRAIGHT.min(end - first)).map(move |n| [0, 1].map(|k| from[k] + n as f32 * step[k]))
+        })
     }
 
     /// This map, and then another one.
@@ -112,6 +128,19 @@ fn looks_same(last: &Entry, fresh: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_goes_where_its_pixels_go() {
+        let map = PlaneMap([1.02, 0.03, -4.0, -0.02, 0.98, 3.0, 1e-4, -5e-5, 1.0]);
+        for columns in [0..400, 7..40, 5..5] {
+            let row: Vec<[f32; 2]> = map.along(90, columns.clone()).collect();
+            assert_eq!(row.len(), columns.len());
+            for (x, at) in columns.zip(row) {
+                let exact = map.at([x as f32, 90.0]);
+                assert!((at[0] - exact[0]).hypot(at[1] - exact[1]) < 0.01, "{x}: {at:?} {exact:?}");
+            }
+        }
+    }
 
     fn waves(dx: f32) -> RgbImage {
         RgbImage::from_fn(160, 120, |x, y| {

@@ -87,7 +87,7 @@ impl<'a> Preparer<'a> {
 
     /// Everybody who is seen in a frame, and where nobody is.
     pub(super) fn next_frame(&mut self, n: usize, frame: &RgbImage) -> Result<Prepared> {
-        let Self { seen, motions, .. } = self;
+        let (seen, motions) = (self.seen, self.motions);
         let Sizes { full, small, reduced } = self.sizes;
         let (mut people, mut all_evidence) = (Vec::new(), Vec::new());
         let mut somewhere = GrayImage::new(small[0], small[1]);

@@ -16,6 +16,8 @@ const SAME: ([f32; 2], f32) = ([7.0, 22.0], 2.5);
 const OTHER: f32 = 1.8;
 /// Where a shadow falls, all channels are dimmed alike: the least that is left, and by how much channels may differ.
 const SHADOW: (f32, f32) = (0.35, 0.12);
+/// Every so many columns and rows are looked at for how the light changed.
+const OFFSET_STEP: usize = 5;
 
 /// Bytes by which what goes on beside a thing may look different from it.
 pub(super) const LIKE_IT: u8 = 26;
@@ -75,20 +77,21 @@ impl Scenery {
         }
         let rows = rows.start.min(h)..rows.end.min(h);
         let pixels = rows.start * w..rows.end * w;
-        let gains: Vec<[f32; 3]> = sources.iter().map(|(source, map)| offset(this, source, map)).collect();
+        let gains: Vec<[f32; 3]> =
+            sources.par_iter().map(|(source, map)| offset(this, source, map)).collect();
+        let columns = columns.start.min(w)..columns.end.min(w);
         scenery.empty[pixels.clone()].par_chunks_mut(w).enumerate().for_each(|(row, out)| {
-            let mut seen: Vec<[f32; 3]> = Vec::with_capacity(sources.len());
-            for (x, out) in out.iter_mut().enumerate().take(columns.end).skip(columns.start) {
-                seen.clear();
-                for ((source, map), gain) in sources.iter().zip(&gains) {
-                    if let Some(i) = place(map, [x, row + rows.start], [w, h])
-                        && source.clear[i]
-                    {
+            let mut seen: Vec<Vec<[f32; 3]>> = vec![Vec::with_capacity(sources.len()); columns.len()];
+            for ((source, map), gain) in sources.iter().zip(&gains) {
+                for (seen, at) in seen.iter_mut().zip(places(map, row + rows.start, columns.clone(), [w, h])) {
+                    if let Some(i) = at.filter(|i| source.clear[*i]) {
                         let p = &source.picture.as_raw()[3 * i..3 * i + 3];
                         seen.push(std::array::from_fn(|k| f32::from(p[k]) + gain[k]));
                     }
                 }
-                *out = usual(&mut seen);
+            }
+            for (out, seen) in out[columns.clone()].iter_mut().zip(&mut seen) {
+                *out = usual(seen);
             }
         });
         let differences: Vec<Option<f32>> =
@@ -220,26 +223,32 @@ pub(super) fn maps<'a>(
     found
 }
 
-/// The pixel that a pixel lies on in another frame.
-#[inline]
-pub(super) fn place(map: &PlaneMap, [x, y]: [usize; 2], [w, h]: [usize; 2]) -> Option<usize> {
-    let [u, v] = map.at([x as f32, y as f32]).map(|v| v + 0.5);
-    // What isn't negative is cut to its whole part.
-    (u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32).then(|| v as usize * w + u as usize)
+/// The pixels that those of a row lie on in another frame, where they are in its picture.
+pub(super) fn places(
+    map: &PlaneMap,
+    row: usize,
+    columns: Range<usize>,
+    [w, h]: [usize; 2],
+) -> impl Iterator<Item = Option<usize>> + use<> {
+    map.along(row, columns).map(move |at| {
+        let [u, v] = at.map(|v| v + 0.5);
+        // What isn't negative is cut to its whole part.
+        (u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32).then(|| v as usize * w + u as usize)
+    })
 }
 
 /// By how much a source is darker than a frame where nobody is in either: the middle difference of each channel.
 fn offset(this: &Sample, source: &Sample, map: &PlaneMap) -> [f32; 3] {
     let (w, h) = (this.picture.width() as usize, this.picture.height() as usize);
     let mut differences: [Vec<f32>; 3] = Default::default();
-    for (x, y) in (0..h).step_by(5).flat_map(|y| (0..w).step_by(5).map(move |x| (x, y))) {
-        let i = y * w + x;
-        if let (true, Some(j)) = (this.clear[i], place(map, [x, y], [w, h]))
-            && source.clear[j]
-        {
-            for (k, d) in differences.iter_mut().enumerate() {
-                let [a, b] = [this.picture.as_raw()[3 * i + k], source.picture.as_raw()[3 * j + k]];
-                d.push(f32::from(a) - f32::from(b));
+    for y in (0..h).step_by(OFFSET_STEP) {
+        for (x, at) in places(map, y, 0..w, [w, h]).enumerate().step_by(OFFSET_STEP) {
+            let i = y * w + x;
+            if let Some(j) = at.filter(|j| this.clear[i] && source.clear[*j]) {
+                for (k, d) in differences.iter_mut().enumerate() {
+                    let [a, b] = [this.picture.as_raw()[3 * i + k], source.picture.as_raw()[3 * j + k]];
+                    d.push(f32::from(a) - f32::from(b));
+                }
             }
         }
     }

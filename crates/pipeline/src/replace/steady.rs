@@ -4,7 +4,7 @@
 use super::assign::mask_of;
 use super::hiding::{Hiding, Votes};
 use super::occluders::{Guess, PIECE, Says};
-use super::scenery::{LIKE_IT, maps, place, unlike};
+use super::scenery::{LIKE_IT, maps, places, unlike};
 use super::segments::Segments;
 use bg_mask::PlaneMap;
 use image::GrayImage;
@@ -150,19 +150,16 @@ impl Steady {
     fn scene(&self, guess: &Guess, around: &[Vote<'_>]) -> Scene {
         let size = [self.width, guess.pixels.len() / self.width];
         let [columns, rows] = self.reached(guess);
-        let said = |x: usize, y: usize| {
-            let mut votes = Votes::default();
-            for vote in around {
-                let Some(i) = place(&vote.map, [x, y], size) else { continue };
-                if let Some(says) = vote.guess.pixels.get(i) {
-                    votes.add(*says, vote.is_near);
-                }
-            }
-            votes
-        };
         let mut votes = vec![Votes::default(); columns.len() * rows.len()];
         votes.par_chunks_mut(columns.len().max(1)).zip(rows.clone()).for_each(|(row, y)| {
-            row.iter_mut().zip(columns.clone()).for_each(|(out, x)| *out = said(x, y));
+            // In some frames nobody is.
+            for vote in around.iter().filter(|vote| !vote.guess.pixels.is_empty()) {
+                for (votes, at) in row.iter_mut().zip(places(&vote.map, y, columns.clone(), size)) {
+                    if let Some(i) = at {
+                        votes.add(vote.guess.pixels[i], vote.is_near);
+                    }
+                }
+            }
         });
         let segments = Segments::new(&guess.looks, self.width, [columns.clone(), rows.clone()]);
         let least = self.long as f32 * PIECE * guess.area as f32;
