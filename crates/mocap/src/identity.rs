@@ -27,7 +27,7 @@ const ARMS: [[usize; 3]; 2] = [[13, 15, 19], [14, 16, 20]];
 const PART: f32 = 0.8;
 const ON_LIMB: f32 = 0.1;
 const TRUNK: [usize; 4] = [11, 12, 23, 24];
-const LIMBS: [[usize; 2]; 11] = [
+const LIMBS: [[usize; 2]; 12] = [
     [11, 12],
     [23, 24],
     [11, 23],
@@ -38,7 +38,8 @@ const LIMBS: [[usize; 2]; 11] = [
     [24, 26],
     [25, 27],
     [26, 28],
-    [0, 23],
+    [0, 11],
+    [0, 12],
 ];
 
 /// The colours of trunk and thighs.

@@ -118,8 +118,9 @@ impl Seen {
                     familiar: vec![None; n],
                     ..Person::default()
                 });
-                // Seen twice before that was known: the surer one counts.
-                if person.frames[t].as_ref().is_some_and(|other| other.score >= observation.score) {
+                // Seen twice: of one track, what it found later counts; of two that turned out to be one, the surer one.
+                let other = person.frames[t].as_ref().filter(|_| person.evidence_of[t] != number);
+                if other.is_some_and(|other| other.score >= observation.score) {
                     continue;
                 }
                 person.evidence_of[t] = number;
