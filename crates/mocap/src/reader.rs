@@ -111,9 +111,16 @@ impl Reader {
         Ok(Found { reading: reading?, anybody: Segmentation::new(region, &selfie?) })
     }
 
-    pub(crate) fn has_no_face(&self, of: &Observation, picture: &RgbImage) -> Result<bool> {
-        let Some(expected) = Region::of_face(&of.landmarks) else { return Ok(true) };
-        Ok(self.faces.read(expected, None, picture)?.is_none())
+    /// Has somebody who is read on a part of somebody else's body a face that isn't the other one's?
+    pub(crate) fn has_own_face(
+        &self,
+        part: &Observation,
+        whole: &Observation,
+        picture: &RgbImage,
+    ) -> Result<bool> {
+        let Some(expected) = Region::of_face(&part.landmarks) else { return Ok(false) };
+        let Some(face) = self.faces.read(expected, None, picture)? else { return Ok(false) };
+        Ok(Region::of_face(&whole.landmarks).is_none_or(|other| !face.next.meets(&other)))
     }
 
     /// Looks at face and one hand, and keeps in `parts` what the frame beside needs; gives what was seen, what networks say of the

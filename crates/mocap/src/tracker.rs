@@ -406,8 +406,7 @@ impl Tracker {
             {
                 continue;
             }
-            let is_arm = reads.iter().any(|read| is_arm(read.observation(), &region));
-            if is_arm && self.reader.has_no_face(found.observation(), picture)? {
+            if self.is_a_part(found.observation(), reads, picture)? {
                 in_vain += 1;
                 continue;
             }
@@ -431,12 +430,24 @@ impl Tracker {
     fn strayed(&self, found: &Found, reads: &[Read], picture: &RgbImage) -> Result<Option<usize>> {
         for (n, read) in reads.iter().enumerate() {
             if is_part(read.observation(), found.observation())
-                && self.reader.has_no_face(read.observation(), picture)?
+                && !self.reader.has_own_face(read.observation(), found.observation(), picture)?
             {
                 return Ok(Some(n));
             }
         }
         Ok(None)
+    }
+
+    /// Is what was found a part of somebody who is read already?
+    fn is_a_part(&self, found: &Observation, reads: &[Read], picture: &RgbImage) -> Result<bool> {
+        for whole in reads.iter().map(Read::observation) {
+            if (is_arm(whole, &found.region) || is_part(found, whole))
+                && !self.reader.has_own_face(found, whole, picture)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The track of somebody who was found: one that is out of sight and alike, or a new one.
