@@ -75,7 +75,7 @@ fn figures(made: &Replaced) -> Result<Vec<(String, String)>> {
         result.as_ref().map(|path| path.with_file_name(name)).filter(|path| path.is_file())
     };
     if let Some(seen) = seen_beside(made)? {
-        for (n, person) in seen.people.iter().enumerate() {
+        for (n, person) in seen.present() {
             let replaced = if seen.replaced.contains(&n) { ", replaced" } else { "" };
             add(&format!("person {}", n + 1), format!("{}{replaced}", person.in_view()));
         }

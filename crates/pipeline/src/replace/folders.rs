@@ -18,16 +18,25 @@ const EVIDENCE: &str = "evidence";
 
 impl Folders {
     pub(super) fn make(part: &Path) -> Result<Self> {
-        for name in [MATTES, OTHERS, IN_FRONT, EVIDENCE] {
-            let folder = part.join(name);
-            let fail = |source| Error::Io { path: folder.clone(), source };
-            if folder.exists() {
-                // Left by a run that was stopped: of another length, perhaps.
-                std::fs::remove_dir_all(&folder).map_err(fail)?;
-            }
-            std::fs::create_dir_all(&folder).map_err(fail)?;
+        let folders = Self { part: part.to_owned() };
+        folders.make_new(EVIDENCE)?;
+        folders.empty()?;
+        Ok(folders)
+    }
+
+    /// Without what was made of the evidence.
+    pub(super) fn empty(&self) -> Result<()> {
+        [MATTES, OTHERS, IN_FRONT].into_iter().try_for_each(|name| self.make_new(name))
+    }
+
+    fn make_new(&self, name: &str) -> Result<()> {
+        let folder = self.part.join(name);
+        let fail = |source| Error::Io { path: folder.clone(), source };
+        if folder.exists() {
+            // Left by a run that was stopped: of another length, perhaps.
+            std::fs::remove_dir_all(&folder).map_err(fail)?;
         }
-        Ok(Self { part: part.to_owned() })
+        std::fs::create_dir_all(&folder).map_err(fail)
     }
 
     /// Without the evidence, and without layers that show nothing: others' and in front.

@@ -94,7 +94,7 @@ impl<'a> Looks<'a> {
             before: vec![None; people],
             holding: vec![0; people],
             held_last: vec![None; people],
-            one_only: people == 1,
+            one_only: seen.present().count() == 1,
         }
     }
 

@@ -40,8 +40,8 @@ pub(super) fn track(
     let mut seen = find(settings, &folders, total, context)?;
     let motions = fit(settings, body, &mut seen, total, context)?;
     let motions = look(settings, body, &mut seen, motions, &folders, total, context)?;
-    for (n, motion) in motions.iter().enumerate() {
-        write_atomically(&part.join(motion_file(n)), motion.to_json().as_bytes())?;
+    for (n, _) in seen.present() {
+        write_atomically(&part.join(motion_file(n)), motions[n].to_json().as_bytes())?;
     }
     write_atomically(&part.join(SEEN), &to_json(&seen)?)
 }
@@ -163,16 +163,44 @@ fn look(
     total: usize,
     context: Context<'_>,
 ) -> Result<Vec<Motion>> {
+    let frames = seen.cuts.len() as f64;
+    let (begun, whole) = ((PARTS[0] + PARTS[1]) * frames, frames);
+    let mut shown = look_once(settings, body, seen, &motions, folders, &mut |done| {
+        context.advance(Stage::Masks, begun + PARTS[2] * done, total)
+    })?;
+    if seen.forget_phantoms() {
+        folders.empty()?;
+        // Once more without them; how long that takes wasn't foreseen.
+        let advance = &mut |_| context.advance(Stage::Masks, whole, total);
+        shown = look_once(settings, body, seen, &motions, folders, advance)?;
+    }
+    for n in seen.replaced.clone() {
+        if let Some(motion) = mend(settings, body, seen, n, folders)? {
+            motions[n] = motion;
+        }
+    }
+    folders.finish(shown)?;
+    Ok(motions)
+}
+
+/// Gives pixels to people and judges; says whether others and layers in front were seen at all.
+fn look_once(
+    settings: &Replace,
+    body: &BodyModel,
+    seen: &mut Seen,
+    motions: &[Motion],
+    folders: &Folders,
+    advance: &mut dyn FnMut(f64) -> Result<()>,
+) -> Result<[bool; 2]> {
     let reader = VideoReader::open(&settings.video)?;
-    let mut preparer = Preparer::new(body, seen, &motions, folders);
+    let mut preparer = Preparer::new(body, seen, motions, folders);
     let mut looks = Looks::new(seen, folders);
     let frames = reader.prefetch(DECODE_AHEAD).take(seen.cuts.len()).enumerate();
     let mut prepare = frames.map(|(n, frame)| preparer.next_frame(n, &frame?));
-    let begun = (PARTS[0] + PARTS[1]) * seen.cuts.len() as f64;
     in_background(|to_disk| {
         ahead(&mut prepare, |n, prepared| {
             looks.next_frame(prepared, to_disk)?;
-            context.advance(Stage::Masks, begun + PARTS[2] * (n + 1) as f64, total)
+            advance((n + 1) as f64)
         })?;
         looks.finish(to_disk)
     })?;
@@ -184,18 +212,12 @@ fn look(
         person.checks = checks;
         person.mark_lost(seen.size, &seen.cuts, seen.fps);
     }
-    for n in seen.replaced.clone() {
-        if let Some(motion) = mend(settings, body, seen, n, folders)? {
-            motions[n] = motion;
-        }
-    }
-    folders.finish(shown)?;
-    Ok(motions)
+    Ok(shown)
 }
 
 /// Says who is there, who is replaced, and what was cut.
 pub(super) fn warn_of_people(seen: &Seen, who: Who, context: Context<'_>) {
-    let count = seen.people.len();
+    let count = seen.present().count();
     if count > 1 {
         let what = match who {
             Who::All => "all of them are replaced".to_owned(),
@@ -203,12 +225,12 @@ pub(super) fn warn_of_people(seen: &Seen, who: Who, context: Context<'_>) {
             Who::One(n) => format!("person {n} is replaced, the others stay (choose with --person)"),
         };
         let listed: Vec<String> =
-            seen.people.iter().enumerate().map(|(n, p)| format!("{}: {}", n + 1, p.in_view())).collect();
+            seen.present().map(|(n, p)| format!("{}: {}", n + 1, p.in_view())).collect();
         context.warn(format!("{count} people are in view; {what} ({})", listed.join("; ")));
     }
     if seen.passed > 0 {
         context.warn(format!(
-            "{} more were seen in so few frames that nobody can be followed there; they stay",
+            "{} more were seen in so few frames, or so doubtfully, that nobody can be followed there; they stay",
             seen.passed
         ));
     }

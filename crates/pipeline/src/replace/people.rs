@@ -20,6 +20,8 @@ const EDGE: f32 = 0.25;
 const OVER: f32 = 0.05;
 /// Somebody is believed in who is trusted in this part of the frames.
 const BELIEVED: f64 = 0.5;
+/// Somebody in less than this part of a video, who isn't believed in, is a thing that looked like a person.
+const PHANTOM: f64 = 1.0 / 3.0;
 /// Whoever was hidden to this part may be hidden altogether.
 const HIDDEN: f32 = 0.5;
 
@@ -156,6 +158,36 @@ impl Seen {
         Ok(Self { size, fps, cuts, people, replaced, passed })
     }
 
+    /// Forgets those who turned out to be nobody, all but their numbers; `true` where there were some.
+    pub(super) fn forget_phantoms(&mut self) -> bool {
+        let frames = self.cuts.len();
+        let mut found = false;
+        for (n, person) in self.people.iter_mut().enumerate() {
+            let seen = person.frames.iter().flatten().count();
+            if seen > 0
+                && !self.replaced.contains(&n)
+                && !person.is_believed()
+                && (seen as f64) < PHANTOM * frames as f64
+            {
+                *person = Person {
+                    frames: vec![None; frames],
+                    evidence: vec![None; frames],
+                    verdicts: vec![None; frames],
+                    checks: vec![None; frames],
+                    ..Person::default()
+                };
+                self.passed += 1;
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Everybody who is somebody, with their indices.
+    pub(super) fn present(&self) -> impl Iterator<Item = (usize, &Person)> {
+        self.people.iter().enumerate().filter(|(_, person)| person.frames.iter().any(Option::is_some))
+    }
+
     /// The score of each frame: that of the worst of those who are replaced; `None` where none of them is in view.
     pub(super) fn scores(&self) -> Vec<Option<f32>> {
         let of = |t: usize| {
@@ -177,7 +209,7 @@ impl Seen {
         }
         runs.sort_by_key(|(n, run, _)| (run.start, *n));
         let frames = runs.iter().flat_map(|(_, run, _)| run.clone()).collect::<BTreeSet<_>>().len();
-        let several = self.people.len() > 1;
+        let several = self.present().count() > 1;
         let listed = runs
             .iter()
             .map(|(n, run, why)| {
@@ -191,11 +223,8 @@ impl Seen {
     /// Those who stay, where they lie over somebody who is replaced and can't be told apart: they would be damaged.
     fn endangered(&self) -> Vec<(usize, Range<usize>, String)> {
         let mut runs = Vec::new();
-        let stay = self
-            .people
-            .iter()
-            .enumerate()
-            .filter(|(n, person)| !self.replaced.contains(n) && person.is_believed());
+        let stay =
+            self.present().filter(|(n, person)| !self.replaced.contains(n) && person.is_believed());
         for (n, person) in stay {
             let near =
                 |t: usize| person.checks.get(t).and_then(Option::as_ref).is_some_and(|c| c.shared > OVER);
@@ -333,6 +362,11 @@ mod tests {
         // What is hardly ever trusted is no person.
         seen.people[1].verdicts = (0..9).map(|_| verdict(0.1)).collect();
         seen.check().unwrap();
+        assert!(!seen.forget_phantoms(), "it is there in most frames");
+        seen.people[1].frames[2..].fill(None);
+        assert!(seen.forget_phantoms());
+        assert_eq!(seen.present().map(|(n, _)| n).collect::<Vec<_>>(), [0]);
+        assert_eq!(seen.passed, 1);
     }
 
     #[test]
