@@ -22,6 +22,7 @@
 mod amx;
 mod attention;
 pub mod conv;
+mod depthwise;
 mod elementwise;
 mod gemm;
 mod norm;
@@ -33,6 +34,7 @@ mod shared;
 mod tile;
 
 pub use attention::{Attention, Heads, attention};
+pub use depthwise::Depthwise;
 pub use elementwise::{
     Activation, activate_mul, add, bf16_from_f32, f32_from_bf16, gate_add, gelu_erf, gelu_tanh, scale, silu,
     softmax_rows,

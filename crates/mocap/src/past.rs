@@ -63,7 +63,10 @@ mod tests {
             past.push(&RgbImage::from_pixel(4, 2, image::Rgb([t; 3])), Vec::new());
         }
         let at = |n: usize| past.before(n).map(|frame| frame.picture.get_pixel(0, 0)[0]);
-        assert_eq!((past.len(), at(0), at(1), at(MOST), at(MOST + 1)), (MOST, None, Some(39), Some(10), None));
+        assert_eq!(
+            (past.len(), at(0), at(1), at(MOST), at(MOST + 1)),
+            (MOST, None, Some(39), Some(10), None)
+        );
         past.forget();
         assert_eq!(past.len(), 0);
     }

@@ -278,7 +278,8 @@ impl Tracker {
     fn part_pairs(&mut self, reads: &mut Vec<Read>) {
         let mut i = 0;
         while i < reads.len() {
-            let pair = (i + 1..reads.len()).find(|j| near(reads[i].observation(), reads[*j].observation()) < SAME);
+            let pair =
+                (i + 1..reads.len()).find(|j| near(reads[i].observation(), reads[*j].observation()) < SAME);
             let Some(j) = pair else {
                 i += 1;
                 continue;

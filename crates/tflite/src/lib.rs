@@ -15,6 +15,7 @@
 //! Files may come from strangers: every offset, shape and option is checked while reading, sizes are bounded, and a run
 //! allocates no more than the shapes in the file say.
 
+mod buffers;
 mod constant;
 mod error;
 mod flat;

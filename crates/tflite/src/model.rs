@@ -1,5 +1,6 @@
 //! A model: its graph as checked steps.
 
+use crate::buffers;
 use crate::constant;
 use crate::error::{Error, Result};
 use crate::flat::{Table, check};
@@ -44,18 +45,30 @@ struct Step {
 
 #[derive(Debug)]
 enum Kernel {
+    Make(Make),
+    Change(Change),
+}
+
+/// Operators that make a tensor of others.
+#[derive(Debug)]
+enum Make {
     Conv(Conv),
     Dense(Dense),
     Depthwise(Depthwise),
     TransposeConv(TransposeConv),
     Pool(Pool),
     Resize(Resize),
-    Unary(Unary),
-    Binary(Binary),
-    Prelu(Prelu),
     Pad(Pad),
     Concat(Concat),
     DepthToSpace(DepthToSpace),
+}
+
+/// Operators that change a tensor number by number.
+#[derive(Debug)]
+enum Change {
+    Unary(Unary),
+    Binary(Binary),
+    Prelu(Prelu),
     /// The same numbers under another shape.
     Same,
 }
@@ -155,22 +168,56 @@ impl Model {
         }
         let missing = || Error::Inconsistent("a tensor is missing".to_owned());
         for (step, done) in self.steps.iter().zip(&self.done) {
-            let x = step.inputs.iter().map(|i| values[*i].as_deref()).collect::<Option<Vec<&[f32]>>>();
-            let made = step.kernel.run(&x.ok_or_else(missing)?);
+            let made = match &step.kernel {
+                Kernel::Change(change) => {
+                    let mut x = to_change(&mut values, step, change.changed(), done).ok_or_else(missing)?;
+                    let other = change.other().map(|k| values[step.inputs[k]].as_deref());
+                    change.run(&mut x, other.map_or(Ok(&[][..]), |x| x.ok_or_else(missing))?);
+                    x
+                }
+                Kernel::Make(make) => {
+                    let x =
+                        step.inputs.iter().map(|i| values[*i].as_deref()).collect::<Option<Vec<&[f32]>>>();
+                    make.run(&x.ok_or_else(missing)?)
+                }
+            };
             values[step.output] = Some(Cow::Owned(made));
             for i in done {
-                values[*i] = None;
+                if let Some(Cow::Owned(buffer)) = values[*i].take() {
+                    buffers::give(buffer);
+                }
             }
         }
         let take = |i: &usize| {
             let data = values[*i].as_deref().ok_or_else(missing)?.to_vec();
             Ok(Tensor { shape: self.shapes[*i].clone(), data })
         };
-        self.outputs.iter().map(take).collect()
+        let made = self.outputs.iter().map(take).collect();
+        for value in values {
+            if let Some(Cow::Owned(buffer)) = value {
+                buffers::give(buffer);
+            }
+        }
+        made
     }
 }
 
-impl Kernel {
+/// An input that a step changes: the tensor itself where nobody needs it afterwards, else a copy.
+fn to_change(
+    values: &mut [Option<Cow<'_, [f32]>>],
+    step: &Step,
+    input: usize,
+    done: &[usize],
+) -> Option<Vec<f32>> {
+    let i = step.inputs[input];
+    let is_last = done.contains(&i) && step.inputs.iter().filter(|j| **j == i).count() == 1;
+    match values[i].take_if(|value| is_last && matches!(value, Cow::Owned(_))) {
+        Some(own) => Some(own.into_owned()),
+        None => values[i].as_deref().map(buffers::copy),
+    }
+}
+
+impl Make {
     fn run(&self, x: &[&[f32]]) -> Vec<f32> {
         match self {
             Self::Conv(op) => op.run(x[0]),
@@ -179,13 +226,36 @@ impl Kernel {
             Self::TransposeConv(op) => op.run(x[0]),
             Self::Pool(op) => op.run(x[0]),
             Self::Resize(op) => op.run(x[0]),
-            Self::Unary(op) => op.run(x[0]),
-            Self::Binary(op) => op.run(x[0], x[1]),
-            Self::Prelu(op) => op.run(x[0]),
             Self::Pad(op) => op.run(x[0]),
             Self::Concat(op) => op.run(x),
             Self::DepthToSpace(op) => op.run(x[0]),
-            Self::Same => x[0].to_vec(),
+        }
+    }
+}
+
+impl Change {
+    /// The input that is changed.
+    fn changed(&self) -> usize {
+        match self {
+            Self::Unary(_) | Self::Prelu(_) | Self::Same => 0,
+            Self::Binary(op) => usize::from(op.swapped),
+        }
+    }
+
+    /// The input that it is changed with.
+    fn other(&self) -> Option<usize> {
+        match self {
+            Self::Unary(_) | Self::Prelu(_) | Self::Same => None,
+            Self::Binary(op) => Some(usize::from(!op.swapped)),
+        }
+    }
+
+    fn run(&self, x: &mut [f32], other: &[f32]) {
+        match self {
+            Self::Unary(op) => op.run(x),
+            Self::Binary(op) => op.run(x, other),
+            Self::Prelu(op) => op.run(x),
+            Self::Same => {}
         }
     }
 }
@@ -282,48 +352,48 @@ impl Loader<'_> {
                 let y = argument(1)?;
                 let op = Binary::new(kind, fused, shape(x), shape(y))?;
                 let of = if op.swapped { y } else { x };
-                Ok((Kernel::Binary(op), vec![x, y], shape(of).to_vec()))
+                Ok((Kernel::Change(Change::Binary(op)), vec![x, y], shape(of).to_vec()))
             }
             1 | 17 => {
                 let op = Pool::new(&need()?, shape(x), operator.code == 17)?;
                 let shape = op.shape();
-                one(Kernel::Pool(op), shape)
+                one(Kernel::Make(Make::Pool(op)), shape)
             }
             2 => {
                 let all = tensors(&operator.inputs)?;
                 let shapes: Vec<&[usize]> = all.iter().map(|i| shape(*i)).collect();
                 let op = Concat::new(&shapes, need()?.i32(0, 0)?)?;
                 let shape = op.shape();
-                Ok((Kernel::Concat(op), all, shape))
+                Ok((Kernel::Make(Make::Concat(op)), all, shape))
             }
             3 => {
                 let (w, bias) = (argument(1)?, bias(self)?);
                 let op = Conv::new(&need()?, shape(x), shape(w), &self.floats(w)?, bias)?;
                 let shape = op.shape();
-                one(Kernel::Conv(op), shape)
+                one(Kernel::Make(Make::Conv(op)), shape)
             }
             4 => {
                 let (w, bias) = (argument(1)?, bias(self)?);
                 let weight = self.floats(w)?.as_ref().clone();
                 let op = Depthwise::new(&need()?, shape(x), shape(w), weight, bias)?;
                 let shape = op.shape();
-                one(Kernel::Depthwise(op), shape)
+                one(Kernel::Make(Make::Depthwise(op)), shape)
             }
             5 => {
                 let op = DepthToSpace::new(shape(x), need()?.i32(0, 0)?)?;
                 let shape = op.shape();
-                one(Kernel::DepthToSpace(op), shape)
+                one(Kernel::Make(Make::DepthToSpace(op)), shape)
             }
             9 => {
                 let (w, bias) = (argument(1)?, bias(self)?);
                 let op = Dense::new(&need()?, shape(x), shape(w), &self.floats(w)?, bias)?;
                 let shape = op.shape();
-                one(Kernel::Dense(op), shape)
+                one(Kernel::Make(Make::Dense(op)), shape)
             }
-            14 => one(Kernel::Unary(Unary::Logistic), shape(x).to_vec()),
-            19 => one(Kernel::Unary(Unary::Relu), shape(x).to_vec()),
-            21 => one(Kernel::Unary(Unary::Relu6), shape(x).to_vec()),
-            117 => one(Kernel::Unary(Unary::HardSwish), shape(x).to_vec()),
+            14 => one(Kernel::Change(Change::Unary(Unary::Logistic)), shape(x).to_vec()),
+            19 => one(Kernel::Change(Change::Unary(Unary::Relu)), shape(x).to_vec()),
+            21 => one(Kernel::Change(Change::Unary(Unary::Relu6)), shape(x).to_vec()),
+            117 => one(Kernel::Change(Change::Unary(Unary::HardSwish)), shape(x).to_vec()),
             22 => {
                 let output = tensors(&operator.outputs)?[0];
                 let same = shape(x).iter().product::<usize>() == shape(output).iter().product::<usize>();
@@ -334,18 +404,18 @@ impl Loader<'_> {
                         shape(output)
                     )));
                 }
-                one(Kernel::Same, shape(output).to_vec())
+                one(Kernel::Change(Change::Same), shape(output).to_vec())
             }
             23 => {
                 let size = constant::ints(&graph.tensors[argument(1)?])?;
                 let op = Resize::new(&need()?, shape(x), &size)?;
                 let shape = op.shape();
-                one(Kernel::Resize(op), shape)
+                one(Kernel::Make(Make::Resize(op)), shape)
             }
             34 => {
                 let op = Pad::new(shape(x), &constant::ints(&graph.tensors[argument(1)?])?)?;
                 let shape = op.shape();
-                one(Kernel::Pad(op), shape)
+                one(Kernel::Make(Make::Pad(op)), shape)
             }
             40 => {
                 let axes = constant::ints(&graph.tensors[argument(1)?])?;
@@ -356,18 +426,18 @@ impl Loader<'_> {
                 let kept = need()?.bool(0)?;
                 let full = op.shape();
                 let shape = if kept { full } else { vec![1, full[3]] };
-                one(Kernel::Pool(op), shape)
+                one(Kernel::Make(Make::Pool(op)), shape)
             }
             54 => {
                 let slopes = self.floats(argument(1)?)?.as_ref().clone();
-                one(Kernel::Prelu(Prelu::new(shape(x), slopes)?), shape(x).to_vec())
+                one(Kernel::Change(Change::Prelu(Prelu::new(shape(x), slopes)?)), shape(x).to_vec())
             }
             CUSTOM if operator.custom == "Convolution2DTransposeBias" => {
                 let (w, b) = (argument(1)?, argument(2)?);
                 let (weight, bias) = (self.floats(w)?.as_ref().clone(), self.floats(b)?.as_ref().clone());
                 let op = TransposeConv::new(operator.custom_options, shape(x), shape(w), weight, bias)?;
                 let shape = op.shape();
-                one(Kernel::TransposeConv(op), shape)
+                one(Kernel::Make(Make::TransposeConv(op)), shape)
             }
             _ => Err(Error::Operator(name)),
         }

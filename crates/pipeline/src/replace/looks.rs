@@ -143,7 +143,8 @@ impl<'a> Looks<'a> {
         let evidence = std::mem::take(&mut prepared.evidence);
         let seen = self.seen;
         let Sizes { full, small, reduced } = self.sizes;
-        let mut likely: Vec<GrayImage> = evidence.iter().map(|evidence| evidence.matte(full.into())).collect();
+        let mut likely: Vec<GrayImage> =
+            evidence.iter().map(|evidence| evidence.matte(full.into())).collect();
         let mut shares = self.assigner.shares(&prepared.sample.picture, &people);
         // With several, a pixel is as likely somebody's as the surest network says.
         if let [first, rest @ ..] = &mut likely[..] {

@@ -223,8 +223,7 @@ impl Seen {
     /// Those who stay, where they lie over somebody who is replaced and can't be told apart: they would be damaged.
     fn endangered(&self) -> Vec<(usize, Range<usize>, String)> {
         let mut runs = Vec::new();
-        let stay =
-            self.present().filter(|(n, person)| !self.replaced.contains(n) && person.is_believed());
+        let stay = self.present().filter(|(n, person)| !self.replaced.contains(n) && person.is_believed());
         for (n, person) in stay {
             let near =
                 |t: usize| person.checks.get(t).and_then(Option::as_ref).is_some_and(|c| c.shared > OVER);

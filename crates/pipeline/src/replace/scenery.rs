@@ -83,7 +83,8 @@ impl Scenery {
         scenery.empty[pixels.clone()].par_chunks_mut(w).enumerate().for_each(|(row, out)| {
             let mut seen: Vec<Vec<[f32; 3]>> = vec![Vec::with_capacity(sources.len()); columns.len()];
             for ((source, map), gain) in sources.iter().zip(&gains) {
-                for (seen, at) in seen.iter_mut().zip(places(map, row + rows.start, columns.clone(), [w, h])) {
+                for (seen, at) in seen.iter_mut().zip(places(map, row + rows.start, columns.clone(), [w, h]))
+                {
                     if let Some(i) = at.filter(|i| source.clear[*i]) {
                         let p = &source.picture.as_raw()[3 * i..3 * i + 3];
                         seen.push(std::array::from_fn(|k| f32::from(p[k]) + gain[k]));

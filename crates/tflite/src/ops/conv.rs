@@ -1,6 +1,7 @@
 //! `CONV_2D`: a matrix product over gathered windows.
 
 use super::{Fused, Window, picture};
+use crate::buffers;
 use crate::error::{Error, Result};
 use crate::flat::{Table, check};
 use crate::schema::MAX_ELEMENTS;
@@ -63,7 +64,7 @@ impl Conv {
     pub(crate) fn run(&self, x: &[f32]) -> Vec<f32> {
         let Window { output: [oh, ow], kernel, stride, .. } = self.window;
         let k = kernel[0] * kernel[1] * self.channels;
-        let mut out = vec![0.0; oh * ow * self.features];
+        let mut out = buffers::take(oh * ow * self.features);
         let linear = Linear::new(Weight::PackedF32(&self.weight), self.features, k).bias(&self.bias);
         if kernel == [1, 1] && stride == [1, 1] {
             linear.forward(x, &mut out);

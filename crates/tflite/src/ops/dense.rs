@@ -1,6 +1,7 @@
 //! `FULLY_CONNECTED`: a matrix product on flat rows.
 
 use super::Fused;
+use crate::buffers;
 use crate::error::{Error, Result};
 use crate::flat::Table;
 use kernels::{Linear, PackedF32, Weight};
@@ -51,7 +52,7 @@ impl Dense {
     }
 
     pub(crate) fn run(&self, x: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; self.rows * self.features];
+        let mut out = buffers::take(self.rows * self.features);
         let linear = Linear::new(Weight::PackedF32(&self.weight), self.features, self.inputs);
         linear.bias(&self.bias).forward(x, &mut out);
         self.fused.apply(&mut out);

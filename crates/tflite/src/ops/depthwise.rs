@@ -1,9 +1,9 @@
 //! `DEPTHWISE_CONV_2D`: each channel with its own window.
 
 use super::{Fused, Window, picture};
+use crate::buffers;
 use crate::error::{Error, Result};
 use crate::flat::Table;
-use rayon::prelude::*;
 
 const NAME: &str = "DEPTHWISE_CONV_2D";
 
@@ -52,31 +52,10 @@ impl Depthwise {
     }
 
     pub(crate) fn run(&self, x: &[f32]) -> Vec<f32> {
-        let Window { input: [_, iw], output: [oh, ow], kernel: [_, kw], stride: [_, sw], .. } = self.window;
-        let c = self.channels;
-        let mut out = vec![0.0; oh * ow * c];
-        out.par_chunks_mut(ow * c).enumerate().for_each(|(oy, line)| {
-            for pixel in line.chunks_exact_mut(c) {
-                pixel.copy_from_slice(&self.bias);
-            }
-            let (ky, y0) = self.window.taps(0, oy);
-            for (dy, k) in ky.enumerate() {
-                let row = &x[(y0 + dy) * iw * c..][..iw * c];
-                for kx in 0..kw {
-                    let weight = &self.weight[(k * kw + kx) * c..][..c];
-                    for (ox, pixel) in line.chunks_exact_mut(c).enumerate() {
-                        let Some(ix) = (ox * sw + kx).checked_sub(self.window.pad[1]).filter(|ix| *ix < iw)
-                        else {
-                            continue;
-                        };
-                        for ((o, x), w) in pixel.iter_mut().zip(&row[ix * c..][..c]).zip(weight) {
-                            *o += x * w;
-                        }
-                    }
-                }
-            }
-            self.fused.apply(line);
-        });
+        let Window { input, output, kernel, stride, pad } = self.window;
+        let mut out = buffers::take(output[0] * output[1] * self.channels);
+        let (weight, bias, clamp) = (&self.weight, &self.bias, self.fused.bounds());
+        kernels::Depthwise { weight, bias, kernel, stride, pad, clamp }.forward(x, input, output, &mut out);
         out
     }
 }

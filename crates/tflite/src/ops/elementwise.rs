@@ -13,14 +13,14 @@ pub(crate) enum Unary {
 }
 
 impl Unary {
-    pub(crate) fn run(self, x: &[f32]) -> Vec<f32> {
-        let f: fn(f32) -> f32 = match self {
-            Self::Relu => |v| v.max(0.0),
-            Self::Relu6 => |v| v.clamp(0.0, 6.0),
-            Self::Logistic => |v| 1.0 / (1.0 + (-v).exp()),
-            Self::HardSwish => |v| v * (v + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0),
-        };
-        x.iter().map(|v| f(*v)).collect()
+    pub(crate) fn run(self, x: &mut [f32]) {
+        // A loop for each, so that it is made of vectors.
+        match self {
+            Self::Relu => x.iter_mut().for_each(|v| *v = v.max(0.0)),
+            Self::Relu6 => x.iter_mut().for_each(|v| *v = v.clamp(0.0, 6.0)),
+            Self::Logistic => x.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
+            Self::HardSwish => x.iter_mut().for_each(|v| *v *= (*v + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0)),
+        }
     }
 }
 
@@ -55,17 +55,15 @@ impl Binary {
         Ok(Self { kind, fused, swapped })
     }
 
-    pub(crate) fn run(&self, a: &[f32], b: &[f32]) -> Vec<f32> {
-        let (a, b) = if self.swapped { (b, a) } else { (a, b) };
-        let mut out = a.to_vec();
-        for chunk in out.chunks_exact_mut(b.len().max(1)) {
+    /// Changes the larger operand.
+    pub(crate) fn run(&self, a: &mut [f32], b: &[f32]) {
+        for chunk in a.chunks_exact_mut(b.len().max(1)) {
             match self.kind {
-                BinaryKind::Add => chunk.iter_mut().zip(b).for_each(|(o, b)| *o += b),
-                BinaryKind::Mul => chunk.iter_mut().zip(b).for_each(|(o, b)| *o *= b),
+                BinaryKind::Add => chunk.iter_mut().zip(b).for_each(|(a, b)| *a += b),
+                BinaryKind::Mul => chunk.iter_mut().zip(b).for_each(|(a, b)| *a *= b),
             }
         }
-        self.fused.apply(&mut out);
-        out
+        self.fused.apply(a);
     }
 }
 
@@ -84,16 +82,12 @@ impl Prelu {
         Ok(Self { slopes })
     }
 
-    pub(crate) fn run(&self, x: &[f32]) -> Vec<f32> {
-        let mut out = x.to_vec();
-        for pixel in out.chunks_exact_mut(self.slopes.len()) {
+    pub(crate) fn run(&self, x: &mut [f32]) {
+        for pixel in x.chunks_exact_mut(self.slopes.len()) {
             for (v, slope) in pixel.iter_mut().zip(&self.slopes) {
-                if *v < 0.0 {
-                    *v *= slope;
-                }
+                *v = v.max(0.0) + slope * v.min(0.0);
             }
         }
-        out
     }
 }
 
@@ -103,19 +97,26 @@ mod tests {
 
     #[test]
     fn the_smaller_operand_is_repeated() {
-        let add = |a: &[usize], b: &[usize]| Binary::new(BinaryKind::Add, Fused::Relu, a, b);
-        let op = add(&[1, 1, 2, 2], &[1, 1, 1, 2]).unwrap();
-        assert_eq!(op.run(&[1.0, 2.0, 3.0, -9.0], &[10.0, 1.0]), [11.0, 3.0, 13.0, 0.0]);
-        let op = add(&[2], &[1, 1, 2, 2]).unwrap();
-        assert_eq!(op.run(&[10.0, 1.0], &[1.0, 2.0, 3.0, 4.0]), [11.0, 3.0, 13.0, 5.0]);
-        assert!(add(&[1, 1, 2, 2], &[1, 1, 2, 1]).is_err());
+        let add = |a: &[usize], b: &[usize]| Binary::new(BinaryKind::Add, Fused::Relu, a, b).unwrap();
+        for (op, swapped) in [(add(&[1, 1, 2, 2], &[1, 1, 1, 2]), false), (add(&[2], &[1, 1, 2, 2]), true)] {
+            let mut x = [1.0, 2.0, 3.0, -9.0];
+            op.run(&mut x, &[10.0, 1.0]);
+            assert_eq!((x, op.swapped), ([11.0, 3.0, 13.0, 0.0], swapped));
+        }
+        assert!(Binary::new(BinaryKind::Add, Fused::Relu, &[1, 1, 2, 2], &[1, 1, 2, 1]).is_err());
     }
 
     #[test]
     fn functions_at_known_points() {
-        assert_eq!(Unary::HardSwish.run(&[-4.0, 0.0, 1.0, 4.0]), [0.0, 0.0, 4.0 / 6.0, 4.0]);
-        assert_eq!(Unary::Logistic.run(&[0.0]), [0.5]);
-        assert_eq!(Unary::Relu6.run(&[-1.0, 7.0]), [0.0, 6.0]);
-        assert_eq!(Prelu::new(&[1, 2], vec![0.5, 2.0]).unwrap().run(&[-2.0, -2.0]), [-1.0, -4.0]);
+        let of = |op: Unary, mut x: Vec<f32>| {
+            op.run(&mut x);
+            x
+        };
+        assert_eq!(of(Unary::HardSwish, vec![-4.0, 0.0, 1.0, 4.0]), [0.0, 0.0, 4.0 / 6.0, 4.0]);
+        assert_eq!(of(Unary::Logistic, vec![0.0]), [0.5]);
+        assert_eq!(of(Unary::Relu6, vec![-1.0, 7.0]), [0.0, 6.0]);
+        let mut x = [-2.0, -2.0, 3.0, 4.0];
+        Prelu::new(&[2, 2], vec![0.5, 2.0]).unwrap().run(&mut x);
+        assert_eq!(x, [-1.0, -4.0, 3.0, 4.0]);
     }
 }

@@ -38,6 +38,15 @@ impl Fused {
         }
     }
 
+    /// The least and the greatest result.
+    pub(crate) fn bounds(self) -> [f32; 2] {
+        match self {
+            Self::None => [f32::NEG_INFINITY, f32::INFINITY],
+            Self::Relu => [0.0, f32::INFINITY],
+            Self::Relu6 => [0.0, 6.0],
+        }
+    }
+
     pub(crate) fn apply(self, values: &mut [f32]) {
         match self {
             Self::None => {}

@@ -1,6 +1,7 @@
 //! `AVERAGE_POOL_2D`, `MAX_POOL_2D` and `MEAN` over height and width.
 
 use super::{Fused, Window, picture};
+use crate::buffers;
 use crate::error::Result;
 use crate::flat::Table;
 
@@ -36,7 +37,8 @@ impl Pool {
     pub(crate) fn run(&self, x: &[f32]) -> Vec<f32> {
         let Window { input: [_, iw], output: [oh, ow], .. } = self.window;
         let c = self.channels;
-        let mut out = vec![if self.max { f32::NEG_INFINITY } else { 0.0 }; oh * ow * c];
+        let mut out = buffers::take(oh * ow * c);
+        out.fill(if self.max { f32::NEG_INFINITY } else { 0.0 });
         for oy in 0..oh {
             let (ky, y0) = self.window.taps(0, oy);
             for ox in 0..ow {

@@ -1,6 +1,7 @@
 //! `RESIZE_BILINEAR`.
 
 use super::picture;
+use crate::buffers;
 use crate::error::{Error, Result};
 use crate::flat::{Table, check};
 use crate::schema::MAX_ELEMENTS;
@@ -49,7 +50,7 @@ impl Resize {
     pub(crate) fn run(&self, x: &[f32]) -> Vec<f32> {
         let (c, [_, iw], [oh, ow]) = (self.channels, self.input, self.output);
         let columns: Vec<_> = (0..ow).map(|o| self.between(1, o)).collect();
-        let mut out = vec![0.0; oh * ow * c];
+        let mut out = buffers::take(oh * ow * c);
         for oy in 0..oh {
             let (y0, y1, fy) = self.between(0, oy);
             for (ox, &(x0, x1, fx)) in columns.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Operators that only move numbers: `PAD`, `CONCATENATION`, `DEPTH_TO_SPACE`.
 
 use super::picture;
+use crate::buffers;
 use crate::error::{Error, Result};
 use crate::flat::check;
 use crate::schema::MAX_ELEMENTS;
@@ -39,7 +40,8 @@ impl Pad {
     }
 
     pub(crate) fn run(&self, x: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; self.output.iter().product()];
+        let mut out = buffers::take(self.output.iter().product());
+        out.fill(0.0);
         let last = self.input.len() - 1;
         let row = self.input[last];
         for (r, line) in x.chunks_exact(row).enumerate() {
@@ -94,7 +96,8 @@ impl Concat {
     }
 
     pub(crate) fn run(&self, inputs: &[&[f32]]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(self.output.iter().product());
+        let mut out = buffers::take(self.output.iter().product());
+        out.clear();
         let times = inputs.first().map_or(0, |x| x.len() / self.runs[0].max(1));
         for i in 0..times {
             for (x, run) in inputs.iter().zip(&self.runs) {
@@ -131,7 +134,8 @@ impl DepthToSpace {
 
     pub(crate) fn run(&self, x: &[f32]) -> Vec<f32> {
         let ([h, w], b, c) = (self.input, self.block, self.channels);
-        let mut out = Vec::with_capacity(x.len());
+        let mut out = buffers::take(x.len());
+        out.clear();
         for y in 0..h * b {
             for u in 0..w * b {
                 let from = ((y / b) * w + u / b) * b * b * c + ((y % b) * b + u % b) * c;

@@ -1,6 +1,7 @@
 //! MediaPipe's custom operator `Convolution2DTransposeBias`: every input pixel paints a window.
 
 use super::picture;
+use crate::buffers;
 use crate::error::{Error, Result};
 use crate::flat::check;
 use crate::schema::MAX_ELEMENTS;
@@ -68,7 +69,8 @@ impl TransposeConv {
 
     pub(crate) fn run(&self, x: &[f32]) -> Vec<f32> {
         let ([oh, ow], [kh, kw], n, c) = (self.output, self.kernel, self.features, self.channels);
-        let mut out: Vec<f32> = self.bias.iter().copied().cycle().take(oh * ow * n).collect();
+        let mut out = buffers::take(oh * ow * n);
+        out.chunks_exact_mut(n).for_each(|pixel| pixel.copy_from_slice(&self.bias));
         for (i, pixel) in x.chunks_exact(c).enumerate() {
             let (y, u) = (i / self.input[1] * self.stride[0], i % self.input[1] * self.stride[1]);
             for ky in 0..kh {
