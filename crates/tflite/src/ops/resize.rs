@@ -5,6 +5,7 @@ use crate::buffers;
 use crate::error::{Error, Result};
 use crate::flat::{Table, check};
 use crate::schema::MAX_ELEMENTS;
+use rayon::prelude::*;
 
 const NAME: &str = "RESIZE_BILINEAR";
 
@@ -51,18 +52,17 @@ impl Resize {
         let (c, [_, iw], [oh, ow]) = (self.channels, self.input, self.output);
         let columns: Vec<_> = (0..ow).map(|o| self.between(1, o)).collect();
         let mut out = buffers::take(oh * ow * c);
-        for oy in 0..oh {
+        out.par_chunks_mut((ow * c).max(1)).enumerate().for_each(|(oy, line)| {
             let (y0, y1, fy) = self.between(0, oy);
-            for (ox, &(x0, x1, fx)) in columns.iter().enumerate() {
+            for (pixel, &(x0, x1, fx)) in line.chunks_exact_mut(c.max(1)).zip(&columns) {
                 let at = |y: usize, x_: usize| &x[(y * iw + x_) * c..][..c];
-                let corners = [at(y0, x0), at(y0, x1), at(y1, x0), at(y1, x1)];
+                let (upper, lower) = (at(y0, x0).iter().zip(at(y0, x1)), at(y1, x0).iter().zip(at(y1, x1)));
                 let weights = [(1.0 - fy) * (1.0 - fx), (1.0 - fy) * fx, fy * (1.0 - fx), fy * fx];
-                let pixel = &mut out[(oy * ow + ox) * c..][..c];
-                for (i, o) in pixel.iter_mut().enumerate() {
-                    *o = (0..4).map(|k| corners[k][i] * weights[k]).sum();
+                for ((o, (a, b)), (d, e)) in pixel.iter_mut().zip(upper).zip(lower) {
+                    *o = a * weights[0] + b * weights[1] + d * weights[2] + e * weights[3];
                 }
             }
-        }
+        });
         out
     }
 }
