@@ -18,24 +18,46 @@ const WITHIN: f32 = 0.8;
 /// How many frames say what of a pixel, by the values of [`Says`]: those nearby, and all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Votes {
-    near: [u16; Says::COUNT],
-    all: [u16; Says::COUNT],
+    near: Counts,
+    all: Counts,
+}
+
+/// A count of each value, in [`BITS`] each: one addition counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts(u64);
+
+const BITS: usize = 64 / Says::COUNT;
+
+impl Counts {
+    fn add(&mut self, says: Says, n: u64) {
+        self.0 += n << (BITS * says as usize);
+    }
+
+    fn of(self, says: Says) -> u16 {
+        (self.0 >> (BITS * says as usize) & ((1 << BITS) - 1)) as u16
+    }
 }
 
 impl Votes {
+    /// Takes a frame's word: of fewer than 4096 frames.
     pub(super) fn add(&mut self, says: Says, is_near: bool) {
-        self.all[says as usize] += 1;
-        self.near[says as usize] += u16::from(is_near);
+        self.all.add(says, 1);
+        self.near.add(says, u64::from(is_near));
     }
 
     /// Frames that say it, of all.
     pub(super) fn all(&self, says: Says) -> u16 {
-        self.all[says as usize]
+        self.all.of(says)
     }
 
     /// Frames nearby that say it.
     pub(super) fn near(&self, says: Says) -> u16 {
-        self.near[says as usize]
+        self.near.of(says)
+    }
+
+    /// All frames that say anything.
+    fn frames(&self) -> u16 {
+        Says::ALL.iter().map(|says| self.all(*says)).sum()
     }
 
     /// Frames in which the body is there, but for its very edge.
@@ -44,8 +66,8 @@ impl Votes {
     }
 
     /// What looks empty is hidden where a thing was found in another frame.
-    fn hides(of: [u16; Says::COUNT], least: u16, part: f32) -> bool {
-        let [seen, hidden, empty] = [Says::Seen, Says::Hidden, Says::Empty].map(|says| of[says as usize]);
+    fn hides(of: Counts, least: u16, part: f32) -> bool {
+        let [seen, hidden, empty] = [Says::Seen, Says::Hidden, Says::Empty].map(|says| of.of(says));
         hidden > 0
             && hidden + empty >= least
             && f32::from(hidden + empty) >= part * f32::from(seen + hidden + empty)
@@ -133,7 +155,7 @@ impl Sum {
     fn add(&mut self, votes: &Votes) {
         self.seen += usize::from(votes.all(Says::Seen));
         self.hidden += usize::from(votes.all(Says::Hidden));
-        let all = usize::from(votes.all.iter().sum::<u16>());
+        let all = usize::from(votes.frames());
         self.all += all;
         self.covered += all - usize::from(votes.all(Says::Away));
         self.longest = self.longest.max(votes.all(Says::Hidden));
@@ -278,7 +300,10 @@ mod tests {
         // As if it were a part of whoever is there.
         let worn: Vec<Votes> = votes
             .iter()
-            .map(|votes| Votes { all: votes.all.map(|n| if n == 2 { 0 } else { n }), ..*votes })
+            .map(|votes| {
+                let away = u64::from(votes.all(Says::Away));
+                Votes { all: Counts(votes.all.0 - (away << (BITS * Says::Away as usize))), ..*votes }
+            })
             .collect();
         let found = Hiding::of(&segments, &worn, &looks, 500.0);
         assert_eq!(at(&found, 26, 30), Hiding::None);

@@ -67,8 +67,9 @@ pub(super) enum Says {
 }
 
 impl Says {
+    pub(super) const ALL: [Self; 5] = [Self::Away, Self::Seen, Self::Hidden, Self::Unsure, Self::Empty];
     /// How many values there are.
-    pub(super) const COUNT: usize = 5;
+    pub(super) const COUNT: usize = Self::ALL.len();
 }
 
 /// One frame's guess.

@@ -267,8 +267,8 @@ fn usual(seen: &mut [[f32; 3]]) -> Option<[u8; 3]> {
     if seen.len() < FEWEST {
         return None;
     }
-    seen.sort_by(|a, b| (a[0] + a[1] + a[2]).total_cmp(&(b[0] + b[1] + b[2])));
-    let middle = seen[seen.len() / 2];
+    let lighter = |a: &[f32; 3], b: &[f32; 3]| (a[0] + a[1] + a[2]).total_cmp(&(b[0] + b[1] + b[2]));
+    let middle = *seen.select_nth_unstable_by(seen.len() / 2, lighter).1;
     let off = |c: &[f32; 3]| (0..3).map(|k| (c[k] - middle[k]).abs()).fold(0.0, f32::max);
     let agree = seen.iter().filter(|c| off(c) < 2.0 * SAME.0[0]).count();
     (agree >= FEWEST && 2 * agree > seen.len()).then(|| middle.map(|v| v.clamp(0.0, 255.0) as u8))
