@@ -12,7 +12,15 @@ const MOST_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct PastFrame {
     pub(crate) picture: RgbImage,
-    pub(crate) seen: Vec<Observation>,
+    /// By person.
+    pub(crate) seen: Vec<(usize, Observation)>,
+}
+
+impl PastFrame {
+    /// What was seen of somebody.
+    pub(crate) fn of(&self, person: usize) -> Option<&Observation> {
+        self.seen.iter().find(|(seen, _)| *seen == person).map(|(_, observation)| observation)
+    }
 }
 
 /// The last frames of a shot, the newest first.
@@ -28,7 +36,7 @@ impl Past {
     }
 
     /// Keeps the newest frame, and forgets the oldest.
-    pub(crate) fn push(&mut self, picture: &RgbImage, seen: Vec<Observation>) {
+    pub(crate) fn push(&mut self, picture: &RgbImage, seen: Vec<(usize, Observation)>) {
         let most = (MOST_BYTES / picture.len().max(1)).clamp(1, MOST);
         self.frames.truncate(most - 1);
         self.frames.push_front(PastFrame { picture: picture.clone(), seen });
@@ -44,10 +52,11 @@ impl Past {
         self.frames.get(frames.checked_sub(1)?)
     }
 
-    /// Somebody turned out to be in the frame so many before this one.
-    pub(crate) fn add(&mut self, frames: usize, observation: Observation) {
+    /// Somebody turned out to be in the frame so many before this one, or elsewhere in it.
+    pub(crate) fn correct(&mut self, frames: usize, person: usize, observation: Observation) {
         if let Some(frame) = frames.checked_sub(1).and_then(|k| self.frames.get_mut(k)) {
-            frame.seen.push(observation);
+            frame.seen.retain(|(seen, _)| *seen != person);
+            frame.seen.push((person, observation));
         }
     }
 }

@@ -237,15 +237,21 @@ impl Tracker {
         self.part_pairs(&mut reads);
         self.hand_over(&mut reads);
         self.reunite(&mut reads);
-        let late =
+        let mut late =
             if self.is_time_to_look(cut) { self.look_around(picture, &mut reads)? } else { Vec::new() };
         self.swap_back(&mut reads);
+        for read in &reads {
+            if self.is_found_again(read)? && late.iter().all(|late| late.track != read.track) {
+                late.push(Late { track: read.track, since: 0 });
+            }
+        }
         let people = self.remember(reads, picture)?;
         let mut earlier = Vec::new();
         for late in late {
             earlier.extend(self.follow_back(&late)?);
         }
-        self.past.push(picture, people.iter().map(|sighting| sighting.observation.clone()).collect());
+        let seen = people.iter().map(|sighting| (sighting.person, sighting.observation.clone()));
+        self.past.push(picture, seen.collect());
         let frame = self.frame;
         self.frame += 1;
         Ok(Tracked { frame, people, cut, earlier })
@@ -439,6 +445,14 @@ impl Tracker {
         Ok(None)
     }
 
+    /// Was a track read on a part of the body in the frame before?
+    fn is_found_again(&self, read: &Read) -> Result<bool> {
+        let Some(past) = self.past.before(1) else { return Ok(false) };
+        let Some(before) = past.of(self.tracks[read.track].person) else { return Ok(false) };
+        Ok(is_part(before, read.observation())
+            && !self.reader.has_own_face(before, read.observation(), &past.picture)?)
+    }
+
     /// Is what was found a part of somebody who is read already?
     fn is_a_part(&self, found: &Observation, reads: &[Read], picture: &RgbImage) -> Result<bool> {
         for whole in reads.iter().map(Read::observation) {
@@ -565,11 +579,14 @@ impl Tracker {
             let Some(found) = self.reader.read(at, &past.picture)? else { break };
             let familiar = alike(&track.look, &Appearance::of(&past.picture, &found.observation().landmarks));
             if familiar.is_some_and(|alike| alike < RETURNED)
-                || past.seen.iter().any(|other| near(other, found.observation()) < SAME)
+                || past.seen.iter().any(|(_, other)| near(other, found.observation()) < SAME)
             {
                 break;
             }
-            let others = || past.seen.iter().filter_map(|other| Region::of_face(&other.landmarks));
+            let others = || {
+                let others = past.seen.iter().filter(|(other, _)| *other != track.person);
+                others.filter_map(|(_, other)| Region::of_face(&other.landmarks))
+            };
             let face = found.face().filter(|face| !others().any(|other| face.meets(&other)));
             let frame = self.frame - n;
             let (observation, evidence, next) =
@@ -579,7 +596,7 @@ impl Tracker {
             earlier.push((frame, Sighting { person, observation, evidence, familiar }));
         }
         for (frame, sighting) in &earlier {
-            self.past.add(self.frame - frame, sighting.observation.clone());
+            self.past.correct(self.frame - frame, sighting.person, sighting.observation.clone());
         }
         Ok(earlier)
     }

@@ -20,8 +20,10 @@ const EDGE: f32 = 0.25;
 const OVER: f32 = 0.05;
 /// Somebody is believed in who is trusted in this part of the frames.
 const BELIEVED: f64 = 0.5;
-/// Somebody in less than this part of a video, who isn't believed in, is a thing that looked like a person.
-const PHANTOM: f64 = 1.0 / 3.0;
+/// Somebody who isn't believed in, and is there in less than this part of a video, or trusted in less than this part of the frames, is a
+/// thing that looked like a person.
+const SHORTLY: f64 = 1.0 / 3.0;
+const HARDLY: f64 = 0.1;
 /// Whoever was hidden to this part may be hidden altogether.
 const HIDDEN: f32 = 0.5;
 
@@ -167,7 +169,7 @@ impl Seen {
             if seen > 0
                 && !self.replaced.contains(&n)
                 && !person.is_believed()
-                && (seen as f64) < PHANTOM * frames as f64
+                && ((seen as f64) < SHORTLY * frames as f64 || person.trusted() < HARDLY)
             {
                 *person = Person {
                     frames: vec![None; frames],
@@ -243,12 +245,17 @@ impl Seen {
 impl Person {
     /// Is this somebody at all? What is trusted in hardly any frame is a thing that looks like a person now and then.
     fn is_believed(&self) -> bool {
+        self.trusted() >= BELIEVED
+    }
+
+    /// The part of the frames in which the person is trusted.
+    fn trusted(&self) -> f64 {
         let (trusted, all) = self
             .verdicts
             .iter()
             .flatten()
             .fold((0, 0), |(trusted, all), v| (trusted + usize::from(v.score >= TRUSTED), all + 1));
-        trusted as f64 >= BELIEVED * f64::from(all.max(1))
+        trusted as f64 / f64::from(all.max(1))
     }
 
     /// When the person is in view, in words.
@@ -361,7 +368,9 @@ mod tests {
         // What is hardly ever trusted is no person.
         seen.people[1].verdicts = (0..9).map(|_| verdict(0.1)).collect();
         seen.check().unwrap();
-        assert!(!seen.forget_phantoms(), "it is there in most frames");
+        let doubtful = (0..9).map(|t| verdict(if t < 3 { 1.0 } else { 0.1 })).collect();
+        seen.people[1].verdicts = doubtful;
+        assert!(!seen.forget_phantoms(), "it is there in most frames, and trusted in some");
         seen.people[1].frames[2..].fill(None);
         assert!(seen.forget_phantoms());
         assert_eq!(seen.present().map(|(n, _)| n).collect::<Vec<_>>(), [0]);
