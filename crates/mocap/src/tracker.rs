@@ -578,9 +578,12 @@ impl Tracker {
             let (Some(at), Some(past)) = (region, self.past.before(n)) else { break };
             let Some(found) = self.reader.read(at, &past.picture)? else { break };
             let familiar = alike(&track.look, &Appearance::of(&past.picture, &found.observation().landmarks));
-            if familiar.is_some_and(|alike| alike < RETURNED)
-                || past.seen.iter().any(|(_, other)| near(other, found.observation()) < SAME)
-            {
+            // Where a part of the body was read instead, that was wrong.
+            let is_taken = past.seen.iter().any(|(person, other)| {
+                near(other, found.observation()) < SAME
+                    && !(*person == track.person && is_part(other, found.observation()))
+            });
+            if is_taken || familiar.is_some_and(|alike| alike < RETURNED) {
                 break;
             }
             let others = || {

@@ -107,8 +107,15 @@ pub fn measure(folder: &Path, work: &Path, until: Stage) -> Result<Figures> {
     let mut wanted = 1;
     loop {
         let Some(found) = run(folder, work, wanted, until)? else { break };
+        if wanted == 1 {
+            let seen = seen_in(&found)?;
+            let listed = seen["people"].as_array().context("no people")?;
+            let is_seen = |person: &&serde_json::Value| {
+                person["frames"].as_array().is_some_and(|frames| frames.iter().any(|frame| !frame.is_null()))
+            };
+            figures.people[1] = listed.iter().filter(is_seen).count();
+        }
         wanted += 1;
-        figures.people[1] += 1;
         let masks = grays(found.masks.as_deref().context("no masks")?)?;
         // Whose the track is: of whoever it covers best.
         let ious: Vec<Vec<f64>> = mattes
@@ -184,10 +191,15 @@ fn run(folder: &Path, work: &Path, wanted: usize, until: Stage) -> Result<Option
     }
 }
 
+/// What the masks stage says of everybody.
+fn seen_in(found: &Replaced) -> Result<serde_json::Value> {
+    let file = found.masks.as_deref().and_then(Path::parent).context("no masks")?.join("people.json");
+    Ok(serde_json::from_slice(&read(&file)?)?)
+}
+
 /// Which frames the scores name.
 fn judge(figures: &mut Figures, p: usize, ious: &[f64], truth: &[GrayImage], found: &Replaced) -> Result<()> {
-    let file = found.masks.as_deref().and_then(Path::parent).context("no masks")?.join("people.json");
-    let seen: serde_json::Value = serde_json::from_slice(&read(&file)?)?;
+    let seen = seen_in(found)?;
     let index = seen["replaced"][0].as_u64().context("nobody is replaced")? as usize;
     let verdicts = &seen["people"][index]["verdicts"];
     for (t, iou) in ious.iter().enumerate() {
