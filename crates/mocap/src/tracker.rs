@@ -45,6 +45,8 @@ const TAKEN_FOR: [f32; 2] = [0.3, 0.15];
 /// were, or would be by now.
 const JUST: usize = 30;
 const BEHIND: f32 = 0.6;
+/// From frame to frame somebody becomes larger or smaller by at most this factor, for all that is remembered of where they were.
+const GROWS: f32 = 1.08;
 /// Looks are learnt while nobody else is nearer than this part of the region.
 const ALONE: f32 = 0.3;
 
@@ -357,15 +359,21 @@ impl Tracker {
                 lost && just && beside && alike(&track.look, &read.look).is_none_or(|same| same >= RETURNED)
             });
             if let Some(old) = old {
-                self.same.push((newborn.person, self.tracks[old].person));
-                let newborn = &mut self.tracks[read.track];
-                (newborn.region, newborn.last) = (None, None);
-                let parts = std::mem::take(&mut newborn.parts);
-                self.tracks[old].parts = parts;
+                self.become_one(read.track, old);
                 self.tracks[old].region = Some(read.found.reading.next);
                 read.track = old;
             }
         }
+    }
+
+    /// Somebody new turned out to be somebody who was lost.
+    fn become_one(&mut self, newborn: usize, old: usize) {
+        self.same.push((self.tracks[newborn].person, self.tracks[old].person));
+        let Track { region, last, seen, parts, .. } = &mut self.tracks[newborn];
+        let (region, last, seen, parts) = (region.take(), last.take(), *seen, std::mem::take(parts));
+        let old = &mut self.tracks[old];
+        (old.region, old.last, old.parts) = (region, last.or(old.last), parts);
+        old.seen = old.seen.max(seen);
     }
 
     fn is_time_to_look(&self, cut: bool) -> bool {
@@ -553,7 +561,14 @@ impl Tracker {
                 }
                 _ => [0.0; 2],
             };
-            track.last = Some((next, moved));
+            // The last that is read before somebody is lost may be as large as what is left of them.
+            let size = match track.last {
+                Some((last, _)) if track.seen + 1 == self.frame => {
+                    next.size.clamp(last.size / GROWS, last.size * GROWS)
+                }
+                _ => next.size,
+            };
+            track.last = Some((Region { size, ..next }, moved));
             track.seen = self.frame;
             if alone {
                 track.look.learn(&look);
@@ -570,7 +585,9 @@ impl Tracker {
     /// else is there.
     fn follow_back(&mut self, late: &Late) -> Result<Vec<(usize, Sighting)>> {
         let track = &self.tracks[late.track];
-        let mut region = track.region;
+        let (person, mut region) = (track.person, track.region);
+        // Who it turned out to be.
+        let mut same = None;
         let mut parts = Parts::default();
         let mut earlier = Vec::new();
         let most = self.past.len().min(self.frame.saturating_sub(late.since));
@@ -578,16 +595,26 @@ impl Tracker {
             let (Some(at), Some(past)) = (region, self.past.before(n)) else { break };
             let Some(found) = self.reader.read(at, &past.picture)? else { break };
             let familiar = alike(&track.look, &Appearance::of(&past.picture, &found.observation().landmarks));
-            // Where a part of the body was read instead, that was wrong.
-            let is_taken = past.seen.iter().any(|(person, other)| {
-                near(other, found.observation()) < SAME
-                    && !(*person == track.person && is_part(other, found.observation()))
-            });
-            if is_taken || familiar.is_some_and(|alike| alike < RETURNED) {
+            if familiar.is_some_and(|alike| alike < RETURNED) {
                 break;
             }
+            // Where a part of the body was read instead, that was wrong, and if it was taken for somebody else, who is lost now, that
+            // is this one.
+            let near = past.seen.iter().find(|(_, other)| near(other, found.observation()) < SAME);
+            if let Some((other, part)) = near {
+                let is_lost = || self.tracks.iter().any(|t| t.person == *other && t.region.is_none());
+                let is_wrong = is_part(part, found.observation())
+                    && (*other == person || is_lost())
+                    && !self.reader.has_own_face(part, found.observation(), &past.picture)?;
+                if !is_wrong {
+                    break;
+                }
+                if *other != person && same.is_none() {
+                    same = Some(*other);
+                }
+            }
             let others = || {
-                let others = past.seen.iter().filter(|(other, _)| *other != track.person);
+                let others = past.seen.iter().filter(|(other, _)| *other != person && same != Some(*other));
                 others.filter_map(|(_, other)| Region::of_face(&other.landmarks))
             };
             let face = found.face().filter(|face| !others().any(|other| face.meets(&other)));
@@ -595,8 +622,11 @@ impl Tracker {
             let (observation, evidence, next) =
                 self.reader.look_closer(found, &mut parts, face, frame % 2, &past.picture)?;
             region = next.is_usable(past.picture.width(), past.picture.height()).then_some(next);
-            let person = track.person;
+            let person = same.unwrap_or(person);
             earlier.push((frame, Sighting { person, observation, evidence, familiar }));
+        }
+        if let Some(old) = same.and_then(|old| self.tracks.iter().position(|track| track.person == old)) {
+            self.become_one(late.track, old);
         }
         for (frame, sighting) in &earlier {
             self.past.correct(self.frame - frame, sighting.person, sighting.observation.clone());
