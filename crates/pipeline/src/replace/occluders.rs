@@ -22,6 +22,10 @@ const EMPTY_M: f32 = 0.02;
 pub(super) const PIECE: f32 = 0.05;
 const MOST: f32 = 0.4;
 const BESIDE: f32 = 0.2;
+/// It goes on beyond the body, which this part of its border shows at least: what lies within the body altogether is worn, and looks like
+/// what is behind.
+const OUT: f32 = 0.05;
+const OUT_PX: isize = 3;
 /// Pixels beyond the border in which the body must show up again.
 const WITHIN_PX: isize = 4;
 /// Networks paint over what is narrow: its area is so many times its width squared. What isn't narrow they don't take for the
@@ -211,6 +215,18 @@ fn things(body: &Body, depth: &[f32], width: u32, likely: &[f32], scenery: &Scen
     whole.iter().zip(parts).map(|(a, b)| *a || b).collect()
 }
 
+/// What is known of a piece of pixels within the body.
+#[derive(Clone, Copy, Debug, Default)]
+struct Piece {
+    /// Sides of pixels along its border, those with the body beyond them, and those where the body ends.
+    borders: usize,
+    beside: usize,
+    out: usize,
+    /// Half the greatest width, squared, and the sum of what networks say.
+    widest: f32,
+    said: f32,
+}
+
 /// Those of some pixels that lie in pieces that cut through the body.
 fn pieces_in_front(body: &Body, pixels: &[bool], w: usize, likely: &[f32], scenery: &Scenery) -> Vec<bool> {
     let h = pixels.len() / w.max(1);
@@ -218,13 +234,12 @@ fn pieces_in_front(body: &Body, pixels: &[bool], w: usize, likely: &[f32], scene
     let is_empty = |i: usize| pixels[i];
     let pieces = bg_mask::components(&mask_of(size, is_empty));
     let thick = bg_mask::squared_distance(&mask_of(size, |i| !is_empty(i)));
-    // By piece: borders with the body beyond them, all borders, half the greatest width, and what networks say.
-    let mut found = vec![(0_usize, 0_usize, 0.0_f32, 0.0_f32); pieces.list.len() + 1];
+    let mut found = vec![Piece::default(); pieces.list.len() + 1];
     for (i, label) in pieces.labels.iter().enumerate().filter(|(_, label)| **label > 0) {
         let (x, y) = ((i % w) as isize, (i / w) as isize);
-        let (beside, borders, widest, said) = &mut found[*label as usize];
-        *widest = widest.max(thick[i]);
-        *said += likely[i];
+        let piece = &mut found[*label as usize];
+        piece.widest = piece.widest.max(thick[i]);
+        piece.said += likely[i];
         for (dx, dy) in [(1, 0), (-1, 0), (0, 1), (0, -1)] {
             let at = |k: isize| {
                 let (u, v) = (x + k * dx, y + k * dy);
@@ -233,20 +248,23 @@ fn pieces_in_front(body: &Body, pixels: &[bool], w: usize, likely: &[f32], scene
             if at(1).is_some_and(|j| pieces.labels[j] == *label) {
                 continue;
             }
-            *borders += 1;
+            piece.borders += 1;
+            piece.out += usize::from(!(1..=OUT_PX).all(|k| at(k).is_some_and(|j| body.covers(j))));
             let is_theirs = |j: &usize| body.covers(*j) || likely[*j] >= MAYBE;
             let on_the_body = (1..=WITHIN_PX).map_while(at).take_while(is_theirs);
-            *beside += usize::from(on_the_body.into_iter().any(|j| scenery.shown[j] == Shown::Other));
+            piece.beside += usize::from(on_the_body.into_iter().any(|j| scenery.shown[j] == Shown::Other));
         }
     }
     let least = PIECE * body.area() as f32;
     let is_thing: Vec<bool> = std::iter::once(false)
-        .chain(pieces.list.iter().zip(&found[1..]).map(|(piece, (beside, borders, widest, said))| {
-            let area = piece.area as f32;
+        .chain(pieces.list.iter().zip(&found[1..]).map(|(component, piece)| {
+            let (area, borders) = (component.area as f32, piece.borders as f32);
+            let is_doubted = piece.said <= SEEN_AS * area;
             area >= least
-                && (area <= MOST * body.area() as f32 || *said <= SEEN_AS * area)
-                && *beside as f32 >= BESIDE * *borders as f32
-                && (area >= NARROW * 4.0 * widest || *said <= SEEN_AS * area)
+                && (area <= MOST * body.area() as f32 || is_doubted)
+                && piece.beside as f32 >= BESIDE * borders
+                && piece.out as f32 >= OUT * borders
+                && (area >= NARROW * 4.0 * piece.widest || is_doubted)
         }))
         .collect();
     pieces.labels.iter().map(|label| is_thing[*label as usize]).collect()
