@@ -41,6 +41,8 @@ pub(super) struct Somebody {
     pub(super) body: Option<Body>,
     /// `[h, w]` metres from the body outwards; 0 within.
     pub(super) away: Vec<f32>,
+    /// They aren't found any more, but should still be there: nothing is judged by it.
+    pub(super) is_expected: bool,
     /// Metres from the body within which one network's word is enough, and from which on both must say the same.
     alone_m: [f32; 2],
 }
@@ -64,7 +66,7 @@ impl Somebody {
         let more = (spilt(&own) - spilt(&anybody)).abs();
         let doubt = ((more - SPILT[0]) / (SPILT[1] - SPILT[0])).clamp(0.0, 1.0);
         let alone_m = [0, 1].map(|k| ALONE_M[k] + doubt * (TOGETHER_M[k] - ALONE_M[k]));
-        Self { person, own, anybody, body, away, alone_m }
+        Self { person, own, anybody, body, away, is_expected: false, alone_m }
     }
 
     /// How much of the surer network's word counts at a pixel: all of it on the body, none far away; between, both networks

@@ -200,7 +200,7 @@ impl<'a> Looks<'a> {
         likely: &mut Likely,
         shares: &mut [Vec<f32>],
     ) {
-        for (k, somebody) in people.iter().enumerate() {
+        for (k, somebody) in people.iter().enumerate().filter(|(_, somebody)| !somebody.is_expected) {
             let is_free = |i: usize| {
                 let matte = likely.any[i] * shares.iter().map(|share| share[i]).sum::<f32>();
                 matte < MINE && people.iter().enumerate().all(|(l, other)| l == k || other.away[i] > NEAR_M)
@@ -273,6 +273,9 @@ impl<'a> Looks<'a> {
             judged.push((taken, thing));
         }
         for (k, (somebody, (taken, thing))) in people.iter().zip(&judged).enumerate() {
+            if somebody.is_expected {
+                continue;
+            }
             let person = &seen.people[somebody.person];
             let confidence = &person.confidence[n];
             let before = self.before[somebody.person].take().filter(|(t, ..)| t + 1 == n && !seen.cuts[n]);

@@ -1,7 +1,7 @@
 //! What is known of each frame before whose its pixels are is decided: everybody who may be there, and where nobody is.
 
 use super::assign::Somebody;
-use super::bodies::Bodies;
+use super::bodies::{Bodies, Body};
 use super::folders::Folders;
 use super::people::{Person, Seen};
 use super::scenery::Sample;
@@ -22,6 +22,9 @@ const AROUND: [f32; 2] = [8.0, 36.0];
 /// Somebody may be where a network or a body says so, to within so many small pixels.
 pub(super) const MAYBE: u8 = 50;
 const NEAR_PX: f32 = 3.0;
+/// Who stays and isn't found any more goes on for so many seconds, as fast as over so many frames before.
+const GOES_ON_S: f64 = 0.5;
+const PACE: usize = 4;
 /// Half the width and the height of a person, as parts of their region.
 const PERSON: [f32; 2] = [0.3, 0.55];
 
@@ -123,16 +126,18 @@ impl<'a> Preparer<'a> {
                 None if person.is_bridged(n) => nothing_said(),
                 None => {
                     self.block(person, n, &mut somewhere);
-                    continue;
+                    nothing_said()
                 }
             };
-            let body = self.bodies.draw(&motions[p].frames[n])?;
+            let is_expected = person.evidence[n].is_none() && !person.is_bridged(n);
+            let body =
+                if is_expected { self.expected(p, n)? } else { self.bodies.draw(&motions[p].frames[n])? };
             if body.is_none() && person.evidence[n].is_none() {
                 continue;
             }
             let own = evidence.own.spread(full.into(), reduced);
             let anybody = evidence.anybody.spread(full.into(), reduced);
-            let somebody = Somebody::new(p, own, anybody, body);
+            let somebody = Somebody { is_expected, ..Somebody::new(p, own, anybody, body) };
             for (i, byte) in somewhere.iter_mut().enumerate() {
                 let covered = somebody.body.as_ref().is_some_and(|body| body.covers(i));
                 if covered || somebody.own.as_raw()[i].max(somebody.anybody.as_raw()[i]) >= MAYBE {
@@ -152,6 +157,25 @@ impl<'a> Preparer<'a> {
         };
         let step = step.filter(|_| !seen.cuts[n]);
         Ok(Prepared { sample: Sample { picture, clear, step }, people, evidence: all_evidence })
+    }
+
+    /// Somebody's body where it should still be: of those who stay, so that they aren't damaged unseen.
+    fn expected(&self, p: usize, n: usize) -> Result<Option<Body>> {
+        let Seen { people, cuts, fps, replaced, .. } = self.seen;
+        if replaced.contains(&p) {
+            return Ok(None);
+        }
+        let is_seen = |t: &usize| people[p].evidence[*t].is_some();
+        let shot = |n: usize, frames: usize| (n.saturating_sub(frames)..n).rev().take_while(|t| !cuts[t + 1]);
+        let Some(last) = shot(n, (GOES_ON_S * fps) as usize).find(is_seen) else { return Ok(None) };
+        let first = shot(last, PACE).take_while(is_seen).last().unwrap_or(last);
+        let motion = &self.motions[p].frames;
+        let mut frame = motion[last].clone();
+        let passed = (n - last) as f32 / (last - first).max(1) as f32;
+        for (k, at) in frame.translation.iter_mut().enumerate() {
+            *at += passed * (motion[last].translation[k] - motion[first].translation[k]);
+        }
+        self.bodies.draw(&frame)
     }
 
     /// Where somebody will be seen soon or was seen lately, they may be without being found: no place there is known to be empty.
