@@ -137,7 +137,8 @@ impl<'a> Preparer<'a> {
             }
             let own = evidence.own.spread(full.into(), reduced);
             let anybody = evidence.anybody.spread(full.into(), reduced);
-            let somebody = Somebody { is_expected, ..Somebody::new(p, own, anybody, body) };
+            let mut somebody = Somebody::new(p, own, anybody, body);
+            somebody.is_expected = is_expected;
             for (i, byte) in somewhere.iter_mut().enumerate() {
                 let covered = somebody.body.as_ref().is_some_and(|body| body.covers(i));
                 if covered || somebody.own.as_raw()[i].max(somebody.anybody.as_raw()[i]) >= MAYBE {
