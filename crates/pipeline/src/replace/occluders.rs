@@ -34,6 +34,9 @@ const NARROW: f32 = 3.5;
 const SEEN_AS: f32 = 0.6;
 /// Joints of the arms: where arms aren't seen they are guesses.
 const ARMS: RangeInclusive<u8> = 16..=21;
+/// Ankles and feet with their knees: where the knee is seen and they aren't, they are guesses, too (who sits on the ground, or in a long
+/// dress).
+const FEET: [(u8, usize); 4] = [(7, 4), (8, 5), (10, 4), (11, 5)];
 /// Smaller pieces than this part of the body are the matte's holes.
 const SPECK: f32 = 0.015;
 
@@ -109,6 +112,10 @@ impl Guess {
         let Some(body) = &somebody.body else { return Self::default() };
         let depth = somebody.depth_in_body();
         let things = things(body, &depth, somebody.own.width(), likely, scenery);
+        let is_unsure = |joint: usize| confidence.get(joint).is_some_and(|c| *c < UNSURE);
+        let is_guess = |joint: u8| {
+            ARMS.contains(&joint) || FEET.iter().any(|(foot, knee)| *foot == joint && !is_unsure(*knee))
+        };
         let pixels = (0..likely.len())
             .map(|i| {
                 if !body.covers(i) || nearer[i] {
@@ -118,12 +125,11 @@ impl Guess {
                     return Says::Hidden;
                 }
                 let looks_empty = scenery.shown[i] == Shown::Same;
-                let unsure = confidence.get(usize::from(body.joint[i])).is_some_and(|c| *c < UNSURE);
+                let unsure = is_unsure(usize::from(body.joint[i]));
                 // Each network likes to paint over what is narrow: within the body one that says no is enough.
                 let less = f32::from(somebody.own.as_raw()[i].min(somebody.anybody.as_raw()[i])) / 255.0;
                 let hidden = match unsure {
-                    // Where arms aren't seen they are guesses.
-                    true => likely[i] < NOT && !ARMS.contains(&body.joint[i]),
+                    true => likely[i] < NOT && !is_guess(body.joint[i]),
                     false => less < NOT && depth[i] > INTO_M && !raised[i],
                 };
                 // Where the fit may be a little off, where joints are guesses, and where the place looks neither as ever nor otherwise.
