@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 /// Changes when a stage's result changes for the same inputs.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// A hash of everything that a result depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
