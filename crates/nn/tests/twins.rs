@@ -8,7 +8,10 @@ use anicrafter_nn::{
 };
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Result, Tensor, Var};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The kernels' level is the whole process's: whoever compares to the last bit holds it.
+static LEVEL: RwLock<()> = RwLock::new(());
 
 fn random(name: &str, shape: &[usize]) -> Tensor {
     let source = RandomWeights { seed: 7 };
@@ -57,6 +60,7 @@ fn linear() {
 
 #[test]
 fn linear_adds_to_some_rows() {
+    let _level = LEVEL.read().unwrap_or_else(PoisonError::into_inner);
     let (x, w) = (random("x", &[1, 3, 16]), random("w", &[8, 16]));
     let (residual, gate) = (random("r", &[1, 10, 8]), row("g", 8));
     let linear = Linear::new(w.clone(), None).unwrap();
@@ -168,6 +172,7 @@ fn quantised_is_close_to_dense() {
 /// Products that dequantise while they read, against the same blocks dequantised beforehand, at each level.
 #[test]
 fn quantised_products_equal_those_of_dequantised_weights() {
+    let _level = LEVEL.write().unwrap_or_else(PoisonError::into_inner);
     let formats = [GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K];
     // The kernels don't read this one: its blocks are widened first.
     for dtype in formats.into_iter().chain([GgmlDType::Q5_0]) {
@@ -192,6 +197,7 @@ fn quantised_products_equal_those_of_dequantised_weights() {
 /// Inputs of 8 bits: close to float inputs, for every format that has products of them; said where there are none.
 #[test]
 fn inputs_of_8_bits_are_close_or_refused() {
+    let _level = LEVEL.read().unwrap_or_else(PoisonError::into_inner);
     let weights = |dtype| {
         let source = QuantizeOnLoad::new(Arc::new(RandomWeights { seed: 3 }), dtype);
         Weights::new(Arc::new(source), DType::F32, &Device::Cpu)
