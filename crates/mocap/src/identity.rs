@@ -192,6 +192,26 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_body_lies_on_its_limbs() {
+        let of = |size, landmarks| Observation {
+            region: Region { centre: [15.0, 50.0], size, angle: 0.0 },
+            score: 1.0,
+            landmarks,
+            hands: [None, None],
+            face: None,
+        };
+        // Somebody whose shoulders to knees span 40 pixels, and their trousers read as another, smaller one.
+        let whole = of(100.0, person(10.0));
+        let mut trousers = person(12.0);
+        for landmark in &mut trousers {
+            landmark.pixel = [landmark.pixel[0] * 0.6 + 4.0, 20.0 + landmark.pixel[1] * 0.5];
+        }
+        assert!(is_part(&of(60.0, trousers.clone()), &whole));
+        assert!(!is_part(&of(90.0, trousers), &whole), "as large as the whole");
+        assert!(!is_part(&of(60.0, person(60.0)), &whole), "beside it");
+    }
+
+    #[test]
     fn an_arm_before_the_camera_is_nobody() {
         let region = |centre, size| Region { centre, size, angle: 0.0 };
         let mut landmarks = vec![Landmark { visibility: 0.9, ..Landmark::default() }; 33];

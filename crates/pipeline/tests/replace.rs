@@ -267,6 +267,26 @@ fn of_two_people_the_one_that_was_asked_for() {
     }
 }
 
+/// While somebody is followed, others are looked for in every fifth frame.
+#[test]
+fn whoever_is_found_late_is_followed_back() {
+    let (figures, street) = figures(9);
+    let frames: Vec<RgbImage> = (0..9)
+        .map(|t| {
+            let mut picture = street.clone();
+            place(&mut picture, &figures[t], -150);
+            if t >= 2 {
+                place(&mut picture, &figures[t], 190);
+            }
+            picture
+        })
+        .collect();
+    let (made, warnings, _dir) = run(&frames, Who::At { frame: 7, place: [0.75, 0.5] }, Stage::Masks);
+    assert!(warnings.iter().any(|w| w.contains("frames 2 to 8")), "{warnings:?}");
+    let seen: Vec<bool> = frames_of(&made.masks.unwrap()).iter().map(|m| middle(m).is_some()).collect();
+    assert_eq!(seen, (0..9).map(|t| t >= 2).collect::<Vec<_>>());
+}
+
 #[test]
 fn shots_are_taken_by_themselves() {
     let (figures, street) = figures(8);
