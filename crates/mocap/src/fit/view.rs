@@ -79,7 +79,7 @@ const ENOUGH: f64 = 0.5;
 const PIXEL_NOISE: f64 = 0.006;
 
 impl View {
-    /// `steady` is how far each landmark is to be believed.
+    /// `steady` is how far each landmark of the arms is to be believed.
     pub(crate) fn new(observation: &Observation, steady: &[f64], camera: &Camera, rig: &Rig) -> Self {
         let [w, h] = camera.size_px.map(f64::from);
         let ray = |pixel: [f64; 2]| -> V3 {
@@ -110,11 +110,11 @@ impl View {
                 // Arms that leave the picture the network folds into it: hands in front of the chest.
                 let [no, yes] = PRESENT;
                 let present = if ARMS.contains(&i) {
-                    ((f64::from(l.presence) - no) / (yes - no)).clamp(0.0, 1.0)
+                    ((f64::from(l.presence) - no) / (yes - no)).clamp(0.0, 1.0) * steady[i - ARMS.start()]
                 } else {
                     1.0
                 };
-                (1.0 - out / border).clamp(0.0, 1.0) * present * steady[i]
+                (1.0 - out / border).clamp(0.0, 1.0) * present
             })
             .collect();
         let sure: Vec<f64> = landmarks
