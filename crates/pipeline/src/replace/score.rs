@@ -331,7 +331,7 @@ const CHECKS: [Check; 19] = [
     ("the body lies where the mask stands", [0.0, 0.8], |c| {
         ((c.tilt_deg - 35.0) / 40.0).clamp(0.0, 1.0) * ((c.slender - 0.8) / 0.6).clamp(0.0, 1.0)
     }),
-    ("landmarks and body lie apart", [0.045, 0.126], |c| c.residual_m),
+    ("landmarks and body lie apart", [0.05, 0.14], |c| c.residual_m),
     ("a joint moves faster than people do", [9.0, 20.0], |c| c.speed),
     ("it looks like somebody else", [0.25, 0.70], |c| c.strange),
     ("the mask covers the whole picture", [0.8, 0.97], |c| c.area),
