@@ -56,6 +56,9 @@ const NEWBORN: usize = 15;
 const BESIDE: f32 = 0.45;
 const AS_LARGE: f32 = 0.4;
 
+/// Somebody may be read on the whole body for so many frames before what was read on a part of it is read again.
+const AGREEING: usize = 5;
+
 /// What the tracker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackOptions {
@@ -453,12 +456,17 @@ impl Tracker {
         Ok(None)
     }
 
-    /// Was a track read on a part of the body in the frame before?
+    /// Was a track read on a part of the body in one of the frames just before?
     fn is_found_again(&self, read: &Read) -> Result<bool> {
-        let Some(past) = self.past.before(1) else { return Ok(false) };
-        let Some(before) = past.of(self.tracks[read.track].person) else { return Ok(false) };
-        Ok(is_part(before, read.observation())
-            && !self.reader.has_own_face(before, read.observation(), &past.picture)?)
+        let person = self.tracks[read.track].person;
+        let past = (1..=AGREEING).filter_map(|n| self.past.before(n));
+        let part = past
+            .filter_map(|past| Some((past, past.of(person)?)))
+            .find(|(_, before)| is_part(before, read.observation()));
+        match part {
+            Some((past, part)) => Ok(!self.reader.has_own_face(part, read.observation(), &past.picture)?),
+            None => Ok(false),
+        }
     }
 
     /// Is what was found a part of somebody who is read already?
@@ -586,8 +594,8 @@ impl Tracker {
     fn follow_back(&mut self, late: &Late) -> Result<Vec<(usize, Sighting)>> {
         let track = &self.tracks[late.track];
         let (person, mut region) = (track.person, track.region);
-        // Who it turned out to be.
-        let mut same = None;
+        // Who it turned out to be, and how many frames were right already.
+        let (mut same, mut agreed) = (None, 0);
         let mut parts = Parts::default();
         let mut earlier = Vec::new();
         let most = self.past.len().min(self.frame.saturating_sub(late.since));
@@ -607,7 +615,13 @@ impl Tracker {
                     && (*other == person || is_lost())
                     && !self.reader.has_own_face(part, found.observation(), &past.picture)?;
                 if !is_wrong {
-                    break;
+                    // What is right already may have come after what is wrong.
+                    agreed += 1;
+                    if *other != person || agreed > AGREEING {
+                        break;
+                    }
+                    region = Some(found.reading.next);
+                    continue;
                 }
                 if *other != person && same.is_none() {
                     same = Some(*other);
