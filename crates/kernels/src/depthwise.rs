@@ -235,7 +235,7 @@ mod tests {
             (64, [7, 7], [3, 3], [3, 3]),
         ] {
             for input in [[9, 13], [2, 2], [1, 30]] {
-                let output = [0, 1].map(|k| input[k].div_ceil(stride[k]));
+                let output = [0, 1].map(|k| usize::div_ceil(input[k], stride[k]));
                 let (x, weight) = (wave(input[0] * input[1] * c, 0.7), wave(kernel[0] * kernel[1] * c, 1.3));
                 let bias = wave(c, 0.4);
                 let clamp = if c % 16 == 0 { [0.0, 1.5] } else { [f32::NEG_INFINITY, f32::INFINITY] };
