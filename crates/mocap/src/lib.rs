@@ -22,6 +22,7 @@
 //! # Ok::<(), anicrafter_mocap::Error>(())
 //! ```
 
+mod cuts;
 mod detector;
 mod error;
 mod face;

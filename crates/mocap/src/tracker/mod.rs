@@ -1,5 +1,9 @@
 //! Follows everybody through a video.
 
+mod back;
+mod who;
+
+use crate::cuts::Cuts;
 use crate::detector::{Detection, Detector};
 use crate::error::{Error, Result};
 use crate::face::FaceReader;
@@ -10,18 +14,11 @@ use crate::past::Past;
 use crate::reader::{Found, MIN_SCORE, Parts, Reader};
 use crate::region::Region;
 use crate::segmentation::Evidence;
+use back::Late;
 use image::RgbImage;
 
 /// Where the detection is less sure than that too, the landmarks must be surer.
 const SURE_SCORE: f32 = 0.8;
-/// A mean change of the small picture above this is a cut, in bytes.
-const CUT: f32 = 60.0;
-/// So is one above this which is so many times the usual one.
-const SUDDEN: (f32, f32) = (18.0, 4.0);
-/// How fast the usual change follows.
-const USUAL: f32 = 0.25;
-/// Side of the small picture that cuts are found on.
-const THUMB: usize = 32;
 /// The whole picture is looked at every so many frames, and in so many frames after somebody was lost.
 const LOOK_EVERY: usize = 5;
 const LOOK_AFTER: usize = 5;
@@ -37,27 +34,10 @@ const SAME: f32 = 0.09;
 const COVERED: f32 = 0.13;
 /// How alike two looks must be to be taken for one person: after a gap, and after a cut.
 const RETURNED: f32 = 0.55;
-/// Two people have changed places if that makes their looks so much more alike: anybody, and people who met just now.
-const SWAPPED: [f32; 2] = [0.35, 0.15];
-/// Somebody followed is somebody else, who was lost, if that looks so much more alike: anybody, and somebody who met another just now.
-const TAKEN_FOR: [f32; 2] = [0.3, 0.15];
-/// People have met just now for so many frames. Whoever got lost may be behind somebody who is nearer than this part of the region to where they
-/// were, or would be by now.
-const JUST: usize = 30;
-const BEHIND: f32 = 0.6;
 /// From frame to frame somebody becomes larger or smaller by at most this factor, for all that is remembered of where they were.
 const GROWS: f32 = 1.08;
 /// Looks are learnt while nobody else is nearer than this part of the region.
 const ALONE: f32 = 0.3;
-
-/// Somebody new beside whom somebody known gets lost is that one, if it shows within so many frames: alike, this near as part of the
-/// region, and about as large.
-const NEWBORN: usize = 15;
-const BESIDE: f32 = 0.45;
-const AS_LARGE: f32 = 0.4;
-
-/// Somebody may be read on the whole body for so many frames before what was read on a part of it is read again.
-const AGREEING: usize = 5;
 
 /// What the tracker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,12 +129,6 @@ impl Read {
     }
 }
 
-/// A track that was found in this frame, and the first frame that it may be followed back to.
-struct Late {
-    track: usize,
-    since: usize,
-}
-
 /// The models, and where everybody was.
 #[derive(Debug)]
 pub struct Tracker {
@@ -167,9 +141,7 @@ pub struct Tracker {
     /// Those who turned out to be somebody who was there before.
     same: Vec<(usize, usize)>,
     lost_at: Option<usize>,
-    thumb: Vec<f32>,
-    /// The mean change from frame to frame of late.
-    usual: Option<f32>,
+    cuts: Cuts,
     frame: usize,
 }
 
@@ -209,8 +181,7 @@ impl Tracker {
             people: 0,
             same: Vec::new(),
             lost_at: None,
-            thumb: Vec::new(),
-            usual: None,
+            cuts: Cuts::default(),
             frame: 0,
         }
     }
@@ -231,7 +202,7 @@ impl Tracker {
         if w == 0 || h == 0 {
             return Err(Error::Empty { frame: self.frame });
         }
-        let cut = self.is_cut(picture);
+        let cut = self.cuts.is_cut(picture);
         if cut {
             for track in &mut self.tracks {
                 (track.region, track.last, track.parts) = (None, None, Parts::default());
@@ -283,100 +254,6 @@ impl Tracker {
         self.tracks[track].parts = Parts::default();
         self.tracks[track].met = Some(self.frame);
         self.lost_at = Some(self.frame);
-    }
-
-    /// Where two tracks read one person, the one that doesn't look like it has lost its own.
-    fn part_pairs(&mut self, reads: &mut Vec<Read>) {
-        let mut i = 0;
-        while i < reads.len() {
-            let pair =
-                (i + 1..reads.len()).find(|j| near(reads[i].observation(), reads[*j].observation()) < SAME);
-            let Some(j) = pair else {
-                i += 1;
-                continue;
-            };
-            // How well the person fits each track: its looks, and where it should be.
-            let fits = |read: &Read| {
-                let track = &self.tracks[read.track];
-                let off = track.last.map_or(0.0, |(last, moved)| {
-                    let at = read.observation().region;
-                    let away = [0, 1].map(|k| at.centre[k] - last.centre[k] - moved[k]);
-                    away[0].hypot(away[1]) / at.size
-                });
-                alike(&track.look, &read.look).unwrap_or(0.5) - 2.0 * off
-            };
-            let worse = if fits(&reads[i]) < fits(&reads[j]) { i } else { j };
-            self.lose(reads.remove(worse).track);
-        }
-    }
-
-    /// Who went behind somebody and came out again may have been taken for them: a track goes to the one it looks like.
-    fn hand_over(&mut self, reads: &mut [Read]) {
-        for read in reads {
-            let Some(own) = alike(&self.tracks[read.track].look, &read.look) else { continue };
-            let lost = (0..self.tracks.len()).filter(|n| {
-                let track = &self.tracks[*n];
-                track.region.is_none() && track.last.is_some()
-            });
-            let scored = lost.filter_map(|n| Some((n, alike(&self.tracks[n].look, &read.look)?)));
-            if let Some((n, other)) = scored.max_by(|a, b| a.1.total_cmp(&b.1))
-                && other > own + self.surer_by(TAKEN_FOR, &[read.track])
-            {
-                self.lose(std::mem::replace(&mut read.track, n));
-                // Taken: nobody else may become this one now.
-                self.tracks[n].region = Some(read.found.reading.next);
-            }
-        }
-    }
-
-    /// By how much looks must differ, of two values: who met somebody just now is sooner taken for them.
-    fn surer_by(&self, [usually, met]: [f32; 2], tracks: &[usize]) -> f32 {
-        let just = |n: &usize| self.tracks[*n].met.is_some_and(|met| self.frame - met <= JUST);
-        if tracks.iter().all(just) { met } else { usually }
-    }
-
-    /// Somebody got lost just now about where a region is.
-    fn is_before_somebody(&self, at: &Region) -> bool {
-        self.tracks.iter().filter(|track| track.region.is_none()).any(|track| {
-            let Some((last, away)) = track.away(at, self.frame) else { return false };
-            self.frame - track.seen <= JUST && away < BEHIND * at.size.max(last.size)
-        })
-    }
-
-    /// Whoever comes out from behind a thing is found anew now and then, while their own track still reads what is left of them.
-    fn reunite(&mut self, reads: &mut [Read]) {
-        for read in reads {
-            let newborn = &self.tracks[read.track];
-            if self.frame > newborn.born + NEWBORN {
-                continue;
-            }
-            let at = read.observation().region;
-            let old = (0..self.tracks.len()).find(|n| {
-                let track = &self.tracks[*n];
-                let lost = track.region.is_none() && track.born < newborn.born;
-                // Earlier losses were weighed when the new one was found.
-                let just = track.seen + 1 >= newborn.born;
-                let beside = track.away(&at, self.frame).is_some_and(|(last, away)| {
-                    away < BESIDE * at.size && (at.size / last.size).ln().abs() < AS_LARGE
-                });
-                lost && just && beside && alike(&track.look, &read.look).is_none_or(|same| same >= RETURNED)
-            });
-            if let Some(old) = old {
-                self.become_one(read.track, old);
-                self.tracks[old].region = Some(read.found.reading.next);
-                read.track = old;
-            }
-        }
-    }
-
-    /// Somebody new turned out to be somebody who was lost.
-    fn become_one(&mut self, newborn: usize, old: usize) {
-        self.same.push((self.tracks[newborn].person, self.tracks[old].person));
-        let Track { region, last, seen, parts, .. } = &mut self.tracks[newborn];
-        let (region, last, seen, parts) = (region.take(), last.take(), *seen, std::mem::take(parts));
-        let old = &mut self.tracks[old];
-        (old.region, old.last, old.parts) = (region, last.or(old.last), parts);
-        old.seen = old.seen.max(seen);
     }
 
     fn is_time_to_look(&self, cut: bool) -> bool {
@@ -456,19 +333,6 @@ impl Tracker {
         Ok(None)
     }
 
-    /// Was a track read on a part of the body in one of the frames just before?
-    fn is_found_again(&self, read: &Read) -> Result<bool> {
-        let person = self.tracks[read.track].person;
-        let past = (1..=AGREEING).filter_map(|n| self.past.before(n));
-        let part = past
-            .filter_map(|past| Some((past, past.of(person)?)))
-            .find(|(_, before)| is_part(before, read.observation()));
-        match part {
-            Some((past, part)) => Ok(!self.reader.has_own_face(part, read.observation(), &past.picture)?),
-            None => Ok(false),
-        }
-    }
-
     /// Is what was found a part of somebody who is read already?
     fn is_a_part(&self, found: &Observation, reads: &[Read], picture: &RgbImage) -> Result<bool> {
         for whole in reads.iter().map(Read::observation) {
@@ -479,60 +343,6 @@ impl Tracker {
             }
         }
         Ok(false)
-    }
-
-    /// The track of somebody who was found: one that is out of sight and alike, or a new one.
-    fn known(&mut self, look: &Appearance, region: &Region, reads: &[Read]) -> Late {
-        let score = |track: &Track| {
-            // Clothes can't be told from a few pixels: the place says it then.
-            let same = alike(&track.look, look).unwrap_or(RETURNED);
-            let gap = (self.frame - track.seen) as f32;
-            let near = track.last.map_or(0.0, |(last, _)| {
-                let distance = last.apart(region) / last.size + (region.size / last.size).ln().abs();
-                0.4 * (1.0 - distance / (0.3 + 0.05 * gap)).clamp(-1.0, 1.0)
-            });
-            same + near
-        };
-        let free = |n: &usize| self.tracks[*n].region.is_none() && reads.iter().all(|read| read.track != *n);
-        let scored = (0..self.tracks.len()).filter(free).map(|n| (n, score(&self.tracks[n])));
-        if let Some((track, best)) = scored.max_by(|a, b| a.1.total_cmp(&b.1))
-            && best >= RETURNED
-        {
-            self.tracks[track].met = Some(self.frame);
-            return Late { track, since: self.tracks[track].seen + 1 };
-        }
-        self.tracks.push(Track {
-            person: self.people,
-            region: None,
-            last: None,
-            seen: self.frame,
-            born: self.frame,
-            met: None,
-            look: look.clone(),
-            parts: Parts::default(),
-        });
-        self.people += 1;
-        Late { track: self.tracks.len() - 1, since: 0 }
-    }
-
-    /// Two who passed each other may have been taken for each other.
-    fn swap_back(&mut self, reads: &mut [Read]) {
-        for i in 0..reads.len() {
-            for j in i + 1..reads.len() {
-                let sure = |track: usize, read: usize| alike(&self.tracks[track].look, &reads[read].look);
-                let (a, b) = (reads[i].track, reads[j].track);
-                let (Some(aa), Some(bb), Some(ab), Some(ba)) =
-                    (sure(a, i), sure(b, j), sure(a, j), sure(b, i))
-                else {
-                    continue;
-                };
-                if ab + ba > aa + bb + self.surer_by(SWAPPED, &[a, b]) {
-                    (reads[i].track, reads[j].track) = (b, a);
-                    let parts = std::mem::take(&mut self.tracks[a].parts);
-                    self.tracks[a].parts = std::mem::replace(&mut self.tracks[b].parts, parts);
-                }
-            }
-        }
     }
 
     /// Keeps what was read for the next frame, and looks at face and hands.
@@ -587,88 +397,6 @@ impl Tracker {
         }
         people.sort_by(|a, b| b.observation.region.size.total_cmp(&a.observation.region.size));
         Ok(people)
-    }
-
-    /// Follows somebody who was found only now back to where they came from, as far as the frames are kept, they look alike and nobody
-    /// else is there.
-    fn follow_back(&mut self, late: &Late) -> Result<Vec<(usize, Sighting)>> {
-        let track = &self.tracks[late.track];
-        let (person, mut region) = (track.person, track.region);
-        // Who it turned out to be, and how many frames were right already.
-        let (mut same, mut agreed) = (None, 0);
-        let mut parts = Parts::default();
-        let mut earlier = Vec::new();
-        let most = self.past.len().min(self.frame.saturating_sub(late.since));
-        for n in 1..=most {
-            let (Some(at), Some(past)) = (region, self.past.before(n)) else { break };
-            let Some(found) = self.reader.read(at, &past.picture)? else { break };
-            let familiar = alike(&track.look, &Appearance::of(&past.picture, &found.observation().landmarks));
-            if familiar.is_some_and(|alike| alike < RETURNED) {
-                break;
-            }
-            // Where a part of the body was read instead, that was wrong, and if it was taken for somebody else, who is lost now, that
-            // is this one.
-            let near = past.seen.iter().find(|(_, other)| near(other, found.observation()) < SAME);
-            if let Some((other, part)) = near {
-                let is_lost = || self.tracks.iter().any(|t| t.person == *other && t.region.is_none());
-                let is_wrong = is_part(part, found.observation())
-                    && (*other == person || is_lost())
-                    && !self.reader.has_own_face(part, found.observation(), &past.picture)?;
-                if !is_wrong {
-                    // What is right already may have come after what is wrong.
-                    agreed += 1;
-                    if *other != person || agreed > AGREEING {
-                        break;
-                    }
-                    region = Some(found.reading.next);
-                    continue;
-                }
-                if *other != person && same.is_none() {
-                    same = Some(*other);
-                }
-            }
-            let others = || {
-                let others = past.seen.iter().filter(|(other, _)| *other != person && same != Some(*other));
-                others.filter_map(|(_, other)| Region::of_face(&other.landmarks))
-            };
-            let face = found.face().filter(|face| !others().any(|other| face.meets(&other)));
-            let frame = self.frame - n;
-            let (observation, evidence, next) =
-                self.reader.look_closer(found, &mut parts, face, frame % 2, &past.picture)?;
-            region = next.is_usable(past.picture.width(), past.picture.height()).then_some(next);
-            let person = same.unwrap_or(person);
-            earlier.push((frame, Sighting { person, observation, evidence, familiar }));
-        }
-        if let Some(old) = same.and_then(|old| self.tracks.iter().position(|track| track.person == old)) {
-            self.become_one(late.track, old);
-        }
-        for (frame, sighting) in &earlier {
-            self.past.correct(self.frame - frame, sighting.person, sighting.observation.clone());
-        }
-        Ok(earlier)
-    }
-
-    fn is_cut(&mut self, picture: &RgbImage) -> bool {
-        let thumb = Region::around(picture.width(), picture.height()).sample(picture, THUMB, 0.0, 255.0);
-        // The square is black beside the picture.
-        let (w, h) = (picture.width() as f32, picture.height() as f32);
-        let part = w.min(h) / w.max(h);
-        let sum = thumb.iter().zip(&self.thumb).map(|(a, b)| (a - b).abs()).sum::<f32>();
-        let change = sum / (thumb.len() as f32 * part);
-        let first = self.thumb.is_empty();
-        self.thumb = thumb;
-        if first {
-            return false;
-        }
-        let sudden = self.usual.is_some_and(|usual| change > SUDDEN.0 && change > SUDDEN.1 * usual);
-        let cut = change > CUT || sudden;
-        if cut {
-            self.usual = None;
-        } else {
-            let usual = self.usual.unwrap_or(change);
-            self.usual = Some(usual + (change - usual) * USUAL);
-        }
-        cut
     }
 }
 

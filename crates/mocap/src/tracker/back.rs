@@ -1,0 +1,90 @@
+//! Back through the frames just before, from where somebody was found late or found to have been read wrongly.
+
+use super::{RETURNED, Read, SAME, Sighting, Tracker, near};
+use crate::error::Result;
+use crate::identity::{Appearance, alike, is_part};
+use crate::reader::Parts;
+use crate::region::Region;
+
+/// Somebody may be read on the whole body for so many frames before what was read on a part of it is read again.
+const AGREEING: usize = 5;
+
+/// A track that was found in this frame, and the first frame that it may be followed back to.
+pub(super) struct Late {
+    pub(super) track: usize,
+    pub(super) since: usize,
+}
+
+impl Tracker {
+    /// Was a track read on a part of the body in one of the frames just before?
+    pub(super) fn is_found_again(&self, read: &Read) -> Result<bool> {
+        let person = self.tracks[read.track].person;
+        let past = (1..=AGREEING).filter_map(|n| self.past.before(n));
+        let part = past
+            .filter_map(|past| Some((past, past.of(person)?)))
+            .find(|(_, before)| is_part(before, read.observation()));
+        match part {
+            Some((past, part)) => Ok(!self.reader.has_own_face(part, read.observation(), &past.picture)?),
+            None => Ok(false),
+        }
+    }
+
+    /// Follows somebody who was found only now back to where they came from, as far as the frames are kept, they look alike and nobody
+    /// else is there.
+    pub(super) fn follow_back(&mut self, late: &Late) -> Result<Vec<(usize, Sighting)>> {
+        let track = &self.tracks[late.track];
+        let (person, mut region) = (track.person, track.region);
+        // Who it turned out to be, and how many frames were right already.
+        let (mut same, mut agreed) = (None, 0);
+        let mut parts = Parts::default();
+        let mut earlier = Vec::new();
+        let most = self.past.len().min(self.frame.saturating_sub(late.since));
+        for n in 1..=most {
+            let (Some(at), Some(past)) = (region, self.past.before(n)) else { break };
+            let Some(found) = self.reader.read(at, &past.picture)? else { break };
+            let familiar = alike(&track.look, &Appearance::of(&past.picture, &found.observation().landmarks));
+            if familiar.is_some_and(|alike| alike < RETURNED) {
+                break;
+            }
+            // Where a part of the body was read instead, that was wrong, and if it was taken for somebody else, who is lost now, that
+            // is this one.
+            let near = past.seen.iter().find(|(_, other)| near(other, found.observation()) < SAME);
+            if let Some((other, part)) = near {
+                let is_lost = || self.tracks.iter().any(|t| t.person == *other && t.region.is_none());
+                let is_wrong = is_part(part, found.observation())
+                    && (*other == person || is_lost())
+                    && !self.reader.has_own_face(part, found.observation(), &past.picture)?;
+                if !is_wrong {
+                    // What is right already may have come after what is wrong.
+                    agreed += 1;
+                    if *other != person || agreed > AGREEING {
+                        break;
+                    }
+                    region = Some(found.reading.next);
+                    continue;
+                }
+                if *other != person && same.is_none() {
+                    same = Some(*other);
+                }
+            }
+            let others = || {
+                let others = past.seen.iter().filter(|(other, _)| *other != person && same != Some(*other));
+                others.filter_map(|(_, other)| Region::of_face(&other.landmarks))
+            };
+            let face = found.face().filter(|face| !others().any(|other| face.meets(&other)));
+            let frame = self.frame - n;
+            let (observation, evidence, next) =
+                self.reader.look_closer(found, &mut parts, face, frame % 2, &past.picture)?;
+            region = next.is_usable(past.picture.width(), past.picture.height()).then_some(next);
+            let person = same.unwrap_or(person);
+            earlier.push((frame, Sighting { person, observation, evidence, familiar }));
+        }
+        if let Some(old) = same.and_then(|old| self.tracks.iter().position(|track| track.person == old)) {
+            self.become_one(late.track, old);
+        }
+        for (frame, sighting) in &earlier {
+            self.past.correct(self.frame - frame, sighting.person, sighting.observation.clone());
+        }
+        Ok(earlier)
+    }
+}
