@@ -136,10 +136,15 @@ pub(crate) fn is_arm(of: &Observation, region: &Region) -> bool {
         .any(|line| from_line(region.centre, line) < ON_ARM * region.size)
 }
 
+/// Is one region so much smaller that a part of the other one's body may have been read?
+pub(crate) fn is_smaller(part: &Observation, whole: &Observation) -> bool {
+    part.region.size < PART * whole.region.size
+}
+
 /// Was a part of somebody's body read as if it were somebody?
 pub(crate) fn is_part(part: &Observation, whole: &Observation) -> bool {
     let at = |i: usize| whole.landmarks[i].pixel;
-    part.region.size < PART * whole.region.size
+    is_smaller(part, whole)
         && TRUNK.iter().all(|i| {
             let lines = LIMBS.iter().map(|[a, b]| from_line(part.landmarks[*i].pixel, [at(*a), at(*b)]));
             lines.fold(f32::INFINITY, f32::min) < ON_LIMB * whole.region.size

@@ -2,7 +2,8 @@
 
 use super::{RETURNED, Read, SAME, Sighting, Tracker, near};
 use crate::error::Result;
-use crate::identity::{Appearance, alike, is_part};
+use crate::identity::{Appearance, alike, is_part, is_smaller};
+use crate::landmarks::Observation;
 use crate::reader::Parts;
 use crate::region::Region;
 
@@ -16,17 +17,11 @@ pub(super) struct Late {
 }
 
 impl Tracker {
-    /// Was a track read on a part of the body in one of the frames just before?
-    pub(super) fn is_found_again(&self, read: &Read) -> Result<bool> {
+    /// Was a track read on a part of the body, perhaps, in one of the frames just before?
+    pub(super) fn is_found_again(&self, read: &Read) -> bool {
         let person = self.tracks[read.track].person;
-        let past = (1..=AGREEING).filter_map(|n| self.past.before(n));
-        let part = past
-            .filter_map(|past| Some((past, past.of(person)?)))
-            .find(|(_, before)| is_part(before, read.observation()));
-        match part {
-            Some((past, part)) => Ok(!self.reader.has_own_face(part, read.observation(), &past.picture)?),
-            None => Ok(false),
-        }
+        let past = (1..=AGREEING).filter_map(|n| self.past.before(n)?.of(person));
+        past.into_iter().any(|before| is_smaller(before, read.observation()))
     }
 
     /// Follows somebody who was found only now back to where they came from, as far as the frames are kept, they look alike and nobody
@@ -48,24 +43,25 @@ impl Tracker {
             }
             // Where a part of the body was read instead, that was wrong, and if it was taken for somebody else, who is lost now, that
             // is this one.
-            let near = past.seen.iter().find(|(_, other)| near(other, found.observation()) < SAME);
-            if let Some((other, part)) = near {
-                let is_lost = || self.tracks.iter().any(|t| t.person == *other && t.region.is_none());
-                let is_wrong = is_part(part, found.observation())
-                    && (*other == person || is_lost())
-                    && !self.reader.has_own_face(part, found.observation(), &past.picture)?;
-                if !is_wrong {
-                    // What is right already may have come after what is wrong.
-                    agreed += 1;
-                    if *other != person || agreed > AGREEING {
-                        break;
-                    }
-                    region = Some(found.reading.next);
-                    continue;
+            let now = found.observation();
+            let has_face = |part: &Observation| self.reader.has_own_face(part, now, &past.picture);
+            let taken = past.seen.iter().find(|(other, at)| *other != person && near(at, now) < SAME);
+            if let Some((other, part)) = taken {
+                let is_lost = self.tracks.iter().any(|t| t.person == *other && t.region.is_none());
+                if !is_lost || !is_part(part, now) || has_face(part)? {
+                    break;
                 }
-                if *other != person && same.is_none() {
-                    same = Some(*other);
+                same.get_or_insert(*other);
+            } else if let Some(before) = past.of(person)
+                && (!is_smaller(before, now) || has_face(before)?)
+            {
+                // What is right already may have come after what is wrong.
+                agreed += 1;
+                if agreed > AGREEING {
+                    break;
                 }
+                region = Some(found.reading.next);
+                continue;
             }
             let others = || {
                 let others = past.seen.iter().filter(|(other, _)| *other != person && same != Some(*other));

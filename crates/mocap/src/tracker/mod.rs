@@ -217,7 +217,7 @@ impl Tracker {
             if self.is_time_to_look(cut) { self.look_around(picture, &mut reads)? } else { Vec::new() };
         self.swap_back(&mut reads);
         for read in &reads {
-            if self.is_found_again(read)? && late.iter().all(|late| late.track != read.track) {
+            if self.is_found_again(read) && late.iter().all(|late| late.track != read.track) {
                 late.push(Late { track: read.track, since: 0 });
             }
         }
