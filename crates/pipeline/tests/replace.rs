@@ -282,8 +282,10 @@ fn whoever_is_found_late_is_followed_back() {
         })
         .collect();
     let (_, warnings, _dir) = run(&frames, Who::At { frame: 7, place: [0.22, 0.5] }, Stage::Masks);
-    let listed = warnings.iter().find(|w| w.contains("2 people are in view")).unwrap();
-    assert!(listed.contains("always in view") && listed.contains("frames 2 to 8"), "{listed}");
+    assert!(
+        warnings.iter().any(|w| w.contains("people are in view") && w.contains("frames 2 to 8")),
+        "{warnings:?}"
+    );
 }
 
 #[test]
