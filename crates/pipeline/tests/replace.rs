@@ -173,6 +173,20 @@ fn place(picture: &mut RgbImage, (blend, mask): &(RgbImage, GrayImage), dx: i64)
     }
 }
 
+/// The person on the left, and from a frame on once more on the right.
+fn two_people(n: usize, from: usize) -> Vec<RgbImage> {
+    let (figures, street) = figures(n);
+    let frame = |t: usize| {
+        let mut picture = street.clone();
+        place(&mut picture, &figures[t], -150);
+        if t >= from {
+            place(&mut picture, &figures[t], 190);
+        }
+        picture
+    };
+    (0..n).map(frame).collect()
+}
+
 /// Runs the stages on frames; gives what came out, what was warned of, and the folder with it.
 fn run(frames: &[RgbImage], person: Who, until: Stage) -> (Replaced, Vec<String>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -239,15 +253,7 @@ fn a_person_who_leaves_and_comes_back_before_a_camera_that_stands() {
 
 #[test]
 fn of_two_people_the_one_that_was_asked_for() {
-    let (figures, street) = figures(5);
-    let frames: Vec<RgbImage> = (0..5)
-        .map(|t| {
-            let mut picture = street.clone();
-            place(&mut picture, &figures[t], -150);
-            place(&mut picture, &figures[t], 190);
-            picture
-        })
-        .collect();
+    let frames = two_people(5, 0);
     let mut sides = Vec::new();
     for person in [1, 2] {
         let (made, warnings, _dir) = run(&frames, Who::One(person), Stage::Masks);
@@ -270,18 +276,7 @@ fn of_two_people_the_one_that_was_asked_for() {
 /// While somebody is followed, others are looked for in every fifth frame.
 #[test]
 fn whoever_is_found_late_is_followed_back() {
-    let (figures, street) = figures(9);
-    let frames: Vec<RgbImage> = (0..9)
-        .map(|t| {
-            let mut picture = street.clone();
-            place(&mut picture, &figures[t], -150);
-            if t >= 2 {
-                place(&mut picture, &figures[t], 190);
-            }
-            picture
-        })
-        .collect();
-    let (_, warnings, _dir) = run(&frames, Who::At { frame: 7, place: [0.22, 0.5] }, Stage::Masks);
+    let (_, warnings, _dir) = run(&two_people(9, 2), Who::At { frame: 7, place: [0.22, 0.5] }, Stage::Masks);
     assert!(
         warnings.iter().any(|w| w.contains("people are in view") && w.contains("frames 2 to 8")),
         "{warnings:?}"

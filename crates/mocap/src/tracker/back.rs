@@ -20,8 +20,8 @@ impl Tracker {
     /// Was a track read on a part of the body, perhaps, in one of the frames just before?
     pub(super) fn is_found_again(&self, read: &Read) -> bool {
         let person = self.tracks[read.track].person;
-        let past = (1..=AGREEING).filter_map(|n| self.past.before(n)?.of(person));
-        past.into_iter().any(|before| is_smaller(before, read.observation()))
+        let mut past = (1..=AGREEING).filter_map(|n| self.past.before(n)?.of(person));
+        past.any(|before| is_smaller(before, read.observation()))
     }
 
     /// Follows somebody who was found only now back to where they came from, as far as the frames are kept, they look alike and nobody

@@ -314,8 +314,8 @@ impl Tracker {
                 continue;
             }
             let known = self.known(&look, &region, reads);
+            reads.push(Read { track: known.track, found, look });
             late.push(known);
-            reads.push(Read { track: late[late.len() - 1].track, found, look });
         }
         Ok(late)
     }
@@ -373,18 +373,13 @@ impl Tracker {
             let (observation, evidence, next) =
                 self.reader.look_closer(found, &mut track.parts, face, side, picture)?;
             track.region = next.is_usable(w, h).then_some(next);
-            let moved = match track.last {
-                Some((last, _)) if track.seen + 1 == self.frame => {
-                    [0, 1].map(|k| next.centre[k] - last.centre[k])
-                }
-                _ => [0.0; 2],
-            };
-            // The last that is read before somebody is lost may be as large as what is left of them.
-            let size = match track.last {
-                Some((last, _)) if track.seen + 1 == self.frame => {
-                    next.size.clamp(last.size / GROWS, last.size * GROWS)
-                }
-                _ => next.size,
+            let (moved, size) = match track.last {
+                // The last that is read before somebody is lost may be as large as what is left of them.
+                Some((last, _)) if track.seen + 1 == self.frame => (
+                    [0, 1].map(|k| next.centre[k] - last.centre[k]),
+                    next.size.clamp(last.size / GROWS, last.size * GROWS),
+                ),
+                _ => ([0.0; 2], next.size),
             };
             track.last = Some((Region { size, ..next }, moved));
             track.seen = self.frame;

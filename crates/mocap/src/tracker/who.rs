@@ -65,7 +65,7 @@ impl Tracker {
     }
 
     /// By how much looks must differ, of two values: who met somebody just now is sooner taken for them.
-    pub(super) fn surer_by(&self, [usually, met]: [f32; 2], tracks: &[usize]) -> f32 {
+    fn surer_by(&self, [usually, met]: [f32; 2], tracks: &[usize]) -> f32 {
         let just = |n: &usize| self.tracks[*n].met.is_some_and(|met| self.frame - met <= JUST);
         if tracks.iter().all(just) { met } else { usually }
     }

@@ -120,21 +120,22 @@ impl<'a> Preparer<'a> {
         let (mut people, mut all_evidence) = (Vec::new(), Vec::new());
         let mut somewhere = GrayImage::new(small[0], small[1]);
         for (p, person) in seen.people.iter().enumerate() {
-            let evidence = match &person.evidence[n] {
-                Some(places) => self.folders.read_evidence(n, person.evidence_of[n], places)?,
-                // Whoever is hidden for a moment is carried across: what shows of them is found by their body.
-                None if person.is_bridged(n) => nothing_said(),
-                None => {
-                    self.block(person, n, &mut somewhere);
-                    nothing_said()
-                }
+            let is_seen = person.evidence[n].is_some();
+            // Whoever is hidden for a moment is carried across: what shows of them is found by their body.
+            let is_expected = !is_seen && !person.is_bridged(n);
+            let body = if is_expected {
+                self.block(person, n, &mut somewhere);
+                self.expected(p, n)?
+            } else {
+                self.bodies.draw(&motions[p].frames[n])?
             };
-            let is_expected = person.evidence[n].is_none() && !person.is_bridged(n);
-            let body =
-                if is_expected { self.expected(p, n)? } else { self.bodies.draw(&motions[p].frames[n])? };
-            if body.is_none() && person.evidence[n].is_none() {
+            if body.is_none() && !is_seen {
                 continue;
             }
+            let evidence = match &person.evidence[n] {
+                Some(places) => self.folders.read_evidence(n, person.evidence_of[n], places)?,
+                None => nothing_said(),
+            };
             let own = evidence.own.spread(full.into(), reduced);
             let anybody = evidence.anybody.spread(full.into(), reduced);
             let mut somebody = Somebody::new(p, own, anybody, body);
