@@ -1,6 +1,8 @@
-//! Convolutions at the shapes of the Wan 2.1 VAE (dim 96, 256×256 pixels): guards the kernels behind `vae`.
+//! Convolutions at the shapes of the Wan 2.1 VAE (dim 96, 256×256 pixels): guards the kernels behind `vae`; depthwise ones at those of a
+//! pose network, behind `tflite`.
 //! Throughput counts the plain algorithm's FLOPs as elements, so Winograd can exceed the CPU's peak.
 
+use anicrafter_kernels::Depthwise;
 use anicrafter_kernels::conv::{Calls, Conv, ConvShape, Frame, FrameMut, Input, Padding};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -144,5 +146,38 @@ fn conv(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, conv);
+/// Depthwise layers of MediaPipe's pose network: the side of the picture (padded by the model where it isn't a power of two), channels,
+/// the window's side, from window to window, and the side of the output.
+const DEPTHWISE: [(usize, usize, usize, usize, usize); 5] =
+    [(256, 8, 3, 1, 256), (130, 64, 3, 2, 64), (68, 144, 5, 2, 32), (64, 144, 3, 1, 64), (16, 528, 5, 1, 16)];
+
+fn depthwise(c: &mut Criterion) {
+    let mut group = c.benchmark_group("depthwise");
+    let wave = |n: usize| (0..n).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<f32>>();
+    for (side, channels, kernel, stride, output) in DEPTHWISE {
+        let pad = if stride == 1 { kernel / 2 } else { 0 };
+        let (x, weight, bias) =
+            (wave(side * side * channels), wave(kernel * kernel * channels), wave(channels));
+        let layer = Depthwise {
+            weight: &weight,
+            bias: &bias,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            pad: [pad; 2],
+            clamp: [0.0, 6.0],
+        };
+        let mut out = vec![0.0; output * output * channels];
+        let flops = 2 * out.len() * kernel * kernel;
+        group.throughput(Throughput::Elements(flops as u64));
+        group.bench_function(
+            BenchmarkId::new("f32", format!("{channels}_{side}px_{kernel}x{kernel}")),
+            |b| {
+                b.iter(|| layer.forward(black_box(&x), [side; 2], [output; 2], &mut out));
+            },
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, conv, depthwise);
 criterion_main!(benches);

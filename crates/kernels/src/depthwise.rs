@@ -69,11 +69,13 @@ struct Taps<'a> {
     /// Where the first tap's weight, and the first pixel's value at it begin.
     weight: &'a [f32],
     at: usize,
-    /// From row to row, from tap to tap, and from pixel to pixel.
+    /// In the picture from row to row, from tap to tap, and from one sum to the next.
     row: usize,
     tap: usize,
-    pixel: usize,
-    kernel_row: usize,
+    sum: usize,
+    /// In the weight from row to row, and from tap to tap.
+    weight_row: usize,
+    weight_tap: usize,
 }
 
 impl Taps<'_> {
@@ -82,10 +84,10 @@ impl Taps<'_> {
         let mut sums = [bias; N];
         for (n, _) in self.y.clone().enumerate() {
             for (k, _) in self.kx.clone().enumerate() {
-                let weight = s.load(&self.weight[n * self.kernel_row + k * self.tap..]);
+                let weight = s.load(&self.weight[n * self.weight_row + k * self.weight_tap..]);
                 let from = self.at + n * self.row + k * self.tap;
                 for (p, sum) in sums.iter_mut().enumerate() {
-                    *sum = s.fma(s.load(&self.x[from + p * self.pixel..]), weight, *sum);
+                    *sum = s.fma(s.load(&self.x[from + p * self.sum..]), weight, *sum);
                 }
             }
         }
@@ -94,12 +96,12 @@ impl Taps<'_> {
 
     /// One channel of one pixel.
     #[inline(always)]
-    fn sum(&self, bias: f32) -> f32 {
+    fn scalar(&self, bias: f32) -> f32 {
         let mut sum = bias;
         for (n, _) in self.y.clone().enumerate() {
             for (k, _) in self.kx.clone().enumerate() {
                 sum += self.x[self.at + n * self.row + k * self.tap]
-                    * self.weight[n * self.kernel_row + k * self.tap];
+                    * self.weight[n * self.weight_row + k * self.weight_tap];
             }
         }
         sum
@@ -110,10 +112,22 @@ impl<S: Simd> Kernel<S> for Rows<'_> {
     #[inline(always)]
     fn run(self, s: S) {
         let c = self.of.bias.len();
+        // Pixels of few channels fill a vector together, if windows lie side by side.
+        let few = (c < S::LANES && S::LANES.is_multiple_of(c) && self.of.stride[1] == 1)
+            .then(|| Repeated::new(&self.of, S::LANES));
         for (n, line) in self.out.chunks_exact_mut(self.columns * c).enumerate() {
             let row = Row { of: &self.of, x: self.x, input: self.input, y: self.first + n };
             let mut ox = 0;
             while ox < self.columns {
+                if let Some(few) = &few
+                    && row.is_whole(ox)
+                {
+                    let whole = (ox..self.columns).take_while(|ox| row.is_whole(*ox)).count();
+                    if row.few::<S>(s, few, ox..ox + whole, line) {
+                        ox += whole;
+                        continue;
+                    }
+                }
                 // Whole windows are taken together; those at the border one by one.
                 let many = (ox..ox + TOGETHER).all(|ox| ox < self.columns && row.is_whole(ox));
                 if many && c >= S::LANES {
@@ -125,6 +139,23 @@ impl<S: Simd> Kernel<S> for Rows<'_> {
                 }
             }
         }
+    }
+}
+
+/// Weight and bias of few channels, repeated until they fill a vector.
+struct Repeated {
+    /// `[KH, KW, LANES]`
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Repeated {
+    fn new(of: &Depthwise<'_>, lanes: usize) -> Self {
+        let repeat = |x: &[f32]| -> Vec<f32> {
+            let taps = x.chunks_exact(of.bias.len());
+            taps.flat_map(|tap| tap.iter().copied().cycle().take(lanes)).collect()
+        };
+        Self { weight: repeat(of.weight), bias: repeat(of.bias) }
     }
 }
 
@@ -151,6 +182,50 @@ impl Row<'_> {
         self.on_picture(1, ox).len() == self.of.kernel[1]
     }
 
+    /// Neighbouring pixels of few channels, whose windows lie on the picture; `false` where they don't fill a vector.
+    #[inline(always)]
+    fn few<S: Simd>(&self, s: S, few: &Repeated, columns: Range<usize>, line: &mut [f32]) -> bool {
+        let Depthwise { kernel, stride, pad, clamp, bias, .. } = *self.of;
+        let (c, ky) = (bias.len(), self.on_picture(0, self.y));
+        let out = &mut line[columns.start * c..columns.end * c];
+        if out.len() < S::LANES || ky.is_empty() {
+            return false;
+        }
+        let y0 = self.y * stride[0] + ky.start - pad[0];
+        let first = (y0 * self.input[1] + columns.start - pad[1]) * c;
+        let mut taps = Taps {
+            x: self.x,
+            y: y0..y0 + ky.len(),
+            kx: 0..kernel[1],
+            weight: &few.weight[ky.start * kernel[1] * S::LANES..],
+            at: first,
+            row: self.input[1] * c,
+            tap: c,
+            sum: S::LANES,
+            weight_row: kernel[1] * S::LANES,
+            weight_tap: S::LANES,
+        };
+        let (bias, [least, most]) = (s.load(&few.bias), clamp.map(|v| s.splat(v)));
+        let mut k = 0;
+        while k < out.len() {
+            if k + TOGETHER * S::LANES <= out.len() {
+                taps.at = first + k;
+                for sum in taps.sums::<S, TOGETHER>(s, bias) {
+                    s.store(s.min(s.max(sum, least), most), &mut out[k..]);
+                    k += S::LANES;
+                }
+            } else {
+                // The last vector lies over the one before: by whole pixels, since both lengths are.
+                k = k.min(out.len() - S::LANES);
+                taps.at = first + k;
+                let [sum] = taps.sums::<S, 1>(s, bias);
+                s.store(s.min(s.max(sum, least), most), &mut out[k..]);
+                k += S::LANES;
+            }
+        }
+        true
+    }
+
     /// Neighbouring pixels, all channels; with more than one, their windows lie on the picture.
     #[inline(always)]
     fn pixels<S: Simd, const N: usize>(&self, s: S, ox: usize, line: &mut [f32]) {
@@ -172,15 +247,16 @@ impl Row<'_> {
             at: (y0 * self.input[1] + x0) * c,
             row: self.input[1] * c,
             tap: c,
-            pixel: stride[1] * c,
-            kernel_row: kernel[1] * c,
+            sum: stride[1] * c,
+            weight_row: kernel[1] * c,
+            weight_tap: c,
             kx: kx.clone(),
         };
         let (first, weight) = (taps.at, &weight[(ky.start * kernel[1] + kx.start) * c..]);
         if c < S::LANES {
             for k in 0..c {
                 (taps.at, taps.weight) = (first + k, &weight[k..]);
-                line[ox * c + k] = taps.sum(bias[k]).clamp(clamp[0], clamp[1]);
+                line[ox * c + k] = taps.scalar(bias[k]).clamp(clamp[0], clamp[1]);
             }
             return;
         }
@@ -195,57 +271,6 @@ impl Row<'_> {
                 s.store(s.min(s.max(sum, least), most), &mut line[(ox + p) * c + k..]);
             }
             k += S::LANES;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// By definition.
-    fn slowly(of: &Depthwise<'_>, x: &[f32], input: [usize; 2], output: [usize; 2]) -> Vec<f32> {
-        let c = of.bias.len();
-        let mut out = Vec::new();
-        for i in 0..output[0] * output[1] * c {
-            let (oy, ox, k) = (i / c / output[1], i / c % output[1], i % c);
-            let mut sum = of.bias[k];
-            for (ky, kx) in (0..of.kernel[0]).flat_map(|ky| (0..of.kernel[1]).map(move |kx| (ky, kx))) {
-                let y = (oy * of.stride[0] + ky).checked_sub(of.pad[0]).filter(|y| *y < input[0]);
-                let u = (ox * of.stride[1] + kx).checked_sub(of.pad[1]).filter(|u| *u < input[1]);
-                if let (Some(y), Some(u)) = (y, u) {
-                    sum += x[(y * input[1] + u) * c + k] * of.weight[(ky * of.kernel[1] + kx) * c + k];
-                }
-            }
-            out.push(sum.clamp(of.clamp[0], of.clamp[1]));
-        }
-        out
-    }
-
-    #[test]
-    fn windows_of_all_sizes_at_all_borders() {
-        let wave = |n: usize, step: f32| (0..n).map(|i| (i as f32 * step).sin()).collect::<Vec<f32>>();
-        for (c, kernel, stride, pad) in [
-            (1, [3, 3], [1, 1], [1, 1]),
-            (6, [3, 3], [2, 2], [0, 0]),
-            (8, [5, 5], [1, 1], [2, 2]),
-            (16, [3, 3], [1, 1], [1, 1]),
-            (24, [5, 3], [2, 1], [1, 1]),
-            (40, [3, 3], [2, 2], [0, 1]),
-            (64, [7, 7], [3, 3], [3, 3]),
-        ] {
-            for input in [[9, 13], [2, 2], [1, 30]] {
-                let output = [0, 1].map(|k| usize::div_ceil(input[k], stride[k]));
-                let (x, weight) = (wave(input[0] * input[1] * c, 0.7), wave(kernel[0] * kernel[1] * c, 1.3));
-                let bias = wave(c, 0.4);
-                let clamp = if c % 16 == 0 { [0.0, 1.5] } else { [f32::NEG_INFINITY, f32::INFINITY] };
-                let of = Depthwise { weight: &weight, bias: &bias, kernel, stride, pad, clamp };
-                let mut out = vec![f32::NAN; output[0] * output[1] * c];
-                of.forward(&x, input, output, &mut out);
-                for (a, b) in out.iter().zip(slowly(&of, &x, input, output)) {
-                    assert!((a - b).abs() < 1e-4, "{c} {kernel:?} {stride:?} {input:?}: {a} {b}");
-                }
-            }
         }
     }
 }
