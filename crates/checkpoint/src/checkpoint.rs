@@ -14,7 +14,7 @@ use nn::WeightSource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use tensorfile::{TensorInfo, TensorSource};
+use tensorfile::{TensorInfo, TensorSource, TensorView};
 
 /// What becomes of a quantised matrix that a LoRA changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -353,6 +353,36 @@ impl Checkpoint {
     }
 }
 
+impl Checkpoint {
+    /// Rows of a matrix that is in the file as it is used; `None` where it has to be read as a whole, since it is stacked, changed by
+    /// a LoRA, or its rows end within blocks.
+    fn rows_alone(
+        &self,
+        name: &str,
+        parts: &Parts,
+        (n_rows, columns): (usize, usize),
+        rows: &[u32],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Option<Tensor>> {
+        let [part] = &parts[..] else { return Ok(None) };
+        let view = self.source.tensor(part)?;
+        let row_bytes = view.dtype().bytes_for(columns).filter(|n| n * n_rows == view.bytes().len());
+        let Some(row_bytes) = row_bytes.filter(|_| !self.patches.contains_key(name)) else { return Ok(None) };
+        if let Some(row) = rows.iter().find(|row| **row as usize >= n_rows) {
+            let why = format!("row {row} lies outside of a matrix of {n_rows}");
+            return Err(candle_core::Error::Msg(why).into());
+        }
+        let found = rows.iter().flat_map(|row| &view.bytes()[*row as usize * row_bytes..][..row_bytes]);
+        let shape = [rows.len(), columns];
+        let found = TensorView::new(view.dtype(), shape.to_vec(), found.copied().collect::<Vec<u8>>())?;
+        Ok(Some(match self.companions.scale(self.source.as_ref(), part)? {
+            Some(scale) => convert::scaled(&found, &scale.of_rows(rows), dtype, device)?,
+            None => convert::tensor(&found, &shape, dtype, device)?,
+        }))
+    }
+}
+
 fn to_candle(name: &str) -> impl Fn(Error) -> candle_core::Error {
     move |error| match error {
         Error::Tensor(error) => error,
@@ -390,6 +420,22 @@ impl WeightSource for Checkpoint {
         let merged =
             self.read(name, parts, &shape.into(), DType::F32, &Device::Cpu).map_err(to_candle(name))?;
         Ok(Some(Arc::new(QTensor::quantize_onto(&merged, blocks, device)?)))
+    }
+
+    fn rows(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        rows: &[u32],
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let parts = self.find(name, &[shape.0, shape.1])?;
+        let alone = self.rows_alone(name, parts, shape, rows, dtype, device).map_err(to_candle(name))?;
+        if let Some(found) = alone {
+            return Ok(found);
+        }
+        self.dense(name, &shape.into(), dtype, device)?.index_select(&Tensor::new(rows, device)?, 0)
     }
 
     fn contains(&self, name: &str) -> bool {

@@ -86,6 +86,19 @@ pub(crate) struct Scale {
     pub(crate) blocks_a_row: usize,
 }
 
+impl Scale {
+    /// The scale of one row, a number for each of its blocks.
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        &self.values[row / self.rows_a_block * self.blocks_a_row..][..self.blocks_a_row]
+    }
+
+    /// The scale of some rows by themselves.
+    pub(crate) fn of_rows(&self, rows: &[u32]) -> Self {
+        let values = rows.iter().flat_map(|row| self.row(*row as usize)).copied().collect();
+        Self { values, rows_a_block: 1, ..*self }
+    }
+}
+
 impl Companions {
     pub(crate) fn of(source: &dyn TensorSource) -> Self {
         let mut found = Self::default();

@@ -53,9 +53,8 @@ fn multiplied<T>(view: &TensorView<'_>, scale: &Scale, round: impl Fn(f32) -> T)
     let mut out = Vec::with_capacity(view.len());
     let Some(bytes) = view.dtype().bytes_for(columns).filter(|n| *n > 0) else { return Ok(out) };
     for (row, bytes) in view.bytes().chunks_exact(bytes).enumerate() {
-        let row_scales = &scale.values[row / scale.rows_a_block * scale.blocks_a_row..][..scale.blocks_a_row];
         let numbers = TensorView::new(view.dtype(), vec![columns], bytes)?.to_f32();
-        for (block, s) in numbers.chunks(scale.columns_a_block.max(1)).zip(row_scales) {
+        for (block, s) in numbers.chunks(scale.columns_a_block.max(1)).zip(scale.row(row)) {
             out.extend(block.iter().map(|x| round(x * s)));
         }
     }

@@ -161,6 +161,8 @@ fn biases_and_whole_weights_are_merged() {
     let lora = Lora::from_tensors("l", source(&tensors, &[]), Alpha::FromFile).unwrap();
     let checkpoint = base().with_lora(&lora, 1.0).unwrap();
     assert_eq!(first(&checkpoint, "head.head.weight"), 3.0);
+    let rows = checkpoint.rows("head.head.weight", (2, 2), &[1], DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(rows.to_vec2::<f32>().unwrap(), [[3.0; 2]], "rows are merged too");
     assert_eq!(first(&checkpoint, &format!("{Q}.weight")), 2.5, "replaced first, then the pair");
     let half = base().with_lora(&lora, 0.5).unwrap();
     assert_eq!(first(&half, "head.head.weight"), 1.75);

@@ -29,6 +29,41 @@ fn write(path: &Path, tensors: &[(&str, TensorView<'_>)]) {
     write_safetensors(path, tensors, &BTreeMap::new()).unwrap();
 }
 
+/// Single rows of a matrix, compared with those of the whole; one that isn't there is an error.
+fn check_rows(checkpoint: &Checkpoint, name: &str, shape: (usize, usize)) {
+    let last = shape.0 as u32 - 1;
+    for dtype in [DType::F32, DType::BF16] {
+        let whole = checkpoint.dense(name, &shape.into(), dtype, &CPU).unwrap();
+        let wanted = [last, 0, last];
+        let expected = whole.index_select(&Tensor::new(&wanted, &CPU).unwrap(), 0).unwrap();
+        let rows = checkpoint.rows(name, shape, &wanted, dtype, &CPU).unwrap();
+        assert_eq!(rows.dtype(), dtype);
+        let numbers = |t: Tensor| t.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(numbers(rows), numbers(expected), "{name} {dtype:?}");
+    }
+    assert!(checkpoint.rows(name, shape, &[last + 1], DType::F32, &CPU).is_err());
+}
+
+#[test]
+fn rows_are_read_alone() {
+    let numbers = view(&[3, 4], -2.0);
+    let half = TensorView::new(Dtype::F16, vec![3, 4], (0..24).collect::<Vec<u8>>()).unwrap();
+    let fp8 = TensorView::new(Dtype::F8E4M3, vec![3, 4], (0x30..0x3c).collect::<Vec<u8>>()).unwrap();
+    let scale = TensorView::from_f32(&[3, 1], &[1.0, 2.0, 4.0]).unwrap();
+    let checkpoint = Checkpoint::from_tensors(memory(&[
+        ("a.weight", numbers),
+        ("b.weight", half),
+        ("c.weight", fp8),
+        ("c.scale_weight", scale),
+    ]));
+    for name in ["a.weight", "b.weight", "c.weight"] {
+        check_rows(&checkpoint, name, (3, 4));
+    }
+    assert!(checkpoint.rows("d.weight", (3, 4), &[0], DType::F32, &CPU).is_err());
+    assert!(checkpoint.rows("a.weight", (3, 5), &[0], DType::F32, &CPU).is_err());
+    assert_eq!(checkpoint.rows("a.weight", (3, 4), &[], DType::F32, &CPU).unwrap().dims(), [0, 4]);
+}
+
 #[test]
 fn every_stored_type_is_converted_once() {
     let stored = [
@@ -142,6 +177,7 @@ fn separate_projections_are_stacked() {
         .unwrap();
     let expected = [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0, 20.0, 21.0, 22.0, 23.0];
     assert_eq!(fused.flatten_all().unwrap().to_vec1::<f32>().unwrap(), expected);
+    check_rows(&checkpoint, "visual.transformer.0.attn.to_qkv.weight", (6, 2));
     assert_eq!(checkpoint.stored_bytes("visual.transformer.0.attn.to_qkv.weight"), 48);
     assert!(checkpoint.dense("visual.cls_embedding", &(1, 1, 4).into(), DType::F32, &CPU).is_ok());
     assert!(checkpoint.report().is_exact());
@@ -188,6 +224,7 @@ fn quantised_blocks_decode_like_candles() {
         let ours =
             checkpoint.dense("w", &(2, 256).into(), DType::F32, &CPU).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(ours, theirs, "{own}");
+        check_rows(&checkpoint, "w", (2, 256));
         let kept = checkpoint.quantized("w", (2, 256), &CPU).unwrap().unwrap();
         assert_eq!((kept.dtype(), kept.data().unwrap()), (candle, data.clone()), "{own}");
         assert!(checkpoint.quantized("w", (256, 2), &CPU).is_err());

@@ -33,14 +33,6 @@ pub enum Error {
         /// Blocks of a pass.
         of: usize,
     },
-    /// The memory budget is smaller than what must be held at once.
-    #[error("a memory budget of {budget} bytes for blocks is too small: one block takes {needed} bytes")]
-    Budget {
-        /// Bytes that were allowed.
-        budget: u64,
-        /// Bytes that one block takes.
-        needed: u64,
-    },
     /// Self-attention is shared by heads, and these ranks can't share these heads.
     #[error(
         "{ranks} ranks can't share {heads} heads: as many as divide them can, {}", divisors(*heads)

@@ -1,8 +1,7 @@
 //! Where a pass gets its blocks from: memory, or a file that is read while the pass runs.
 
 use crate::{Block, Config, Error, Result};
-use nn::Weights;
-use std::sync::mpsc;
+use nn::{Streaming, Weights};
 
 /// Hands out the blocks of a model in order.
 pub trait BlockProvider: Send + Sync + std::fmt::Debug {
@@ -41,40 +40,9 @@ impl BlockProvider for Resident {
     }
 }
 
-/// How much of a streamed model is held in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Streaming {
-    /// Blocks in memory at once besides the kept ones: the running one and those read ahead by another thread. 1 reads
-    /// nothing ahead.
-    pub in_flight: usize,
-    /// The first blocks, which are read once and kept.
-    pub keep: usize,
-}
-
-impl Streaming {
-    /// What fits into `budget` bytes when a block takes `block` bytes: two in flight, and the rest kept.
-    ///
-    /// # Errors
-    /// When not even one block fits.
-    pub fn for_budget(budget: u64, block: u64, n_blocks: usize) -> Result<Self> {
-        let fits = usize::try_from(budget / block.max(1)).unwrap_or(usize::MAX);
-        match fits {
-            0 => Err(Error::Budget { budget, needed: block }),
-            1 => Ok(Self { in_flight: 1, keep: 0 }),
-            _ if fits >= n_blocks => Ok(Self { in_flight: 1, keep: n_blocks }),
-            _ => Ok(Self { in_flight: 2, keep: fits - 2 }),
-        }
-    }
-}
-
 /// Blocks that are read from their source in every pass, ahead of their use.
 #[derive(Debug)]
-pub struct Streamed {
-    config: Config,
-    weights: Weights,
-    streaming: Streaming,
-    kept: Vec<Block>,
-}
+pub struct Streamed(nn::Streamed<Block, Error>);
 
 impl Streamed {
     /// Streams from `weights`, which stands at `blocks` and reads lazily; reads the kept blocks now.
@@ -85,48 +53,23 @@ impl Streamed {
         if streaming.in_flight == 0 {
             return Err(Error::Config("streaming needs at least one block in flight".into()));
         }
-        let keep = streaming.keep.min(config.num_layers);
-        let kept: Result<_> = (0..keep).map(|n| Block::load(config, &weights.pp(n))).collect();
-        Ok(Self { config: config.clone(), weights: weights.clone(), streaming, kept: kept? })
-    }
-
-    fn read(&self, n: usize) -> Result<Block> {
-        let block = Block::load(&self.config, &self.weights.pp(n))?;
-        // Copies to a device are ordered within a thread alone: whoever runs the block is another one.
-        self.weights.device().synchronize()?;
-        Ok(block)
+        let (n_blocks, config, weights) = (config.num_layers, config.clone(), weights.clone());
+        let read = move |n| -> Result<Block> {
+            let block = Block::load(&config, &weights.pp(n))?;
+            // Copies to a device are ordered within a thread alone: whoever runs the block is another one.
+            weights.device().synchronize()?;
+            Ok(block)
+        };
+        Ok(Self(nn::Streamed::new(n_blocks, streaming, read)?))
     }
 }
 
 impl BlockProvider for Streamed {
     fn n_blocks(&self) -> usize {
-        self.config.num_layers
+        self.0.n_blocks()
     }
 
     fn for_each(&self, run: &mut dyn FnMut(usize, &Block) -> Result<()>) -> Result<()> {
-        let (kept, all) = (self.kept.len(), self.config.num_layers);
-        if self.streaming.in_flight == 1 || kept == all {
-            self.kept.iter().enumerate().try_for_each(|(n, block)| run(n, block))?;
-            return (kept..all).try_for_each(|n| run(n, &self.read(n)?));
-        }
-        // One block runs, one is being read or waits at the channel's door, the others wait inside.
-        let (sender, receiver) = mpsc::sync_channel(self.streaming.in_flight - 2);
-        std::thread::scope(|threads| {
-            threads.spawn(move || {
-                for n in kept..all {
-                    let block = self.read(n);
-                    let failed = block.is_err();
-                    if sender.send(block).is_err() || failed {
-                        return;
-                    }
-                }
-            });
-            self.kept.iter().enumerate().try_for_each(|(n, block)| run(n, block))?;
-            for (n, block) in (kept..all).zip(&receiver) {
-                run(n, &block?)?;
-            }
-            drop(receiver);
-            Ok(())
-        })
+        self.0.for_each(run)
     }
 }

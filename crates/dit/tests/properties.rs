@@ -102,14 +102,6 @@ fn streamed_equals_resident() {
     assert!(matches!(Streamed::new(&config, &weights().pp("blocks"), none), Err(Error::Config(_))));
 }
 
-#[test]
-fn a_budget_is_kept_or_refused() {
-    assert_eq!(Streaming::for_budget(35, 10, 40).unwrap(), Streaming { in_flight: 2, keep: 1 });
-    assert_eq!(Streaming::for_budget(19, 10, 40).unwrap(), Streaming { in_flight: 1, keep: 0 });
-    assert_eq!(Streaming::for_budget(400, 10, 40).unwrap(), Streaming { in_flight: 1, keep: 40 });
-    assert!(matches!(Streaming::for_budget(9, 10, 40), Err(Error::Budget { budget: 9, needed: 10 })));
-}
-
 /// Counts the blocks that are in memory at once: a block's modulation lives as long as the block.
 struct Counting {
     reads: Arc<AtomicUsize>,

@@ -35,6 +35,15 @@ impl Observer for nn::Recording {
     }
 }
 
+/// A probe that watches nothing else.
+pub(crate) struct Probing<'a>(pub(crate) &'a mut dyn Probe);
+
+impl Observer for Probing<'_> {
+    fn probe(&mut self) -> Option<&mut dyn Probe> {
+        Some(self.0)
+    }
+}
+
 /// The root of the observer's probe.
 pub(crate) fn probe_of(observer: &mut dyn Observer) -> ProbeAt<'_> {
     ProbeAt::root(observer.probe())

@@ -44,6 +44,7 @@ mod random;
 mod residual;
 mod rope;
 mod slices;
+mod streamed;
 mod timestep;
 mod weights;
 
@@ -60,5 +61,6 @@ pub use quantize::{QuantizeOnLoad, RoundOnLoad};
 pub use random::{RandomBlocks, RandomWeights};
 pub use residual::add_gated;
 pub use rope::Rope3d;
+pub use streamed::{Streamed, Streaming};
 pub use timestep::timestep_embedding;
 pub use weights::{Inputs, WeightSource, Weights};

@@ -39,6 +39,22 @@ pub trait WeightSource: Send + Sync {
         Ok(None)
     }
 
+    /// Rows of the matrix `name` of `shape`, in the order asked for: a table that a model looks a few rows up in. Sources that can
+    /// read some rows by themselves do; the others read the whole.
+    ///
+    /// # Errors
+    /// When the tensor is missing or has another shape, or a row lies outside of it.
+    fn rows(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        rows: &[u32],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
+        self.dense(name, &shape.into(), dtype, device)?.index_select(&Tensor::new(rows, device)?, 0)
+    }
+
     /// Is there a tensor of that name?
     fn contains(&self, name: &str) -> bool;
 }
@@ -147,6 +163,14 @@ impl Weights {
     /// When the tensor is missing or has another shape.
     pub fn get_f32(&self, shape: impl Into<Shape>, tensor: &str) -> Result<Tensor> {
         self.source.dense(&self.name(tensor), &shape.into(), DType::F32, &self.device)
+    }
+
+    /// Rows of a matrix in the type of [`Weights::dtype`], without the rest where the source can: `[rows, columns]`.
+    ///
+    /// # Errors
+    /// When the tensor is missing or has another shape, or a row lies outside of it.
+    pub fn rows(&self, shape: (usize, usize), tensor: &str, rows: &[u32]) -> Result<Tensor> {
+        self.source.rows(&self.name(tensor), shape, rows, self.dtype, &self.device)
     }
 
     /// A matrix as the CPU's products read it, if it is stored so and the CPU is where it goes.

@@ -171,7 +171,7 @@ pub enum Error {
     Avatar(lhm::Error),
     /// The encoders.
     #[error(transparent)]
-    Encoder(#[from] encoders::Error),
+    Encoder(encoders::Error),
     /// The sampler.
     #[error(transparent)]
     Sampler(#[from] sampler::Error),
@@ -188,6 +188,15 @@ impl From<conditioning::Error> for Error {
         match error {
             conditioning::Error::Cancelled => Self::Cancelled,
             other => Self::Conditioning(other),
+        }
+    }
+}
+
+impl From<encoders::Error> for Error {
+    fn from(error: encoders::Error) -> Self {
+        match error {
+            encoders::Error::Cancelled { .. } => Self::Cancelled,
+            other => Self::Encoder(other),
         }
     }
 }

@@ -168,6 +168,9 @@ fn look_at_weights(models: &Models, with_text: bool, findings: &mut Findings) {
         }
     }
     findings.try_to("models.memory_gib", set.streaming());
+    if with_text {
+        findings.try_to("models.memory_gib", set.text_streaming());
+    }
     let stored = resolution.choice(Part::Transformer).map(|choice| &choice.dtypes);
     if models.activations == Activations::Int8
         && set.storage_is_dense()

@@ -1,8 +1,9 @@
 //! The UMT5 encoder.
 
+use crate::observer::{Observer, Probing, probe_of, step};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use nn::{Activation, Attention, Linear, Probe, ProbeAt, RmsNorm, Weights};
+use nn::{Activation, Attention, Linear, Probe, ProbeAt, RmsNorm, Streamed, Streaming, Weights};
 use serde::{Deserialize, Serialize};
 
 /// The encoder's hyperparameters, named as in the reference's constructor.
@@ -67,9 +68,10 @@ impl Config {
 /// Text to the rows that a Wan transformer attends to.
 #[derive(Debug)]
 pub struct TextEncoder {
-    token_embedding: Tensor,
+    /// A large table of which a prompt needs a few rows: they are looked up where it is stored.
+    token_embedding: Weights,
     pos_embedding: Option<RelativePosition>,
-    blocks: Vec<Block>,
+    blocks: Streamed<Block, Error>,
     norm: RmsNorm,
     vocab: usize,
     dim: usize,
@@ -83,18 +85,32 @@ impl TextEncoder {
     /// # Errors
     /// When the configuration is impossible, or a tensor is missing or has another shape.
     pub fn new(config: &Config, weights: &Weights) -> Result<Self> {
+        Self::streamed(config, weights, Streaming::none(config.num_layers))
+    }
+
+    /// As [`TextEncoder::new`]; blocks that aren't kept are read again whenever prompts are encoded.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::new`]; what is wrong with a block that isn't kept shows when it is read.
+    pub fn streamed(config: &Config, weights: &Weights, streaming: Streaming) -> Result<Self> {
         config.validate()?;
+        let token_embedding = weights.pp("token_embedding");
+        token_embedding.rows((config.vocab, config.dim), "weight", &[0])?;
         let pos_embedding = config
             .shared_pos
             .then(|| RelativePosition::load(config, &weights.pp("pos_embedding")))
             .transpose()?;
-        let blocks = (0..config.num_layers)
-            .map(|i| Block::load(config, &weights.pp("blocks").pp(i)))
-            .collect::<Result<_>>()?;
+        let (of_blocks, known) = (weights.pp("blocks"), config.clone());
+        let read = move |n| -> Result<Block> {
+            let block = Block::load(&known, &of_blocks.pp(n))?;
+            // Copies to a device are ordered within a thread alone: whoever runs the block is another one.
+            of_blocks.device().synchronize()?;
+            Ok(block)
+        };
         Ok(Self {
-            token_embedding: weights.pp("token_embedding").get((config.vocab, config.dim), "weight")?,
+            token_embedding,
             pos_embedding,
-            blocks,
+            blocks: Streamed::new(config.num_layers, streaming, read)?,
             norm: RmsNorm::load(&weights.pp("norm"), config.dim, EPS)?,
             vocab: config.vocab,
             dim: config.dim,
@@ -103,17 +119,37 @@ impl TextEncoder {
 
     /// Encodes a prompt into the context that the video model takes: `[1, context_len, D]`, rows after the prompt zero.
     ///
+    /// # Errors
+    /// As [`TextEncoder::encode_all`].
+    pub fn encode(&self, ids: &[u32], context_len: usize) -> Result<Tensor> {
+        let mut encoded = self.encode_all(&[ids], context_len, &mut ())?;
+        Ok(encoded.swap_remove(0))
+    }
+
+    /// Encodes prompts, each as [`TextEncoder::encode`] does: block by block, so that each block is read once for all of them.
+    ///
     /// Only the real tokens are run: padding is masked out of the attention and its rows are zeroed in the end, so it
     /// can't change anything.
     ///
     /// # Errors
-    /// When there are more ids than rows, or an id lies outside the vocabulary.
-    pub fn encode(&self, ids: &[u32], context_len: usize) -> Result<Tensor> {
-        if ids.len() > context_len || ids.is_empty() {
+    /// When there are more ids than rows or none, an id lies outside the vocabulary, a block can't be read, or the observer wants
+    /// no more.
+    pub fn encode_all(
+        &self,
+        prompts: &[&[u32]],
+        context_len: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Tensor>> {
+        if let Some(ids) = prompts.iter().find(|ids| ids.len() > context_len || ids.is_empty()) {
             return Err(Error::TooManyTokens { got: ids.len(), room: context_len });
         }
-        let encoded = self.forward(ids, ids.len())?;
-        Ok(encoded.pad_with_zeros(1, 0, context_len - ids.len())?)
+        let prompts: Vec<_> = prompts.iter().map(|ids| (*ids, ids.len())).collect();
+        let encoded = self.run(&prompts, observer)?;
+        let padded = encoded
+            .into_iter()
+            .zip(prompts)
+            .map(|(rows, (_, len))| Ok(rows.pad_with_zeros(1, 0, context_len - len)?));
+        padded.collect()
     }
 
     /// Runs the encoder over `ids` of which the first `valid` are real and the others padding.
@@ -122,37 +158,46 @@ impl TextEncoder {
     /// L ids → `[1, L, D]` in f32.
     ///
     /// # Errors
-    /// When an id lies outside the vocabulary.
+    /// When an id lies outside the vocabulary, or a block can't be read.
     pub fn forward(&self, ids: &[u32], valid: usize) -> Result<Tensor> {
-        self.run(ids, valid, &mut ProbeAt::default())
+        Ok(self.run(&[(ids, valid)], &mut ())?.swap_remove(0))
     }
 
     /// As [`TextEncoder::forward`], showing `block0`, `block0.attn`, `block0.ffn`, `block0.pos_bias` … to a probe.
     ///
     /// # Errors
-    /// When an id lies outside the vocabulary.
+    /// As [`TextEncoder::forward`].
     pub fn forward_probed(&self, ids: &[u32], valid: usize, probe: &mut dyn Probe) -> Result<Tensor> {
-        self.run(ids, valid, &mut ProbeAt::root(Some(probe)))
+        Ok(self.run(&[(ids, valid)], &mut Probing(probe))?.swap_remove(0))
     }
 
-    fn run(&self, ids: &[u32], valid: usize, probe: &mut ProbeAt<'_>) -> Result<Tensor> {
-        if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.vocab) {
-            return Err(Error::TokenOutOfRange { id, vocab: self.vocab });
+    /// Prompts with the number of their ids that are real.
+    fn run(&self, prompts: &[(&[u32], usize)], observer: &mut dyn Observer) -> Result<Vec<Tensor>> {
+        let mut streams = Vec::with_capacity(prompts.len());
+        let mut shared = Vec::with_capacity(prompts.len());
+        for (ids, valid) in prompts {
+            if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.vocab) {
+                return Err(Error::TokenOutOfRange { id, vocab: self.vocab });
+            }
+            let rows =
+                self.token_embedding.rows((self.vocab, self.dim), "weight", ids)?.to_dtype(DType::F32)?;
+            streams.push(rows.unsqueeze(0)?);
+            let position = self.pos_embedding.as_ref().map(|all| all.position(ids.len())).transpose()?;
+            shared.push(position.map(|position| without_padding(position, *valid)).transpose()?);
         }
-        let device = self.token_embedding.device();
-        let index = Tensor::new(ids, device)?;
-        let rows = self.token_embedding.index_select(&index, 0)?.to_dtype(DType::F32)?;
-        let mut x = rows.reshape((1, ids.len(), self.dim))?;
-        let shared = match &self.pos_embedding {
-            Some(position) => Some(without_padding(position.position(ids.len())?, valid)?),
-            None => None,
-        };
-        for (i, block) in self.blocks.iter().enumerate() {
-            let name = format!("block{i}");
-            x = block.forward(&x, valid, shared.as_ref(), &mut probe.pp(&name))?;
-            probe.show(&name, &x);
-        }
-        Ok(self.norm.forward(&x)?)
+        let n_blocks = self.blocks.n_blocks();
+        self.blocks.for_each(&mut |n, block| {
+            step(observer, n, n_blocks)?;
+            let name = format!("block{n}");
+            for ((x, shared), (_, valid)) in streams.iter_mut().zip(&shared).zip(prompts) {
+                let mut probe = probe_of(observer);
+                *x = block.forward(x, *valid, shared.as_ref(), &mut probe.pp(&name))?;
+                probe.show(&name, x);
+            }
+            Ok(())
+        })?;
+        step(observer, n_blocks, n_blocks)?;
+        streams.iter().map(|x| Ok(self.norm.forward(x)?)).collect()
     }
 }
 
@@ -288,6 +333,7 @@ fn bucket(distance: i64, n_buckets: usize) -> usize {
 mod tests {
     use super::*;
     use std::collections::HashMap;
+    use std::ops::ControlFlow;
 
     #[test]
     fn near_distances_are_exact_and_far_ones_share_the_last_bucket() {
@@ -300,8 +346,8 @@ mod tests {
         assert_eq!(bucket(5000, 32), 31);
     }
 
-    fn tiny() -> TextEncoder {
-        let config = Config {
+    fn config() -> Config {
+        Config {
             vocab: 11,
             dim: 8,
             dim_attn: 8,
@@ -310,7 +356,10 @@ mod tests {
             num_layers: 2,
             num_buckets: 8,
             shared_pos: false,
-        };
+        }
+    }
+
+    fn weights() -> Weights {
         let mut tensors = HashMap::new();
         let mut add = |name: String, shape: &[usize]| {
             let n: usize = shape.iter().product();
@@ -332,7 +381,40 @@ mod tests {
             add(format!("blocks.{i}.ffn.fc2.weight"), &[8, 16]);
             add(format!("blocks.{i}.pos_embedding.embedding.weight"), &[8, 2]);
         }
-        TextEncoder::new(&config, &Weights::from_tensors(tensors, DType::F32, &Device::Cpu)).unwrap()
+        Weights::from_tensors(tensors, DType::F32, &Device::Cpu)
+    }
+
+    fn tiny() -> TextEncoder {
+        TextEncoder::new(&config(), &weights()).unwrap()
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn streamed_blocks_and_prompts_together_change_nothing() {
+        let prompts: [&[u32]; 3] = [&[3, 9, 1], &[1], &[10, 2, 2, 7, 1]];
+        let alone: Vec<_> = prompts.iter().map(|ids| values(&tiny().encode(ids, 6).unwrap())).collect();
+        for (in_flight, keep) in [(1, 0), (2, 0), (1, 1), (1, 2)] {
+            let streaming = Streaming { in_flight, keep };
+            let model = TextEncoder::streamed(&config(), &weights(), streaming).unwrap();
+            for _ in 0..2 {
+                let mut blocks = Vec::new();
+                let mut watch = |n: usize, of: usize| {
+                    blocks.push((n, of));
+                    ControlFlow::Continue(())
+                };
+                let together = model.encode_all(&prompts, 6, &mut watch).unwrap();
+                assert_eq!(together.iter().map(values).collect::<Vec<_>>(), alone, "{streaming:?}");
+                assert_eq!(blocks, [(0, 2), (1, 2), (2, 2)]);
+            }
+        }
+        let mut stop =
+            |n: usize, _: usize| if n == 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let cancelled = tiny().encode_all(&prompts, 6, &mut stop);
+        assert!(matches!(cancelled, Err(Error::Cancelled { block: 1, of: 2 })));
+        assert!(tiny().encode_all(&[], 6, &mut ()).unwrap().is_empty());
     }
 
     #[test]

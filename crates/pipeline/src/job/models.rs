@@ -57,7 +57,8 @@ settings! {
         /// `cpu`, `cuda:N`, `metal` or `auto`.
         #[arg(long)]
         device: String [String] = "auto".to_owned(),
-        /// Memory for the transformer's weights in GiB; the rest is streamed from the files. Absent: all of them are held.
+        /// Memory for the weights of the text encoder, and afterwards of the transformer, in GiB; the rest is streamed from the files.
+        /// Absent: all of them are held.
         #[arg(long = "memory")]
         memory_gib: Option<f64> [f64] = None,
         /// Prepares the transformer's weights once, in a file each block: LoRAs merged, converted, packed as they are computed with.

@@ -86,7 +86,8 @@ impl ModelSet {
 
     /// The fingerprint by which a loaded model is found again: its numbers, and how much of it is in memory.
     pub(crate) fn key_in_memory(&self, wanted: Wanted) -> Result<Fingerprint> {
-        let memory = (wanted == Wanted::Transformer).then_some(self.settings.memory_gib).flatten();
+        let streams = matches!(wanted, Wanted::Transformer | Wanted::Text);
+        let memory = self.settings.memory_gib.filter(|_| streams);
         Fingerprint::of(&(self.key(wanted)?, memory))
     }
 
@@ -111,9 +112,9 @@ impl ModelSet {
             Wanted::Embedders => return Ok(None),
         };
         let manifest = self.configs.manifest(model)?;
-        // Of the transformer the blocks count, of the VAE its half, of the others everything.
+        // Of the transformers the blocks count, of the VAE its half, of the others everything.
         let counted = match model {
-            Model::Dit => "blocks.",
+            Model::Dit | Model::T5 => "blocks.",
             Model::Vae => at,
             _ => "",
         };
@@ -149,7 +150,12 @@ impl ModelSet {
             Ok(manifest.parameters() * self.compute_type(model).size_in_bytes() as u64)
         };
         match wanted {
-            Wanted::Text => dense(Model::T5, ""),
+            // Of the words' table a few rows are read.
+            Wanted::Text => {
+                let n_blocks = self.configs.text.num_layers;
+                let held = self.text_streaming()?.map_or(n_blocks, |streaming| streaming.held(n_blocks));
+                Ok(held as u64 * self.text_block_bytes()?)
+            }
             Wanted::Image => dense(Model::Clip, ""),
             Wanted::Encoder => dense(Model::Vae, "decoder."),
             Wanted::Decoder => dense(Model::Vae, "encoder."),

@@ -144,13 +144,15 @@ impl ModelSet {
         }
     }
 
-    /// The tokenizer and the text encoder.
+    /// The tokenizer and the text encoder, held or streamed as the settings say.
     ///
     /// # Errors
-    /// When a file is missing or doesn't fit.
+    /// When a file is missing or doesn't fit, or the memory budget is smaller than a block.
     pub fn text(&self) -> Result<(Tokenizer, TextEncoder)> {
         let tokenizer = self.tokenizer()?;
-        let encoder = TextEncoder::new(&self.configs.text, &self.weights(Model::T5)?)?;
+        let config = &self.configs.text;
+        let streaming = self.text_streaming()?.unwrap_or(Streaming::none(config.num_layers));
+        let encoder = TextEncoder::streamed(config, &self.weights(Model::T5)?, streaming)?;
         Ok((tokenizer, encoder))
     }
 
@@ -227,7 +229,7 @@ impl ModelSet {
         let dtype = self.compute_type(Model::Dit);
         let blocks = self.block_weights(source.clone())?.pp("blocks");
         let weights = Weights::new(source, dtype, &self.device);
-        let streaming = self.streaming()?.unwrap_or(Streaming { in_flight: 1, keep: config.num_layers });
+        let streaming = self.streaming()?.unwrap_or(Streaming::none(config.num_layers));
         let provider = Streamed::new(config, &blocks, streaming)?;
         Ok(WanModel::with_blocks(config, &weights, Box::new(provider))?)
     }

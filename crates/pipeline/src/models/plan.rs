@@ -5,6 +5,7 @@ use crate::job::{Dtype, Job};
 use crate::{Error, Result};
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
+use checkpoint::Model;
 use dit::Streaming;
 use dit::plan::{Plan, Storage, Workload, plan};
 use nn::{QuantizeOnLoad, RoundOnLoad, WeightSource};
@@ -50,20 +51,38 @@ impl ModelSet {
     /// # Errors
     /// When not even one block fits.
     pub fn streaming(&self) -> Result<Option<Streaming>> {
+        self.within_memory("transformer", self.configs.dit.num_layers, || self.block_bytes())
+    }
+
+    /// As [`ModelSet::streaming`], of the text encoder.
+    ///
+    /// # Errors
+    /// When not even one block fits.
+    pub fn text_streaming(&self) -> Result<Option<Streaming>> {
+        self.within_memory("text encoder", self.configs.text.num_layers, || self.text_block_bytes())
+    }
+
+    /// What of a model's blocks fits into the settings' memory; `None` without a limit.
+    fn within_memory(
+        &self,
+        model: &str,
+        n_blocks: usize,
+        block: impl FnOnce() -> Result<u64>,
+    ) -> Result<Option<Streaming>> {
         let Some(gib) = self.settings.memory_gib else { return Ok(None) };
-        let config = &self.configs.dit;
-        let block = self.block_bytes()?;
-        let streaming = Streaming::for_budget((gib * GIB) as u64, block, config.num_layers);
-        streaming.map(Some).map_err(|error| match error {
-            dit::Error::Budget { .. } => Error::Option {
-                option: "models.memory_gib",
-                why: format!(
-                    "{gib} GiB hold no block of the transformer: one takes {:.2} GiB",
-                    block as f64 / GIB
-                ),
-            },
-            other => other.into(),
+        let block = block()?;
+        let streaming = Streaming::for_budget((gib * GIB) as u64, block, n_blocks);
+        streaming.map(Some).ok_or_else(|| Error::Option {
+            option: "models.memory_gib",
+            why: format!("{gib} GiB hold no block of the {model}: one takes {:.2} GiB", block as f64 / GIB),
         })
+    }
+
+    /// Bytes of one block of the text encoder.
+    pub(super) fn text_block_bytes(&self) -> Result<u64> {
+        let mut manifest = self.configs.manifest(Model::T5)?;
+        manifest.tensors.retain(|name, _| name.starts_with("blocks.0."));
+        Ok(manifest.parameters() * self.compute_type(Model::T5).size_in_bytes() as u64)
     }
 
     /// Bytes of one block of the transformer.

@@ -7,6 +7,7 @@ use crate::models::{ModelSet, Wanted};
 use crate::progress::Stage;
 use crate::work::{Fingerprint, load_tensors, save_tensors, take};
 use candle_core::{Device, Tensor};
+use std::ops::ControlFlow;
 
 impl Run<'_> {
     /// The prompt's embeddings: `positive` and, with guidance, `negative`.
@@ -29,7 +30,8 @@ impl Run<'_> {
             let loaded = run.load(Wanted::Text, ModelSet::text)?;
             let (tokenizer, encoder) = &*loaded;
             let rows = run.models.context_rows();
-            let encode = |text: &str| -> Result<Tensor> {
+            let texts = std::iter::once(&run.job.prompt.positive).chain(negative);
+            let prompts = texts.map(|text| -> Result<Vec<u32>> {
                 let tokens = tokenizer.tokenize(text, rows)?;
                 if tokens.truncated {
                     run.context.warn(format!(
@@ -37,11 +39,21 @@ impl Run<'_> {
                         tokens.text
                     ));
                 }
-                Ok(encoder.encode(&tokens.ids, rows)?)
+                Ok(tokens.ids)
+            });
+            let prompts = prompts.collect::<Result<Vec<_>>>()?;
+            let total = prompts.len();
+            let mut progress = |block: usize, of: usize| {
+                let done = (total * block) as f64 / of.max(1) as f64;
+                match run.context.advance(Stage::Text, done, total) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
             };
-            let positive = encode(&run.job.prompt.positive)?;
-            run.context.advance(Stage::Text, 1.0, 1 + usize::from(with_negative))?;
-            let negative = negative.map(|text| encode(text)).transpose()?;
+            let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+            let mut encoded = encoder.encode_all(&prompts, rows, &mut progress)?.into_iter();
+            let positive = encoded.next().ok_or(crate::Error::Internal("a prompt without an embedding"))?;
+            let negative = encoded.next();
             let mut list = vec![("positive", &positive)];
             list.extend(negative.as_ref().map(|n| ("negative", n)));
             save_tensors(&file, &list)
