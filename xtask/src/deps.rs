@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bg-mask", &[]),
     ("media", &["sniff"]),
     ("smplx", &["simd", "sniff", "tensorfile"]),
-    ("mocap", &["person-models", "smplx", "tflite"]),
+    ("mocap", &["person-models", "simd", "smplx", "tflite"]),
     ("avatar-render", &["simd", "smplx", "sniff", "tensorfile"]),
     ("avatar-bake", &["avatar-render", "smplx"]),
     ("scene-light", &["avatar-render", "smplx"]),

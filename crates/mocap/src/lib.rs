@@ -44,5 +44,5 @@ pub use fit::{FitOptions, Fitted, Gap, fit, fit_watched, same_shot};
 pub use hands::{Hand, HandReader, N_HAND_LANDMARKS};
 pub use landmarks::{LANDMARK_NAMES, Landmark, Landmarker, N_LANDMARKS, Observation, Segmenter};
 pub use region::Region;
-pub use segmentation::{Evidence, Segmentation};
+pub use segmentation::{Evidence, Segmentation, Spread, SpreadRow};
 pub use tracker::{Sighting, TrackOptions, Tracked, Tracker};

@@ -137,16 +137,25 @@ impl Region {
             // Taps as dense as pixels: the nearest one will do.
             let (width, height) = (picture.width() as f32, picture.height() as f32);
             let (stride, bytes) = (picture.width() as usize, picture.as_raw().as_chunks::<3>().0);
+            let is_inside = |at: [f32; 2]| at[0] >= 0.0 && at[1] >= 0.0 && at[0] < width && at[1] < height;
+            let add = |at: [f32; 2], sum: &mut [u32; 3]| {
+                // To small integers first: that is one instruction.
+                let [x, y] = at.map(|v| v as i32 as usize);
+                let pixel = bytes[y * stride + x];
+                sum.iter_mut().zip(pixel).for_each(|(sum, byte)| *sum += u32::from(byte));
+            };
+            let at = |column: &[f32; 2], row: &[f32; 2]| [column[0] + row[0], column[1] + row[1]];
             for (columns, out) in columns.chunks_exact(taps).zip(pixels) {
                 let mut sum = [0_u32; 3];
-                for row in &rows {
-                    for column in columns {
-                        let (x, y) = (column[0] + row[0], column[1] + row[1]);
-                        if x >= 0.0 && y >= 0.0 && x < width && y < height {
-                            let pixel = bytes[y as usize * stride + x as usize];
-                            sum.iter_mut().zip(pixel).for_each(|(sum, byte)| *sum += u32::from(byte));
-                        }
-                    }
+                let last = taps - 1;
+                // Where its corners lie inside, all taps of a sample do.
+                let corners = [(0, 0), (0, last), (last, 0), (last, last)];
+                if corners.iter().all(|(u, v)| is_inside(at(&columns[*u], &rows[*v]))) {
+                    rows.iter()
+                        .for_each(|row| columns.iter().for_each(|column| add(at(column, row), &mut sum)));
+                } else {
+                    let all = rows.iter().flat_map(|row| columns.iter().map(move |column| at(column, row)));
+                    all.filter(|at| is_inside(*at)).for_each(|at| add(at, &mut sum));
                 }
                 *out = sum.map(|v| v as f32 * share * scale + low);
             }
@@ -159,7 +168,7 @@ impl Region {
 fn add_nearest(picture: &RgbImage, [x, y]: [f32; 2], sum: &mut [f32; 3]) {
     let (w, h) = picture.dimensions();
     if x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32 {
-        let at = (y as usize * w as usize + x as usize) * 3;
+        let at = (y as i32 as usize * w as usize + x as i32 as usize) * 3;
         if let Some(pixel) = picture.as_raw().get(at..at + 3) {
             sum.iter_mut().zip(pixel).for_each(|(sum, byte)| *sum += f32::from(*byte));
         }

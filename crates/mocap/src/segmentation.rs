@@ -5,6 +5,7 @@ use crate::region::Region;
 use image::GrayImage;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Probabilities over a region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,38 +37,94 @@ impl Segmentation {
     /// The probabilities at a picture's size, `reduced` times smaller (whole numbers of pixels), bilinearly; 0 outside of the
     /// region.
     #[must_use]
-    pub fn spread(&self, (width, height): (u32, u32), reduced: u32) -> GrayImage {
-        let (w, h) = (width.div_ceil(reduced), height.div_ceil(reduced));
+    pub fn spread(&self, size: (u32, u32), reduced: u32) -> GrayImage {
+        let (w, h) = (size.0.div_ceil(reduced), size.1.div_ceil(reduced));
         let mut out = GrayImage::new(w, h);
-        if self.likely.len() != SIZE * SIZE {
-            return out;
-        }
-        let [left, top, right, bottom] = self.region.bounds(width, height).map(|v| v / reduced);
-        let (right, bottom) = ((right + 1).min(w), (bottom + 1).min(h));
-        let n = SIZE as f32;
-        let [origin, across, down] = self.region.inverse_frame();
-        let step = reduced as f32;
-        let rows = out.par_chunks_mut(w as usize).enumerate().skip(top as usize);
-        rows.take(bottom.saturating_sub(top) as usize).for_each(|(y, row)| {
-            let y = (y as f32 + 0.5) * step;
-            let start = [0, 1].map(|k| origin[k] + down[k] * y);
-            for x in left..right {
-                let x_at = (x as f32 + 0.5) * step;
-                let at = [0, 1].map(|k| start[k] + across[k] * x_at);
-                if !at.iter().all(|v| (0.0..1.0).contains(v)) {
-                    continue;
-                }
-                let [u, v] = at.map(|v| (v * n - 0.5).clamp(0.0, n - 1.001));
-                let (x0, y0) = (u as usize, v as usize);
-                let (fx, fy) = (u - x0 as f32, v - y0 as f32);
-                let i = y0 * SIZE + x0;
-                let value = |i: usize| f32::from(self.likely[i]);
-                let upper = value(i) + (value(i + 1) - value(i)) * fx;
-                let lower = value(i + SIZE) + (value(i + SIZE + 1) - value(i + SIZE)) * fx;
-                row[x as usize] = (upper + (lower - upper) * fy + 0.5) as u8;
-            }
+        let spread = Spread::new(self, size, reduced);
+        let rows = out.par_chunks_mut(w as usize).enumerate().skip(spread.rows.start as usize);
+        rows.take(spread.rows.len()).for_each(|(y, row)| {
+            let line = spread.row(y as u32);
+            line.columns.clone().for_each(|x| row[x as usize] = line.at(x));
         });
         out
+    }
+}
+
+/// A region's probabilities as a picture's pixels see them, one by one.
+#[derive(Clone, Debug)]
+pub struct Spread<'a> {
+    likely: &'a [u8],
+    /// `(u, v)` of the picture's upper left corner in the region, and how they change from pixel to pixel.
+    frame: [[f32; 2]; 3],
+    step: f32,
+    columns: Range<u32>,
+    rows: Range<u32>,
+}
+
+impl<'a> Spread<'a> {
+    /// For the pixels of a picture, `reduced` times smaller (whole numbers of pixels).
+    #[must_use]
+    pub fn new(of: &'a Segmentation, (width, height): (u32, u32), reduced: u32) -> Self {
+        let (w, h) = (width.div_ceil(reduced), height.div_ceil(reduced));
+        let [left, top, right, bottom] = of.region.bounds(width, height).map(|v| v / reduced);
+        let is_known = of.likely.len() == SIZE * SIZE;
+        let range = |low: u32, high: u32, n: u32| if is_known { low..(high + 1).min(n) } else { 0..0 };
+        Self {
+            likely: &of.likely,
+            frame: of.region.inverse_frame(),
+            step: reduced as f32,
+            columns: range(left, right, w),
+            rows: range(top, bottom, h),
+        }
+    }
+
+    /// A row of pixels.
+    #[must_use]
+    pub fn row(&self, y: u32) -> SpreadRow<'_> {
+        let [origin, across, down] = self.frame;
+        let y_at = (y as f32 + 0.5) * self.step;
+        SpreadRow {
+            likely: self.likely,
+            start: [0, 1].map(|k| origin[k] + down[k] * y_at),
+            across,
+            step: self.step,
+            columns: if self.rows.contains(&y) { self.columns.clone() } else { 0..0 },
+        }
+    }
+}
+
+/// A row of a [`Spread`].
+#[derive(Clone, Debug)]
+pub struct SpreadRow<'a> {
+    likely: &'a [u8],
+    start: [f32; 2],
+    across: [f32; 2],
+    step: f32,
+    columns: Range<u32>,
+}
+
+impl SpreadRow<'_> {
+    /// How likely a pixel is a person's, bilinearly, 0 to 255; 0 outside of the region.
+    #[inline]
+    #[must_use]
+    pub fn at(&self, x: u32) -> u8 {
+        if !self.columns.contains(&x) {
+            return 0;
+        }
+        let x_at = (x as f32 + 0.5) * self.step;
+        let at = [0, 1].map(|k| self.start[k] + self.across[k] * x_at);
+        if !at.iter().all(|v| (0.0..1.0).contains(v)) {
+            return 0;
+        }
+        let n = SIZE as f32;
+        let [u, v] = at.map(|v| (v * n - 0.5).clamp(0.0, n - 1.001));
+        // To a small integer first: that is one instruction.
+        let (x0, y0) = (u as i32 as usize, v as i32 as usize);
+        let (fx, fy) = (u - x0 as f32, v - y0 as f32);
+        let value = |x: usize, y: usize| f32::from(self.likely[y * SIZE + x]);
+        let upper = value(x0, y0) + (value(x0 + 1, y0) - value(x0, y0)) * fx;
+        let lower = value(x0, y0 + 1) + (value(x0 + 1, y0 + 1) - value(x0, y0 + 1)) * fx;
+        (upper + (lower - upper) * fy + 0.5) as u8
     }
 }
 

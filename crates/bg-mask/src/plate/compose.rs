@@ -7,6 +7,7 @@ use super::{Invented, Plate, PlateBuilder, patch, pull};
 use crate::error::Result;
 use image::{GrayImage, RgbImage};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Width of the band around the hole where the seam is measured, in full pixels.
 const BAND: f32 = 10.0;
@@ -55,66 +56,98 @@ fn bounds(mask: &GrayImage) -> Option<[u32; 4]> {
     found
 }
 
+/// Rows and columns of small pixels around a hole and its band, and the full pixels that belong to them.
+struct Part {
+    columns: Range<usize>,
+    rows: Range<usize>,
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+}
+
+impl Part {
+    /// Corners lie where the seam's pyramid has corners.
+    fn around([left, top, right, bottom]: [u32; 4], target: &Entry, scale: usize) -> Self {
+        let ([sw, sh], (w, h)) = (target.size(), target.picture.dimensions());
+        let around = |low: u32, high: u32, n: usize| {
+            let band = BAND as usize / scale + 2;
+            let low = ((low as usize / scale).saturating_sub(band) / 32 * 32).min(n - 1);
+            low..((high as usize).div_ceil(scale) + band).min(n).max(low + 1)
+        };
+        // The last small row and column take what is left over.
+        let full = |small: &Range<usize>, n: usize, all: u32| {
+            let end = if small.end == n { all as usize } else { small.end * scale };
+            (small.start * scale, end - small.start * scale)
+        };
+        let (columns, rows) = (around(left, right, sw), around(top, bottom, sh));
+        let ((left, width), (top, height)) = (full(&columns, sw, w), full(&rows, sh, h));
+        Self { columns, rows, left, top, width, height }
+    }
+
+    /// The part of a mask.
+    fn of(&self, mask: &GrayImage) -> Vec<u8> {
+        let rows = mask.as_raw().chunks_exact(mask.width() as usize).skip(self.top).take(self.height);
+        rows.flat_map(|row| &row[self.left..][..self.width]).copied().collect()
+    }
+
+    /// The number in the whole picture of a pixel of the part.
+    fn whole(&self, i: usize, picture_width: u32) -> usize {
+        (self.top + i / self.width) * picture_width as usize + self.left + i % self.width
+    }
+
+    /// The number of the small pixel that a pixel belongs to.
+    fn cell(&self, i: usize, scale: usize) -> usize {
+        let u = (i % self.width / scale).min(self.columns.len() - 1);
+        (i / self.width / scale).min(self.rows.len() - 1) * self.columns.len() + u
+    }
+}
+
 /// Fills the hole from moving sources and fits colours at the seam. Gives what is missing, 255.
 fn blend(target: &Entry, sources: &[Source<'_>], picture: &mut RgbImage, scale: usize) -> GrayImage {
-    let (w, h) = (picture.width() as usize, picture.height() as usize);
-    let [sw, sh] = target.size();
-    let hole = target.hole.as_raw();
-    let mut missing = GrayImage::new(w as u32, h as u32);
-    let Some([left, top, right, bottom]) = bounds(&target.hole) else { return missing };
-    // Rows and columns of small pixels around the hole and its band; corners lie where the seam's pyramid has corners.
-    let around = |low: u32, high: u32, n: usize| {
-        let band = BAND as usize / scale + 2;
-        let low = ((low as usize / scale).saturating_sub(band) / 32 * 32).min(n - 1);
-        low..((high as usize).div_ceil(scale) + band).min(n).max(low + 1)
-    };
-    let (columns, rows) = (around(left, right, sw), around(top, bottom, sh));
-    let first = rows.start * scale;
-    let last = if rows.end == sh { h } else { rows.end * scale };
-    let distance = crate::distance::squared_distance_of_rows(&hole[first * w..last * w], w, BAND);
-    // The last small row takes the rows that are left over.
+    let w = picture.width();
+    let mut missing = GrayImage::new(w, picture.height());
+    let Some(bounds) = bounds(&target.hole) else { return missing };
+    let part = Part::around(bounds, target, scale);
+    let hole = part.of(&target.hole);
+    let distance = crate::distance::squared_distance_of_rows(&hole, part.width, BAND);
     let mut colors: Vec<Option<[f32; 3]>> = vec![None; distance.len()];
-    let row_chunks = chunks_of_small_rows(&mut colors, w * scale, rows.len());
+    let row_chunks = chunks_of_small_rows(&mut colors, part.width * scale, part.rows.len());
     row_chunks.into_par_iter().enumerate().for_each(|(n, colors)| {
-        let from = n * scale * w;
+        let from = n * scale * part.width;
         let distance = &distance[from..from + colors.len()];
         if distance.iter().all(|d| *d > BAND * BAND) {
             return;
         }
-        mix_rows(sources, scale, rows.start + n, w, colors, |i| {
+        let first = [part.columns.start, part.rows.start + n];
+        mix_rows(sources, scale, first, part.width, colors, |i| {
             // In the band, every other pixel of every other row says enough.
-            let alternate = (i % w).is_multiple_of(2) && (first + n * scale + i / w).is_multiple_of(2);
+            let at = [part.left + i % part.width, part.top + n * scale + i / part.width];
+            let alternate = at.iter().all(|v| v.is_multiple_of(2));
             distance[i] == 0.0 || (distance[i] <= BAND * BAND && alternate)
         });
     });
     // The seam: what the sources miss around the hole, carried smoothly into it.
-    let (width, height) = (columns.len(), rows.len());
-    let cell_of = |i: usize| {
-        let (x, y) = (i % w, first + i / w);
-        let u = (x / scale).clamp(columns.start, columns.end - 1) - columns.start;
-        let v = (y / scale).clamp(rows.start, rows.end - 1) - rows.start;
-        v * width + u
-    };
-    let mut seam = vec![[0.0_f32; 4]; width * height];
-    let found = || colors.iter().enumerate().filter_map(|(i, c)| Some((i, (*c)?)));
-    let pixel_of = |i: usize| (first * w + i) * 3;
-    for (i, color) in found().filter(|(i, _)| hole[first * w + i] < crate::THRESHOLD) {
-        let real = &picture.as_raw()[pixel_of(i)..][..3];
+    let mut seam = vec![[0.0_f32; 4]; part.columns.len() * part.rows.len()];
+    let found = colors.iter().enumerate().filter_map(|(i, c)| Some((i, (*c)?)));
+    for (i, color) in found.filter(|(i, _)| hole[*i] < crate::THRESHOLD) {
+        let real = &picture.as_raw()[3 * part.whole(i, w)..][..3];
         let difference: [f32; 3] = [0, 1, 2].map(|k| f32::from(real[k]) - color[k]);
         if difference.iter().all(|d| d.abs() < 40.0) {
-            let cell = &mut seam[cell_of(i)];
+            let cell = &mut seam[part.cell(i, scale)];
             (0..3).for_each(|k| cell[k] += 0.25 * difference[k]);
             cell[3] += 0.25;
         }
     }
-    let seam = pull::fill(&seam, width, height);
-    for i in (0..colors.len()).filter(|i| hole[first * w + i] >= crate::THRESHOLD) {
+    let seam = pull::fill(&seam, part.columns.len(), part.rows.len());
+    for i in (0..colors.len()).filter(|i| hole[*i] >= crate::THRESHOLD) {
+        let at = part.whole(i, w);
         let Some(color) = colors[i] else {
-            missing.as_mut()[first * w + i] = 255;
+            missing.as_mut()[at] = 255;
             continue;
         };
-        let add = seam[cell_of(i)];
-        let pixel = &mut picture.as_mut()[pixel_of(i)..][..3];
+        let add = seam[part.cell(i, scale)];
+        let pixel = &mut picture.as_mut()[3 * at..][..3];
         for k in 0..3 {
             pixel[k] = (color[k] + add[k] + 0.5).clamp(0.0, 255.0) as u8;
         }
@@ -181,7 +214,7 @@ fn carry(missing: &GrayImage, invented: &[Source<'_>], picture: &mut RgbImage, s
             return;
         }
         let mut colors = vec![None; rest.len()];
-        mix_rows(invented, scale, v, w, &mut colors, |i| rest[i] > 0);
+        mix_rows(invented, scale, [0, v], w, &mut colors, |i| rest[i] > 0);
         for (i, color) in colors.iter().enumerate().filter_map(|(i, c)| Some((i, (*c)?))) {
             (0..3).for_each(|k| row[3 * i + k] = (color[k] + 0.5).clamp(0.0, 255.0) as u8);
             rest[i] = 0;

@@ -76,7 +76,7 @@ impl Entry {
         if !(u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32) {
             return -1.0;
         }
-        self.clear[v as usize * w + u as usize]
+        self.clear[v as i32 as usize * w + u as i32 as usize]
     }
 }
 

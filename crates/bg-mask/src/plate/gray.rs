@@ -71,12 +71,13 @@ impl Gray {
 
     /// Bilinear, for coordinates that lie inside.
     fn between(&self, x: f32, y: f32) -> f32 {
-        let (x0, y0) = (x as usize, y as usize);
+        // To small integers, which is one instruction.
+        let (x0, y0) = (x as i32, y as i32);
         let (fx, fy) = (x - x0 as f32, y - y0 as f32);
-        let i = y0 * self.width + x0;
-        let d = &self.data;
-        let upper = d[i] + (d[i + 1] - d[i]) * fx;
-        let lower = d[i + self.width] + (d[i + self.width + 1] - d[i + self.width]) * fx;
+        let upper = &self.data[y0 as usize * self.width + x0 as usize..];
+        let lower = &upper[self.width..][..2];
+        let between = |d: &[f32]| d[0] + (d[1] - d[0]) * fx;
+        let (upper, lower) = (between(upper), between(lower));
         upper + (lower - upper) * fy
     }
 

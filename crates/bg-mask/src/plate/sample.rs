@@ -20,30 +20,31 @@ struct Sight {
 
 /// The two sources that see a small position best, the better one first.
 fn best(sources: &[Source<'_>], p: [f32; 2]) -> [Sight; 2] {
-    let mut best = [Sight::default(); 2];
-    for (source, s) in sources.iter().enumerate() {
-        if s.near <= best[1].weight {
+    let mut best = [(0.0, 0); 2];
+    for (n, source) in sources.iter().enumerate() {
+        if source.near <= best[1].0 {
             // Those that follow are farther.
             break;
         }
-        let (at, slopes) = s.warp.at_with_slopes(p);
-        let weight = s.weight(at);
-        let found = Sight { weight, source, at, slopes };
-        if weight > best[0].weight {
-            best = [found, best[0]];
-        } else if weight > best[1].weight {
-            best[1] = found;
+        let weight = source.weight(source.warp.at(p));
+        if weight > best[0].0 {
+            best = [(weight, n), best[0]];
+        } else if weight > best[1].0 {
+            best[1] = (weight, n);
         }
     }
-    best
+    best.map(|(weight, source)| {
+        let (at, slopes) = sources[source].warp.at_with_slopes(p);
+        Sight { weight, source, at, slopes }
+    })
 }
 
-/// Colours of the full-size rows that belong to row `v` of small pixels: `out` is `[rows, width]`, and those of its pixels that
-/// are `wanted` (by their index) and seen get a colour.
+/// Colours of the full-size rows that belong to row `v` of small pixels, from column `u` of those on: `out` is `[rows, width]`, and
+/// those of its pixels that are `wanted` (by their index) and seen get a colour.
 pub(super) fn mix_rows(
     sources: &[Source<'_>],
     scale: usize,
-    v: usize,
+    [u, v]: [usize; 2],
     width: usize,
     out: &mut [Option<[f32; 3]>],
     wanted: impl Fn(usize) -> bool,
@@ -51,15 +52,15 @@ pub(super) fn mix_rows(
     if sources.is_empty() {
         return;
     }
-    let (rows, across) = (out.len() / width, width / scale);
-    for u in 0..across {
+    let (rows, across) = (out.len() / width, (width / scale).max(1));
+    for n in 0..across {
         // The last square takes the columns that are left over.
-        let columns = u * scale..if u + 1 == across { width } else { (u + 1) * scale };
+        let columns = n * scale..if n + 1 == across { width } else { (n + 1) * scale };
         let mut sights = None;
         for y in 0..rows {
             for x in columns.clone().filter(|x| wanted(y * width + x)) {
-                let sights = sights.get_or_insert_with(|| best(sources, [u as f32, v as f32]));
-                let offset = [x - u * scale, y].map(|n| (n as f32 + 0.5) / scale as f32 - 0.5);
+                let sights = sights.get_or_insert_with(|| best(sources, [(u + n) as f32, v as f32]));
+                let offset = [x - n * scale, y].map(|n| (n as f32 + 0.5) / scale as f32 - 0.5);
                 out[y * width + x] = mixed(sources, sights, offset, scale);
             }
         }
@@ -89,8 +90,8 @@ fn sample(picture: &RgbImage, [x, y]: [f32; 2]) -> [f32; 3] {
     let (w, h) = (picture.width() as usize, picture.height() as usize);
     // Rounded down by hand: without newer instructions `floor` is a call.
     let down = |v: f32| {
-        let whole = v as i64;
-        whole - i64::from((whole as f32) > v)
+        let whole = v as i32;
+        whole - i32::from((whole as f32) > v)
     };
     let (x0, y0) = (down(x), down(y));
     let taps = |f: f32| {
@@ -105,7 +106,7 @@ fn sample(picture: &RgbImage, [x, y]: [f32; 2]) -> [f32; 3] {
     let (wx, wy) = (taps(x - x0 as f32), taps(y - y0 as f32));
     let bytes = picture.as_raw();
     let mut sum = [0.0; 3];
-    if x0 >= 1 && y0 >= 1 && x0 + 2 < w as i64 && y0 + 2 < h as i64 {
+    if x0 >= 1 && y0 >= 1 && x0 + 2 < w as i32 && y0 + 2 < h as i32 {
         // Down first: four pixels side by side are twelve lanes.
         let mut lanes = [0.0_f32; 12];
         for (j, wy) in wy.iter().enumerate() {
@@ -120,9 +121,9 @@ fn sample(picture: &RgbImage, [x, y]: [f32; 2]) -> [f32; 3] {
         return sum.map(|v| v.clamp(0.0, 255.0));
     }
     for (j, wy) in wy.iter().enumerate() {
-        let v = (y0 + j as i64 - 1).clamp(0, h as i64 - 1) as usize;
+        let v = (y0 + j as i32 - 1).clamp(0, h as i32 - 1) as usize;
         for (i, wx) in wx.iter().enumerate() {
-            let u = (x0 + i as i64 - 1).clamp(0, w as i64 - 1) as usize;
+            let u = (x0 + i as i32 - 1).clamp(0, w as i32 - 1) as usize;
             let pixel = &bytes[(v * w + u) * 3..][..3];
             let weight = wx * wy;
             (0..3).for_each(|k| sum[k] += weight * f32::from(pixel[k]));

@@ -41,8 +41,8 @@ impl Source<'_> {
             return 0.0;
         }
         // The nearest whole position; everything is positive.
-        let [u, v] = q.map(|v| (v + 0.5) as usize);
-        let depth = self.depth[v * w + u];
+        let [u, v] = q.map(|v| (v + 0.5) as i32);
+        let depth = self.depth[v as usize * w + u as usize];
         let [u, v] = [u as f32, v as f32];
         // Towards the border of the picture as towards the hole.
         let border = u.min(v).min(w as f32 - 1.0 - u).min(h as f32 - 1.0 - v);

@@ -64,12 +64,13 @@ impl Warp {
     }
 
     /// Where a point goes, and by how much that changes for a step across and a step down inside the grid's cell.
+    #[inline(always)]
     pub(super) fn at_with_slopes(&self, [x, y]: [f32; 2]) -> ([f32; 2], [[f32; 2]; 2]) {
         let limit = |n: usize| n as f32 - 1.001;
         let share = 1.0 / self.step;
         let u = ((x - self.origin[0]) * share).clamp(0.0, limit(self.nodes[0]));
         let v = ((y - self.origin[1]) * share).clamp(0.0, limit(self.nodes[1]));
-        let (u0, v0) = (u as usize, v as usize);
+        let (u0, v0) = (u as i32 as usize, v as i32 as usize);
         let (fu, fv) = (u - u0 as f32, v - v0 as f32);
         let (upper, lower) = (v0 * self.nodes[0] + u0, (v0 + 1) * self.nodes[0] + u0);
         let ([a, b], [c, d]) = ([self.to[upper], self.to[upper + 1]], [self.to[lower], self.to[lower + 1]]);

@@ -1,5 +1,7 @@
 //! Symmetric positive definite systems whose entries lie near the diagonal.
 
+use simd::{Kernel, Simd};
+
 /// The lower half of a banded matrix: row `i` holds columns `i - width ..= i`.
 #[derive(Debug)]
 pub(crate) struct Band {
@@ -28,7 +30,12 @@ impl Band {
     }
 
     /// Solves `self · x = b` by Cholesky's decomposition; `None` if the matrix isn't positive definite.
-    pub(crate) fn solve(mut self, b: &[f64]) -> Option<Vec<f64>> {
+    pub(crate) fn solve(self, b: &[f64]) -> Option<Vec<f64>> {
+        simd::dispatch(simd::level(), Solve { band: self, b })
+    }
+
+    #[inline(always)]
+    fn solve_inline(mut self, b: &[f64]) -> Option<Vec<f64>> {
         let (n, w) = (self.n, self.width);
         let stride = w + 1;
         for i in 0..n {
@@ -70,7 +77,21 @@ impl Band {
     }
 }
 
+/// [`Band::solve`] as it is compiled for each instruction set: the same sums in the same order, in wider vectors.
+struct Solve<'a> {
+    band: Band,
+    b: &'a [f64],
+}
+
+impl<S: Simd> Kernel<S, Option<Vec<f64>>> for Solve<'_> {
+    #[inline(always)]
+    fn run(self, _: S) -> Option<Vec<f64>> {
+        self.band.solve_inline(self.b)
+    }
+}
+
 /// A sum in eight lanes, so that it can be vectorised.
+#[inline(always)]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a8, a1) = a.as_chunks::<8>();
     let (b8, b1) = b.as_chunks::<8>();

@@ -1,7 +1,6 @@
 //! Whose pixel is it: the networks' evidence, the fitted bodies and everybody's colours, weighed in a small picture.
 
 use super::bodies::Body;
-use crate::Result;
 use image::{GrayImage, RgbImage};
 use std::collections::BTreeMap;
 
@@ -214,26 +213,4 @@ pub(super) fn smooth(values: &mut [f32], width: usize) {
             values[y * width + x] = sum / n;
         }
     }
-}
-
-/// A small plane at a picture's size, bilinearly, times what is there: `[h, w]` shares and a matte of the picture's size.
-pub(super) fn times_share(matte: &mut GrayImage, share: &[f32], small: [u32; 2], reduced: u32) -> Result<()> {
-    let [sw, sh] = small.map(|n| n as usize);
-    let width = matte.width() as usize;
-    let step = 1.0 / reduced as f32;
-    let at = |v: usize, n: usize| {
-        let v = ((v as f32 + 0.5) * step - 0.5).clamp(0.0, (n - 1) as f32);
-        let low = (v as usize).min(n.saturating_sub(2));
-        (low, (low + 1).min(n - 1), v - low as f32)
-    };
-    for (y, row) in matte.as_mut().chunks_exact_mut(width).enumerate() {
-        let (y0, y1, fy) = at(y, sh);
-        for (x, byte) in row.iter_mut().enumerate().filter(|(_, byte)| **byte > 0) {
-            let (x0, x1, fx) = at(x, sw);
-            let upper = share[y0 * sw + x0] * (1.0 - fx) + share[y0 * sw + x1] * fx;
-            let lower = share[y1 * sw + x0] * (1.0 - fx) + share[y1 * sw + x1] * fx;
-            *byte = (f32::from(*byte) * (upper * (1.0 - fy) + lower * fy) + 0.5) as u8;
-        }
-    }
-    Ok(())
 }

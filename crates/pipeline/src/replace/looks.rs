@@ -1,7 +1,8 @@
 //! The second look at a raw video: with everybody's motion known, each pixel is given to somebody or to nobody.
 
-use super::assign::{Assigner, Somebody, smooth, times_share};
+use super::assign::{Assigner, Somebody, smooth};
 use super::bodies::Body;
+use super::enlarge::{enlarged, matte};
 use super::folders::{Folders, IN_FRONT, MATTES, OTHERS};
 use super::held::held;
 use super::occluders::{Guess, Likely, Says};
@@ -142,17 +143,8 @@ impl<'a> Looks<'a> {
         let people = std::mem::take(&mut prepared.people);
         let evidence = std::mem::take(&mut prepared.evidence);
         let seen = self.seen;
-        let Sizes { full, small, reduced } = self.sizes;
-        let mut likely: Vec<GrayImage> =
-            evidence.iter().map(|evidence| evidence.matte(full.into())).collect();
+        let full = self.sizes.full;
         let mut shares = self.assigner.shares(&prepared.sample.picture, &people);
-        // With several, a pixel is as likely somebody's as the surest network says.
-        if let [first, rest @ ..] = &mut likely[..] {
-            for other in rest.iter() {
-                first.iter_mut().zip(other.iter()).for_each(|(a, b)| *a = (*a).max(*b));
-            }
-            rest.iter_mut().for_each(|other| other.clone_from(first));
-        }
         let any = (0..scenery.shown.len())
             .map(|i| {
                 let of = |p: &Somebody| f32::from(p.own.as_raw()[i].max(p.anybody.as_raw()[i])) / 255.0;
@@ -167,9 +159,9 @@ impl<'a> Looks<'a> {
         let replaced = |p: usize| seen.replaced.contains(&p);
         let depth = |p: &Somebody| p.body.as_ref().map_or(f32::INFINITY, Body::mean_depth);
         let far = people.iter().filter(|p| replaced(p.person)).map(depth).fold(0.0, f32::max);
-        for ((somebody, share), mut matte) in people.iter().zip(&shares).zip(likely) {
-            self.raise(&mut matte, &anybodys.raised);
-            times_share(&mut matte, share, small, reduced)?;
+        for (somebody, share) in people.iter().zip(&shares) {
+            let raised = (&anybodys.raised[..], (255.0 * RAISED) as u8);
+            let matte = matte(&evidence, raised, share, self.sizes);
             let to = if replaced(somebody.person) { &mut mine } else { &mut others };
             to.iter_mut().zip(matte.iter()).for_each(|(a, b)| *a = (*a).max(*b));
             if !replaced(somebody.person) && depth(somebody) < far {
@@ -218,20 +210,6 @@ impl<'a> Looks<'a> {
                 shares[k][i] = (1.0 - others).max(shares[k][i]);
             }
             self.holding[somebody.person] += 1;
-        }
-    }
-
-    /// Makes pixels of a matte likelier where the small picture says so.
-    fn raise(&self, matte: &mut GrayImage, raised: &[bool]) {
-        let (w, small) = (matte.width() as usize, self.sizes.small[0] as usize);
-        let reduced = self.sizes.reduced as usize;
-        for (y, row) in matte.as_mut().chunks_exact_mut(w).enumerate() {
-            let raised = &raised[y / reduced * small..][..small];
-            for (x, byte) in row.iter_mut().enumerate() {
-                if raised[x / reduced] {
-                    *byte = (*byte).max((255.0 * RAISED) as u8);
-                }
-            }
         }
     }
 
@@ -315,13 +293,10 @@ impl<'a> Looks<'a> {
     ) -> Result<()> {
         let n = self.layers;
         self.layers += 1;
-        let Sizes { full: [w, h], small, reduced } = self.sizes;
         let (mut mine, mut out) =
             self.waiting.pop_front().ok_or(Error::Internal("a layer without its frame"))?;
         if let Some(layer) = layer {
-            let ones: Vec<f32> = layer.iter().map(|b| f32::from(*b) / 255.0).collect();
-            let mut things = GrayImage::from_pixel(w, h, image::Luma([255]));
-            times_share(&mut things, &ones, small, reduced)?;
+            let things = enlarged(&layer, self.sizes);
             out.iter_mut().zip(things.iter()).for_each(|(a, b)| *a = (*a).max(*b));
             mine.iter_mut().zip(things.iter()).for_each(|(m, b)| *m = (*m).min(255 - *b));
         }

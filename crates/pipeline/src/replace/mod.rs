@@ -5,6 +5,7 @@
 
 mod assign;
 mod bodies;
+mod enlarge;
 mod figures;
 mod folders;
 mod held;

@@ -19,6 +19,9 @@ const SHADOW: (f32, f32) = (0.35, 0.12);
 /// Every so many columns and rows are looked at for how the light changed.
 const OFFSET_STEP: usize = 5;
 
+/// Colours that were made lighter or darker are below zero by less than this, all channels together.
+const LIFT: f32 = 1024.0;
+
 /// Bytes by which what goes on beside a thing may look different from it.
 pub(super) const LIKE_IT: u8 = 26;
 
@@ -80,19 +83,25 @@ impl Scenery {
         let gains: Vec<[f32; 3]> =
             sources.par_iter().map(|(source, map)| offset(this, source, map)).collect();
         let columns = columns.start.min(w)..columns.end.min(w);
-        scenery.empty[pixels.clone()].par_chunks_mut(w).enumerate().for_each(|(row, out)| {
-            let mut seen: Vec<Vec<[f32; 3]>> = vec![Vec::with_capacity(sources.len()); columns.len()];
+        // What sources show of each place of a row, one place's after the other's, and how many they are.
+        let room = || (vec![[0.0; 3]; columns.len() * sources.len()], vec![0; columns.len()]);
+        let lines = scenery.empty[pixels.clone()].par_chunks_mut(w).enumerate();
+        lines.for_each_init(room, |(seen, counts), (row, out)| {
+            counts.fill(0);
             for ((source, map), gain) in sources.iter().zip(&gains) {
-                for (seen, at) in seen.iter_mut().zip(places(map, row + rows.start, columns.clone(), [w, h]))
-                {
+                let at = places(map, row + rows.start, columns.clone(), [w, h]);
+                at.enumerate().for_each(|(x, at)| {
                     if let Some(i) = at.filter(|i| source.clear[*i]) {
                         let p = &source.picture.as_raw()[3 * i..3 * i + 3];
-                        seen.push(std::array::from_fn(|k| f32::from(p[k]) + gain[k]));
+                        let count = &mut counts[x];
+                        seen[x * sources.len() + *count] = std::array::from_fn(|k| f32::from(p[k]) + gain[k]);
+                        *count += 1;
                     }
-                }
+                });
             }
-            for (out, seen) in out[columns.clone()].iter_mut().zip(&mut seen) {
-                *out = usual(seen);
+            let seen = seen.chunks_exact(sources.len()).zip(counts.iter());
+            for (out, (seen, count)) in out[columns.clone()].iter_mut().zip(seen) {
+                *out = usual(&seen[..*count]);
             }
         });
         let differences: Vec<Option<f32>> =
@@ -128,15 +137,14 @@ impl Scenery {
         let w = self.width();
         let (x, y, h) = (i % w, i / w, self.empty.len() / w);
         let here = self.here(i);
-        let mut least = f32::INFINITY;
+        let mut least = u8::MAX;
         for v in y.saturating_sub(1)..(y + 2).min(h) {
-            for u in x.saturating_sub(1)..(x + 2).min(w) {
-                if let Some(there) = self.empty[v * w + u] {
-                    least = least.min(f32::from(unlike(here, there)));
-                }
+            let line = &self.empty[v * w + x.saturating_sub(1)..v * w + (x + 2).min(w)];
+            for there in line.iter().flatten() {
+                least = least.min(unlike(here, *there));
             }
         }
-        Some(least)
+        Some(f32::from(least))
     }
 
     /// Are all channels dimmed alike?
@@ -233,8 +241,9 @@ pub(super) fn places(
 ) -> impl Iterator<Item = Option<usize>> + use<> {
     map.along(row, columns).map(move |at| {
         let [u, v] = at.map(|v| v + 0.5);
-        // What isn't negative is cut to its whole part.
-        (u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32).then(|| v as usize * w + u as usize)
+        // What isn't negative is cut to its whole part; to a small integer first, which is one instruction.
+        (u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32)
+            .then(|| v as i32 as usize * w + u as i32 as usize)
     })
 }
 
@@ -263,12 +272,18 @@ fn offset(this: &Sample, source: &Sample, map: &PlaneMap) -> [f32; 3] {
 }
 
 /// The colour that most of some colours are like; `None` for too few, or where they don't agree.
-fn usual(seen: &mut [[f32; 3]]) -> Option<[u8; 3]> {
+fn usual(seen: &[[f32; 3]]) -> Option<[u8; 3]> {
     if seen.len() < FEWEST {
         return None;
     }
-    let lighter = |a: &[f32; 3], b: &[f32; 3]| (a[0] + a[1] + a[2]).total_cmp(&(b[0] + b[1] + b[2]));
-    let middle = *seen.select_nth_unstable_by(seen.len() / 2, lighter).1;
+    // How light each is, with its number behind: whole numbers are quick to sort. Twice `MOST` colours come at most.
+    let mut lights = [0_u64; 2 * MOST];
+    let lights = &mut lights[..seen.len()];
+    for (n, (light, c)) in lights.iter_mut().zip(seen).enumerate() {
+        // Lifted above zero, so that the bits of a larger number are larger.
+        *light = u64::from((c[0] + c[1] + c[2] + LIFT).max(0.0).to_bits()) << 32 | n as u64;
+    }
+    let middle = seen[(*lights.select_nth_unstable(seen.len() / 2).1 & 0xffff_ffff) as usize];
     let off = |c: &[f32; 3]| (0..3).map(|k| (c[k] - middle[k]).abs()).fold(0.0, f32::max);
     let agree = seen.iter().filter(|c| off(c) < 2.0 * SAME.0[0]).count();
     (agree >= FEWEST && 2 * agree > seen.len()).then(|| middle.map(|v| v.clamp(0.0, 255.0) as u8))

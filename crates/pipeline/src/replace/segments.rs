@@ -2,6 +2,7 @@
 //! D. Huttenlocher, "Efficient Graph-Based Image Segmentation", 2004: what differs inside is tolerated the less the larger a segment is.
 
 use super::scenery::unlike;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -35,9 +36,7 @@ impl Segments {
     /// Of the columns and rows given of a picture `width` pixels wide.
     pub(super) fn new(picture: &[[u8; 3]], width: usize, [columns, rows]: [Range<usize>; 2]) -> Self {
         let (w, h) = (columns.len(), rows.len());
-        let smooth: Vec<[u8; 3]> = (0..w * h)
-            .map(|i| blurred(picture, width, [columns.start + i % w.max(1), rows.start + i / w.max(1)]))
-            .collect();
+        let smooth = blurred(picture, width, [&columns, &rows]);
         // By how much they differ: pairs of pixels, each with the one to its right or below it.
         let mut pairs: Vec<Vec<(u32, u32)>> = vec![Vec::new(); 256];
         for i in 0..w * h {
@@ -149,19 +148,34 @@ impl Segments {
     }
 }
 
-/// The mean of a pixel and its neighbours.
-fn blurred(picture: &[[u8; 3]], width: usize, [x, y]: [usize; 2]) -> [u8; 3] {
+/// Columns and rows of a picture in which each pixel is the mean of itself and its neighbours.
+fn blurred(picture: &[[u8; 3]], width: usize, [columns, rows]: [&Range<usize>; 2]) -> Vec<[u8; 3]> {
     let height = picture.len() / width.max(1);
-    let (mut sum, mut n) = ([0_u32; 3], 0);
-    for v in y.saturating_sub(1)..(y + 2).min(height) {
-        for u in x.saturating_sub(1)..(x + 2).min(width) {
-            for (sum, byte) in sum.iter_mut().zip(picture[v * width + u]) {
-                *sum += u32::from(byte);
+    let near = |at: usize, n: usize| at.saturating_sub(1)..(at + 2).min(n);
+    let mut smooth = vec![[0; 3]; columns.len() * rows.len()];
+    let lines = smooth.par_chunks_mut(columns.len().max(1)).zip(rows.clone());
+    lines.for_each_init(
+        || vec![[0_u16; 3]; width],
+        |down, (line, y)| {
+            // Each column's sum first, then those of three columns.
+            let reached = columns.start.saturating_sub(1)..(columns.end + 1).min(width);
+            down[reached.clone()].fill([0; 3]);
+            for v in near(y, height) {
+                let row = &picture[v * width..][..width];
+                for (sum, pixel) in down[reached.clone()].iter_mut().zip(&row[reached.clone()]) {
+                    (0..3).for_each(|k| sum[k] += u16::from(pixel[k]));
+                }
             }
-            n += 1;
-        }
-    }
-    sum.map(|s| (s / n.max(1)) as u8)
+            for (out, x) in line.iter_mut().zip(columns.clone()) {
+                let across = near(x, width);
+                let n = (across.len() * near(y, height).len()) as u16;
+                *out = std::array::from_fn(|k| {
+                    (down[across.clone()].iter().map(|sum| sum[k]).sum::<u16>() / n) as u8
+                });
+            }
+        },
+    );
+    smooth
 }
 
 /// Pixels joined into segments.
@@ -229,6 +243,28 @@ mod tests {
         // Six planks on either side, and slivers where the blur was.
         assert!(segments.count() < 40, "{}", segments.count());
         assert_eq!(segments.at(w, 0), None);
+    }
+
+    #[test]
+    fn each_pixel_is_the_mean_of_its_neighbours() {
+        let (w, h) = (7, 5);
+        let picture: Vec<[u8; 3]> =
+            (0..w * h).map(|i| [(i * 37 % 256) as u8, (i * i % 251) as u8, 9]).collect();
+        for [columns, rows] in [[0..7, 0..5], [2..6, 1..3], [6..7, 4..5], [3..3, 0..5]] {
+            let found = blurred(&picture, w, [&columns, &rows]);
+            let places = rows.flat_map(|y| columns.clone().map(move |x| (x, y)));
+            let expected: Vec<[u8; 3]> = places
+                .map(|(x, y)| {
+                    let near = |i: usize| (i % w).abs_diff(x) <= 1 && (i / w).abs_diff(y) <= 1;
+                    let around: Vec<_> = (0..w * h).filter(|i| near(*i)).collect();
+                    [0, 1, 2].map(|k| {
+                        (around.iter().map(|i| usize::from(picture[*i][k])).sum::<usize>() / around.len())
+                            as u8
+                    })
+                })
+                .collect();
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Steady {
         if !around.iter().any(|vote| vote.guess.pixels.contains(&Says::Hidden)) {
             return None;
         }
-        let scene = self.scene(guess, &around);
+        let scene = self.scene(guess, &around)?;
         let w = self.width;
         let mut layer = vec![NOTHING; guess.pixels.len()];
         layer.par_chunks_mut(w).enumerate().filter(|(y, _)| scene.rows.contains(y)).for_each(|(y, row)| {
@@ -146,25 +146,39 @@ impl Steady {
         self.shape(guess, layer, ends.as_deref())
     }
 
-    /// Counts what is said of the places around the body, and what that makes of the segments there.
-    fn scene(&self, guess: &Guess, around: &[Vote<'_>]) -> Scene {
+    /// Counts what is said of the places around the body, and what that makes of the segments there; `None` where that is too little for
+    /// anything to be in front.
+    fn scene(&self, guess: &Guess, around: &[Vote<'_>]) -> Option<Scene> {
         let size = [self.width, guess.pixels.len() / self.width];
         let [columns, rows] = self.reached(guess);
         let mut votes = vec![Votes::default(); columns.len() * rows.len()];
         votes.par_chunks_mut(columns.len().max(1)).zip(rows.clone()).for_each(|(row, y)| {
             // In some frames nobody is.
             for vote in around.iter().filter(|vote| !vote.guess.pixels.is_empty()) {
-                for (votes, at) in row.iter_mut().zip(places(&vote.map, y, columns.clone(), size)) {
+                places(&vote.map, y, columns.clone(), size).enumerate().for_each(|(x, at)| {
                     if let Some(i) = at {
-                        votes.add(vote.guess.pixels[i], vote.is_near);
+                        row[x].add(vote.guess.pixels[i], vote.is_near);
                     }
-                }
+                });
             }
         });
-        let segments = Segments::new(&guess.looks, self.width, [columns.clone(), rows.clone()]);
         let least = self.long as f32 * PIECE * guess.area as f32;
+        let hidden: usize = votes.iter().map(|votes| usize::from(votes.all(Says::Hidden))).sum();
+        let places = rows.clone().flat_map(|y| columns.clone().map(move |x| y * self.width + x));
+        if (hidden as f32) < least
+            && !places.zip(&votes).any(|(i, votes)| self.is_a_thing(guess.pixels[i], votes))
+        {
+            return None;
+        }
+        let segments = Segments::new(&guess.looks, self.width, [columns.clone(), rows.clone()]);
         let hiding = Hiding::of(&segments, &votes, &guess.looks, least);
-        Scene { columns, rows, votes, segments, hiding }
+        Some(Scene { columns, rows, votes, segments, hiding })
+    }
+
+    /// Do frames agree about a pixel that something is in front there, whatever it is a part of?
+    fn is_a_thing(&self, says: Says, votes: &Votes) -> bool {
+        let now = matches!(says, Says::Hidden | Says::Empty);
+        now && votes.near_hides() || votes.always_hides(self.long)
     }
 
     /// What a pixel of the layer shows.
@@ -186,7 +200,7 @@ impl Steady {
         }
         let never_near =
             votes.near(Says::Seen) == 0 && votes.near(Says::Hidden) + votes.near(Says::Empty) >= 2;
-        if now && votes.near_hides() || votes.always_hides(self.long) {
+        if self.is_a_thing(says, votes) {
             THING
         } else if now && never_near || nobodys && votes.all(Says::Seen) == 0 {
             NEVER_SEEN
