@@ -132,6 +132,25 @@ fn a_plan_and_a_run_choose_the_same_streaming() {
 }
 
 #[test]
+fn the_text_encoder_keeps_to_the_memory_too() {
+    let of = |gib: Option<f64>| {
+        let mut job = Job::new(Preset::AniCrafter);
+        job.models.device = "cpu".to_owned();
+        job.models.memory_gib = gib;
+        ModelSet::new(&job.models).unwrap().text_streaming()
+    };
+    assert_eq!(of(None).unwrap(), None);
+    // A block takes 0.36 GiB in bf16, all 24 of them 8.6.
+    let held = |gib| of(Some(gib)).unwrap().map(|streaming| (streaming.in_flight, streaming.keep));
+    assert_eq!(
+        [held(0.4), held(1.0), held(2.0), held(9.0)],
+        [Some((1, 0)), Some((2, 0)), Some((2, 3)), Some((1, 24))]
+    );
+    let error = of(Some(0.3)).unwrap_err().to_string();
+    assert!(error.contains("text encoder") && error.contains("models.memory_gib"), "{error}");
+}
+
+#[test]
 fn inputs_are_opened() {
     let dir = tempfile::tempdir().unwrap();
     let mut job = job(dir.path());
