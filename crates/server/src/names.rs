@@ -21,22 +21,27 @@ pub(crate) fn harmless(name: &str) -> String {
             c => c,
         })
         .collect();
-    clean = clean.trim_matches(|c: char| c == '.' || c.is_whitespace()).to_owned();
+    let is_end = |c: char| c == '.' || c.is_whitespace();
+    clean = clean.trim_matches(is_end).to_owned();
     let (stem, ending) = match clean.rsplit_once('.') {
         Some((stem, ending)) if ending.len() <= 16 => (stem.to_owned(), format!(".{ending}")),
         _ => (clean, String::new()),
     };
-    let mut stem = stem.trim_end().to_owned();
+    // What is cut off may leave an end, or a device's name, that wasn't one before.
+    let shortened = |mut stem: String| {
+        while stem.len() + ending.len() > LONGEST {
+            stem.pop();
+        }
+        stem.truncate(stem.trim_end_matches(is_end).len());
+        stem
+    };
+    let mut stem = shortened(stem);
     if stem.is_empty() {
         stem = "file".to_owned();
     }
     if is_device(&stem) {
-        stem.insert(0, '_');
+        stem = shortened(format!("_{stem}"));
     }
-    while stem.len() + ending.len() > LONGEST {
-        stem.pop();
-    }
-    stem.truncate(stem.trim_end().len());
     stem + &ending
 }
 
@@ -124,6 +129,14 @@ mod tests {
             assert_eq!(harmless(given), kept, "{given:?}");
         }
         assert!(harmless(&"ü".repeat(500)).len() <= LONGEST);
+        // Cut off where a name mustn't end, or so that a device is left.
+        assert_eq!(
+            harmless(&format!("{}. .{}", "a".repeat(LONGEST - 3), "b".repeat(40))),
+            "a".repeat(LONGEST - 3)
+        );
+        assert_eq!(harmless(&format!("con{}x", " ".repeat(LONGEST))), "_con");
+        let device = harmless(&format!("con.{}", "b".repeat(200)));
+        assert_eq!((device.len(), harmless(&device)), (LONGEST, device));
     }
 
     #[test]
