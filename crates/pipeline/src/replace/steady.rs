@@ -29,6 +29,8 @@ const CLOSE_M: f32 = 0.08;
 const ARM_ALONE: f32 = 0.7;
 /// Nor is what lies this near to the picture's border, in metres: networks aren't sure of what the border cuts.
 const BORDER_M: f32 = 0.15;
+/// A thing hides a piece of the body for so many seconds at least: whoever passes behind it is read beside it for a part of the time.
+const PASSED_S: f32 = 0.1;
 /// Half the width of strips of the matte that are no part of a person.
 const STRIP_M: f32 = 0.02;
 /// What a pixel of a layer shows: nothing, a thing, or a place where the body was never seen.
@@ -46,8 +48,9 @@ pub(super) struct Steady {
     /// Frames to either side: that vote, and that are remembered.
     near: usize,
     reach: usize,
-    /// Frames for which a place must have hidden the body to be remembered.
+    /// Frames for which a place must have hidden the body to be remembered, and a thing a piece of it.
     long: usize,
+    passed: f32,
     /// How many guesses came, and how many were decided.
     came: usize,
     decided: usize,
@@ -93,6 +96,7 @@ impl Steady {
             near: frames(AROUND_S).clamp(1, 30),
             reach: frames(LONG_S).clamp(1, 36),
             long: frames(HID_S).max(2),
+            passed: (PASSED_S * fps).max(1.0),
             came: 0,
             decided: 0,
             width,
@@ -162,7 +166,7 @@ impl Steady {
                 });
             }
         });
-        let least = self.long as f32 * PIECE * guess.area as f32;
+        let least = self.passed * PIECE * guess.area as f32;
         let hidden: usize = votes.iter().map(|votes| usize::from(votes.all(Says::Hidden))).sum();
         let places = rows.clone().flat_map(|y| columns.clone().map(move |x| y * self.width + x));
         if (hidden as f32) < least
