@@ -351,12 +351,10 @@ impl Checkpoint {
             Some(patches) => Ok(apply(tensor, patches)?.to_device(device)?),
         }
     }
-}
 
-impl Checkpoint {
     /// Rows of a matrix that is in the file as it is used; `None` where it has to be read as a whole, since it is stacked, changed by
     /// a LoRA, or its rows end within blocks.
-    fn rows_alone(
+    fn read_rows(
         &self,
         name: &str,
         parts: &Parts,
@@ -422,20 +420,16 @@ impl WeightSource for Checkpoint {
         Ok(Some(Arc::new(QTensor::quantize_onto(&merged, blocks, device)?)))
     }
 
-    fn rows(
+    fn rows_alone(
         &self,
         name: &str,
         shape: (usize, usize),
         rows: &[u32],
         dtype: DType,
         device: &Device,
-    ) -> candle_core::Result<Tensor> {
+    ) -> candle_core::Result<Option<Tensor>> {
         let parts = self.find(name, &[shape.0, shape.1])?;
-        let alone = self.rows_alone(name, parts, shape, rows, dtype, device).map_err(to_candle(name))?;
-        if let Some(found) = alone {
-            return Ok(found);
-        }
-        self.dense(name, &shape.into(), dtype, device)?.index_select(&Tensor::new(rows, device)?, 0)
+        self.read_rows(name, parts, shape, rows, dtype, device).map_err(to_candle(name))
     }
 
     fn contains(&self, name: &str) -> bool {

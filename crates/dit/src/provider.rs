@@ -53,14 +53,9 @@ impl Streamed {
         if streaming.in_flight == 0 {
             return Err(Error::Config("streaming needs at least one block in flight".into()));
         }
-        let (n_blocks, config, weights) = (config.num_layers, config.clone(), weights.clone());
-        let read = move |n| -> Result<Block> {
-            let block = Block::load(&config, &weights.pp(n))?;
-            // Copies to a device are ordered within a thread alone: whoever runs the block is another one.
-            weights.device().synchronize()?;
-            Ok(block)
-        };
-        Ok(Self(nn::Streamed::new(n_blocks, streaming, read)?))
+        let known = config.clone();
+        let load = move |weights: &Weights| Block::load(&known, weights);
+        Ok(Self(nn::Streamed::load(config.num_layers, weights, streaming, load)?))
     }
 }
 

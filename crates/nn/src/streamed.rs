@@ -1,5 +1,6 @@
 //! The equal blocks of a deep model: held in memory, or read from their source while a pass runs.
 
+use crate::Weights;
 use std::sync::mpsc;
 
 /// How much of a streamed model is held in memory.
@@ -69,6 +70,28 @@ impl<B: Send + Sync, E: Send> Streamed<B, E> {
     ) -> Result<Self, E> {
         let kept = (0..streaming.keep.min(n_blocks)).map(&read).collect::<Result<_, E>>()?;
         Ok(Self { n_blocks, in_flight: streaming.in_flight.max(1), kept, read: Box::new(read) })
+    }
+
+    /// Blocks that `load` loads from their weights; `weights` stands above them and reads lazily.
+    ///
+    /// # Errors
+    /// When a kept block can't be read.
+    pub fn load(
+        n_blocks: usize,
+        weights: &Weights,
+        streaming: Streaming,
+        load: impl Fn(&Weights) -> Result<B, E> + Send + Sync + 'static,
+    ) -> Result<Self, E>
+    where
+        E: From<candle_core::Error>,
+    {
+        let weights = weights.clone();
+        Self::new(n_blocks, streaming, move |n| {
+            let block = load(&weights.pp(n))?;
+            // Copies to a device are ordered within a thread alone: whoever runs the block is another one.
+            weights.device().synchronize()?;
+            Ok(block)
+        })
     }
 
     /// How many blocks a pass runs through.

@@ -39,8 +39,24 @@ pub trait WeightSource: Send + Sync {
         Ok(None)
     }
 
-    /// Rows of the matrix `name` of `shape`, in the order asked for: a table that a model looks a few rows up in. Sources that can
-    /// read some rows by themselves do; the others read the whole.
+    /// As [`WeightSource::rows`], without reading the rest of the matrix; `None` where that can't be done, which is what sources say that
+    /// don't read from files.
+    ///
+    /// # Errors
+    /// As [`WeightSource::rows`].
+    fn rows_alone(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        rows: &[u32],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Option<Tensor>> {
+        let _ = (name, shape, rows, dtype, device);
+        Ok(None)
+    }
+
+    /// Rows of the matrix `name` of `shape`, in the order asked for: a table that a model looks a few rows up in.
     ///
     /// # Errors
     /// When the tensor is missing or has another shape, or a row lies outside of it.
@@ -52,7 +68,12 @@ pub trait WeightSource: Send + Sync {
         dtype: DType,
         device: &Device,
     ) -> Result<Tensor> {
-        self.dense(name, &shape.into(), dtype, device)?.index_select(&Tensor::new(rows, device)?, 0)
+        match self.rows_alone(name, shape, rows, dtype, device)? {
+            Some(found) => Ok(found),
+            None => {
+                self.dense(name, &shape.into(), dtype, device)?.index_select(&Tensor::new(rows, device)?, 0)
+            }
+        }
     }
 
     /// Is there a tensor of that name?

@@ -100,17 +100,12 @@ impl TextEncoder {
             .shared_pos
             .then(|| RelativePosition::load(config, &weights.pp("pos_embedding")))
             .transpose()?;
-        let (of_blocks, known) = (weights.pp("blocks"), config.clone());
-        let read = move |n| -> Result<Block> {
-            let block = Block::load(&known, &of_blocks.pp(n))?;
-            // Copies to a device are ordered within a thread alone: whoever runs the block is another one.
-            of_blocks.device().synchronize()?;
-            Ok(block)
-        };
+        let known = config.clone();
+        let load = move |weights: &Weights| Block::load(&known, weights);
         Ok(Self {
             token_embedding,
             pos_embedding,
-            blocks: Streamed::new(config.num_layers, streaming, read)?,
+            blocks: Streamed::load(config.num_layers, &weights.pp("blocks"), streaming, load)?,
             norm: RmsNorm::load(&weights.pp("norm"), config.dim, EPS)?,
             vocab: config.vocab,
             dim: config.dim,
