@@ -193,8 +193,9 @@ pub(crate) fn plan_text(job: &Job) -> Result<String> {
     let frames = job.video.window as f64 * f64::from(job.video.width) * f64::from(job.video.height);
     let _ =
         writeln!(out, "condition    {:.2} GiB of frames in the work folder a window", 12.0 * frames / GIB);
-    if job.models.preset == Preset::AniCrafter {
-        let _ = writeln!(out, "text encoder 10.6 GiB while it runs; saved embeddings need none");
+    if job.models.preset == Preset::AniCrafter && job.prompt.embeddings.is_none() {
+        let text = gib(set.text_bytes()?);
+        let _ = writeln!(out, "text encoder {text:.2} GiB while it runs; saved embeddings need none");
     }
     for advice in job.advice() {
         let _ = writeln!(out, "note: {advice}");

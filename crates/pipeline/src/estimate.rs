@@ -152,12 +152,15 @@ fn denoise(set: &ModelSet, job: &Job, windows: usize, rates: &Rates) -> Result<f
     let compute = (plan.step_flops - attention) / rates.products + attention / rates.attention;
     let once = (plan.total_flops - steps * plan.step_flops).max(0.0) / rates.products;
     let block = load_block_seconds(set)?;
+    // Weights that are still to be prepared are read from their files once, and how fast they are read afterwards isn't known.
+    let unprepared = matches!(set.prepared_place(), Ok(Some(place)) if !place.is_ready);
+    let (preparing, block) = if unprepared { (config.num_layers as f64 * block, 0.0) } else { (0.0, block) };
     let streaming = set.streaming()?;
     let kept = streaming.map_or(config.num_layers, |s| s.keep.min(config.num_layers));
     let read = (config.num_layers - kept) as f64 * block;
     // Where another thread reads ahead, the slower of the two decides; it shares the processors with the products.
     let step = if streaming.is_some_and(|s| s.in_flight > 1) { compute.max(read) } else { compute + read };
-    Ok(kept as f64 * block + windows as f64 * (steps * step + once))
+    Ok(preparing + kept as f64 * block + windows as f64 * (steps * step + once))
 }
 
 /// Seconds to load a model: by the time that one of its matrices takes.

@@ -3,6 +3,7 @@
 use super::entry::Entry;
 use super::sample::mix_rows;
 use super::sources::{Source, collect};
+use super::still::{MAX_STEP, median};
 use super::{Invented, Plate, PlateBuilder, patch, pull};
 use crate::error::Result;
 use image::{GrayImage, RgbImage};
@@ -35,7 +36,8 @@ pub(super) fn plate(builder: &PlateBuilder, t: usize) -> Result<(Plate, Option<I
     let mut keep = None;
     if n_missing > 0 {
         let rest = carry(&missing, &sources.invented, &mut picture, scale);
-        invent(&mut picture, &rest);
+        invent(&mut picture, &rest, target, scale);
+        fit_in(&mut picture, &missing, scale);
         let first = !builder.invented.iter().any(|i| i.frame + builder.window >= t);
         if first || t.is_multiple_of(builder.options.source_every) {
             keep = Some(Invented { frame: t, picture: picture.clone(), depth: depth_of(&missing, scale) });
@@ -45,7 +47,7 @@ pub(super) fn plate(builder: &PlateBuilder, t: usize) -> Result<(Plate, Option<I
 }
 
 /// Left, top, right and bottom of a mask, the last two exclusive.
-fn bounds(mask: &GrayImage) -> Option<[u32; 4]> {
+pub(super) fn bounds(mask: &GrayImage) -> Option<[u32; 4]> {
     let mut found: Option<[u32; 4]> = None;
     for (x, y, p) in mask.enumerate_pixels() {
         if p[0] >= crate::THRESHOLD {
@@ -167,39 +169,6 @@ fn chunks_of_small_rows<T>(mut rows: &mut [T], each: usize, n: usize) -> Vec<&mu
     chunks
 }
 
-/// Fills the hole with the median over all sources that see a pixel, without moving anything. Gives what is missing, 255.
-fn median(target: &Entry, sources: &[Source<'_>], picture: &mut RgbImage, scale: usize) -> GrayImage {
-    let w = picture.width() as usize;
-    let mut missing = GrayImage::new(picture.width(), picture.height());
-    let rows = picture.par_chunks_mut(w * 3).zip(missing.par_chunks_mut(w)).enumerate();
-    rows.for_each(|(y, (row, missing))| {
-        let mut values: [Vec<u8>; 3] = Default::default();
-        for x in 0..w {
-            if target.hole.as_raw()[y * w + x] < crate::THRESHOLD {
-                continue;
-            }
-            values.iter_mut().for_each(Vec::clear);
-            let at = [x / scale, y / scale];
-            for source in sources {
-                let [sw, sh] = source.size;
-                if source.depth[at[1].min(sh - 1) * sw + at[0].min(sw - 1)] > 1.0 {
-                    let p = source.picture.get_pixel(x as u32, y as u32);
-                    (0..3).for_each(|k| values[k].push(p[k]));
-                }
-            }
-            if values[0].is_empty() {
-                missing[x] = 255;
-                continue;
-            }
-            for k in 0..3 {
-                let middle = values[k].len() / 2;
-                row[3 * x + k] = *values[k].select_nth_unstable(middle).1;
-            }
-        }
-    });
-    missing
-}
-
 /// Takes what was invented in earlier frames; gives what is still missing.
 fn carry(missing: &GrayImage, invented: &[Source<'_>], picture: &mut RgbImage, scale: usize) -> GrayImage {
     let mut rest = missing.clone();
@@ -223,6 +192,50 @@ fn carry(missing: &GrayImage, invented: &[Source<'_>], picture: &mut RgbImage, s
     rest
 }
 
+/// How much a pixel beside what was invented says by itself: little, since most of it is texture.
+const LITTLE: f32 = 0.03;
+
+/// Steps up to this aren't seen, and what is added for their sake would flicker.
+const UNSEEN: f32 = 4.0;
+
+/// Fits what was invented, perhaps in another light, to what lies around it: by how much it misses that at its edge, carried smoothly into
+/// it.
+fn fit_in(picture: &mut RgbImage, missing: &GrayImage, scale: usize) {
+    let Some([left, top, right, bottom]) = bounds(missing).map(|b| b.map(|v| v as usize)) else { return };
+    let (w, h) = (picture.width() as usize, picture.height() as usize);
+    let (columns, rows) = ((right - left).div_ceil(scale), (bottom - top).div_ceil(scale));
+    let is_missing = |x: usize, y: usize| missing.as_raw()[y * w + x] > 0;
+    let mut misses = vec![[0.0_f32; 4]; columns * rows];
+    for y in top..bottom {
+        for x in (left..right).filter(|x| is_missing(*x, y)) {
+            let around = [(x + 1, y), (x.wrapping_sub(1), y), (x, y + 1), (x, y.wrapping_sub(1))];
+            for (u, v) in around.into_iter().filter(|(u, v)| *u < w && *v < h && !is_missing(*u, *v)) {
+                let of = |x: usize, y: usize| &picture.as_raw()[3 * (y * w + x)..][..3];
+                let (here, there) = (of(x, y), of(u, v));
+                let miss = [0, 1, 2].map(|k| f32::from(there[k]) - f32::from(here[k]));
+                if miss.iter().all(|v| v.abs() < MAX_STEP) {
+                    let cell = &mut misses[(y - top) / scale * columns + (x - left) / scale];
+                    (0..3).for_each(|k| cell[k] += LITTLE * miss[k]);
+                    cell[3] += LITTLE;
+                }
+            }
+        }
+    }
+    let mut add = pull::fill(&misses, columns, rows);
+    for v in add.iter_mut().flatten() {
+        *v -= v.clamp(-UNSEEN, UNSEEN);
+    }
+    let lines = picture.as_mut().par_chunks_mut(3 * w).zip(missing.as_raw().par_chunks(w)).enumerate();
+    lines.skip(top).take(bottom - top).for_each(|(y, (line, missing))| {
+        for x in (left..right).filter(|x| missing[*x] > 0) {
+            let add = add[(y - top) / scale * columns + (x - left) / scale];
+            for (k, value) in line[3 * x..][..3].iter_mut().enumerate() {
+                *value = (f32::from(*value) + add[k]).round().clamp(0.0, 255.0) as u8;
+            }
+        }
+    });
+}
+
 /// How deep in a full-size mask each small pixel lies, in small pixels; 0 outside, a little more than that inside.
 fn depth_of(mask: &GrayImage, scale: usize) -> Vec<f32> {
     let small = super::gray::reduced_mask(mask, scale);
@@ -234,14 +247,37 @@ fn depth_of(mask: &GrayImage, scale: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Fills what is left from its surroundings.
-fn invent(picture: &mut RgbImage, rest: &GrayImage) {
+/// Pixels beyond the hole that are filled with it where somebody else is.
+const BESIDE: f32 = 16.0;
+
+/// Fills what is left from its surroundings, of which nothing is taken that isn't background.
+fn invent(picture: &mut RgbImage, rest: &GrayImage, target: &Entry, scale: usize) {
     let Some([l, t, r, b]) = bounds(rest) else { return };
     let margin = ((r - l).max(b - t) / 2).clamp(48, 240);
     let (l, t) = (l.saturating_sub(margin), t.saturating_sub(margin));
     let (r, b) = ((r + margin).min(picture.width()), (b + margin).min(picture.height()));
     let mut part = image::imageops::crop_imm(picture, l, t, r - l, b - t).to_image();
     let hole = image::imageops::crop_imm(rest, l, t, r - l, b - t).to_image();
-    patch::fill(&mut part, &hole);
-    image::imageops::replace(picture, &part, i64::from(l), i64::from(t));
+    let [sw, sh] = target.size();
+    let is_other = |x: u32, y: u32| {
+        let at = [((l + x) as usize / scale).min(sw - 1), ((t + y) as usize / scale).min(sh - 1)];
+        let at = at[1] * sw + at[0];
+        target.clear[at] == 0.0 && target.small_hole.as_raw()[at] < crate::THRESHOLD
+    };
+    let mut others =
+        GrayImage::from_fn(r - l, b - t, |x, y| image::Luma([if is_other(x, y) { 255 } else { 0 }]));
+    // What goes on behind somebody who touches the hole is filled with it, and thrown away.
+    let near = crate::distance::squared_distance_up_to(&hole, BESIDE);
+    let mut wide = hole.clone();
+    for ((wide, other), away) in wide.iter_mut().zip(others.iter_mut()).zip(near) {
+        if *other > 0 && away <= BESIDE * BESIDE {
+            (*wide, *other) = (255, 0);
+        }
+    }
+    patch::fill(&mut part, &wide, &others);
+    for (x, y, pixel) in
+        part.enumerate_pixels().filter(|(x, y, _)| hole.get_pixel(*x, *y)[0] >= crate::THRESHOLD)
+    {
+        picture.put_pixel(l + x, t + y, *pixel);
+    }
 }

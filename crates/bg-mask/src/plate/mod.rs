@@ -15,7 +15,9 @@ mod patch;
 mod plane;
 mod pull;
 mod sample;
+mod settle;
 mod sources;
+mod still;
 mod warp;
 
 use crate::error::{Error, Result, in_range};

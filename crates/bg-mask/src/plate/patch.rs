@@ -20,13 +20,21 @@ struct Level {
     color: Vec<[f32; 3]>,
     /// To be filled.
     hole: Vec<bool>,
+    /// Neither to be filled nor background: nothing is taken from there. Its colours are its surroundings'.
+    other: Vec<bool>,
     /// A whole patch around this pixel is known.
     source: Vec<bool>,
 }
 
 impl Level {
-    fn new(width: usize, height: usize, color: Vec<[f32; 3]>, hole: Vec<bool>) -> Self {
-        let mut level = Self { width, height, color, hole, source: Vec::new() };
+    fn new(width: usize, height: usize, color: Vec<[f32; 3]>, hole: Vec<bool>, other: Vec<bool>) -> Self {
+        let mut level = Self { width, height, color, hole, other, source: Vec::new() };
+        if level.other.contains(&true) {
+            let smooth = level.smooth();
+            for (i, v) in smooth.into_iter().enumerate().filter(|(i, _)| level.other[*i]) {
+                level.color[i] = [v[0], v[1], v[2]];
+            }
+        }
         // Known in whole patches: a running sum of holes along rows, then columns.
         let (w, h, r) = (width as i64, height as i64, RADIUS);
         let mut across = vec![0_u32; width * height];
@@ -35,7 +43,7 @@ impl Level {
                 let from = (x - r).max(0) as usize;
                 let to = (x + r + 1).min(w) as usize;
                 across[y * width + x as usize] =
-                    level.hole[y * width + from..y * width + to].iter().map(|b| u32::from(*b)).sum();
+                    (y * width + from..y * width + to).map(|i| u32::from(!level.is_known(i))).sum();
             }
         }
         level.source = (0..width * height)
@@ -48,45 +56,58 @@ impl Level {
         level
     }
 
+    /// Known background.
+    fn is_known(&self, i: usize) -> bool {
+        !self.hole[i] && !self.other[i]
+    }
+
     /// A picture at half its size; a pixel is known where all four under it are.
-    fn of(picture: &RgbImage, hole: &GrayImage) -> Self {
+    fn of(picture: &RgbImage, hole: &GrayImage, others: &GrayImage) -> Self {
         let (full_width, full_height) = (picture.width() as usize, picture.height() as usize);
         let (width, height) = (full_width.div_ceil(2), full_height.div_ceil(2));
-        let (bytes, holes) = (picture.as_raw(), hole.as_raw());
+        let (bytes, holes, others) = (picture.as_raw(), hole.as_raw(), others.as_raw());
         let mut color = Vec::with_capacity(width * height);
         let mut all = Vec::with_capacity(width * height);
+        let mut other = Vec::with_capacity(width * height);
         for i in 0..width * height {
             let (x, y) = (i % width * 2, i / width * 2);
-            let (mut sum, mut missing) = ([0.0_f32; 3], false);
+            let (mut sum, mut missing, mut elsewhere) = ([0.0_f32; 3], false, false);
             for (u, v) in [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)] {
                 let at = v.min(full_height - 1) * full_width + u.min(full_width - 1);
                 missing |= holes[at] >= crate::THRESHOLD;
+                elsewhere |= others[at] >= crate::THRESHOLD;
                 (0..3).for_each(|k| sum[k] += 0.25 * f32::from(bytes[3 * at + k]));
             }
             color.push(sum);
             all.push(missing);
+            other.push(elsewhere && !missing);
         }
-        Self::new(width, height, color, all)
+        Self::new(width, height, color, all, other)
     }
 
     fn halved(&self) -> Self {
         let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
         let mut color = vec![[0.0; 3]; width * height];
         let mut hole = vec![false; width * height];
+        let mut other = vec![false; width * height];
         for i in 0..width * height {
             let (x, y) = (i % width * 2, i / width * 2);
-            let mut sum = [0.0_f32; 4];
+            let (mut sum, mut missing) = ([0.0_f32; 4], false);
             for (u, v) in [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)] {
-                if u < self.width && v < self.height && !self.hole[v * self.width + u] {
-                    let c = self.color[v * self.width + u];
-                    (0..3).for_each(|k| sum[k] += c[k]);
+                if u >= self.width || v >= self.height {
+                    continue;
+                }
+                let at = v * self.width + u;
+                missing |= self.hole[at];
+                if self.is_known(at) {
+                    (0..3).for_each(|k| sum[k] += self.color[at][k]);
                     sum[3] += 1.0;
                 }
             }
-            hole[i] = sum[3] == 0.0;
+            (hole[i], other[i]) = (sum[3] == 0.0 && missing, sum[3] == 0.0 && !missing);
             color[i] = [0, 1, 2].map(|k| sum[k] / sum[3].max(1.0));
         }
-        Self::new(width, height, color, hole)
+        Self::new(width, height, color, hole, other)
     }
 
     /// How deep the hole is: the largest distance of one of its pixels from what is known.
@@ -101,8 +122,8 @@ impl Level {
         let known: Vec<[f32; 4]> = self
             .color
             .iter()
-            .zip(&self.hole)
-            .map(|(c, hole)| if *hole { [0.0; 4] } else { [c[0], c[1], c[2], 1.0] })
+            .enumerate()
+            .map(|(i, c)| if self.is_known(i) { [c[0], c[1], c[2], 1.0] } else { [0.0; 4] })
             .collect();
         pull::fill(&known, self.width, self.height)
     }
@@ -158,12 +179,13 @@ struct Match {
     cost: Vec<f32>,
 }
 
-/// Fills `hole` (255) of a picture from what surrounds it, in place. Without any whole patch outside the hole, smoothly.
-pub(super) fn fill(picture: &mut RgbImage, hole: &GrayImage) {
+/// Fills `hole` (255) of a picture from what surrounds it, in place; nothing is taken from `others` (255). Without any whole patch
+/// outside of both, smoothly.
+pub(super) fn fill(picture: &mut RgbImage, hole: &GrayImage, others: &GrayImage) {
     if hole.iter().all(|b| *b < crate::THRESHOLD) {
         return;
     }
-    let mut levels = vec![Level::of(picture, hole)];
+    let mut levels = vec![Level::of(picture, hole, others)];
     while let Some(last) = levels.last() {
         // A hole that is nearly bridged gets smaller until it is.
         let least = if last.depth() <= 2.0 * RADIUS as f32 { SMALLEST / 3 } else { SMALLEST };
@@ -220,7 +242,7 @@ const MAX_SEAM: f32 = 30.0;
 fn seam(level: &Level, found: &Match) -> Vec<[f32; 4]> {
     let mut misses = vec![[0.0_f32; 4]; level.hole.len()];
     for i in (0..level.hole.len()).filter(|i| level.hole[*i]) {
-        for (u, v, k) in level.patch(i).filter(|p| p.0.abs() + p.1.abs() <= 2 && !level.hole[p.2]) {
+        for (u, v, k) in level.patch(i).filter(|p| p.0.abs() + p.1.abs() <= 2 && level.is_known(p.2)) {
             let from = (found.nearest[i] as i64 + v * level.width as i64 + u) as usize;
             let d: [f32; 3] = [0, 1, 2].map(|c| level.color[k][c] - level.color[from][c]);
             if d.iter().all(|d| d.abs() < MAX_SEAM) {
@@ -494,7 +516,7 @@ mod tests {
                 *p = Rgb([255, 0, 255]);
             }
         }
-        fill(&mut picture, &hole);
+        fill(&mut picture, &hole, &GrayImage::new(96, 72));
         let mut wrong = 0;
         for ((p, t), m) in picture.pixels().zip(truth.pixels()).zip(hole.iter()) {
             if *m == 0 {
@@ -509,8 +531,13 @@ mod tests {
     #[test]
     fn nothing_known_is_no_panic() {
         let mut picture = RgbImage::from_pixel(30, 20, Rgb([9; 3]));
-        fill(&mut picture, &GrayImage::from_pixel(30, 20, image::Luma([255])));
-        fill(&mut picture, &GrayImage::new(30, 20));
+        let (all, none) = (GrayImage::from_pixel(30, 20, image::Luma([255])), GrayImage::new(30, 20));
+        fill(&mut picture, &all, &none);
+        fill(&mut picture, &none, &all);
+        let half = GrayImage::from_fn(30, 20, |x, _| image::Luma([if x < 15 { 255 } else { 0 }]));
+        let mut rest = half.clone();
+        rest.iter_mut().for_each(|v| *v = 255 - *v);
+        fill(&mut picture, &half, &rest);
         assert_eq!(picture.dimensions(), (30, 20));
     }
 }

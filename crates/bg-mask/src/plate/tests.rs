@@ -101,6 +101,68 @@ fn what_is_never_seen_is_invented_and_stays() {
 }
 
 #[test]
+fn nobody_who_stays_is_copied_into_the_hole() {
+    // A red person who stays stands still beside the hole of one who stands still too.
+    let beside = |x: u32, y: u32, grow: u32| {
+        (72 - grow..110 + grow).contains(&x) && (50 - grow..130 + grow).contains(&y)
+    };
+    let hole = scene(0, 0.0, 0.0).1;
+    let mut builder = PlateBuilder::new(PlateOptions { window: 16, ..PlateOptions::default() }).unwrap();
+    let mut plates = Vec::new();
+    for _ in 0..10 {
+        let mut frame = scene(0, 0.0, 0.0).0;
+        for (x, y, p) in frame.enumerate_pixels_mut().filter(|(x, y, _)| beside(*x, *y, 0)) {
+            *p = Rgb([200 + ((x + y) % 9) as u8, 30, 40]);
+        }
+        let others = GrayImage::from_fn(240, 160, |x, y| Luma([if beside(x, y, 2) { 255 } else { 0 }]));
+        builder.push_beside(frame, &hole, Some(&others), false).unwrap();
+        while let Some(plate) = builder.next_plate().unwrap() {
+            plates.push(plate);
+        }
+    }
+    builder.close();
+    while let Some(plate) = builder.next_plate().unwrap() {
+        plates.push(plate);
+    }
+    for plate in &plates {
+        let in_hole = plate.picture.enumerate_pixels().filter(|(x, y, _)| hole.get_pixel(*x, *y)[0] > 0);
+        let red = in_hole.filter(|(_, _, p)| p[0] > 185 && p[1] < 70).count();
+        assert_eq!(red, 0);
+        assert!(plate.picture.get_pixel(90, 90)[0] >= 200, "who stays is gone");
+    }
+}
+
+#[test]
+fn a_changing_light_leaves_no_seams() {
+    // The camera stands still and its exposure rises: what frames show of a place differs by up to 28.
+    let lit = |mut picture: RgbImage, t: usize| {
+        picture.iter_mut().for_each(|v| *v = v.saturating_add(t as u8));
+        picture
+    };
+    let mut builder = PlateBuilder::new(PlateOptions { window: 28, ..PlateOptions::default() }).unwrap();
+    let mut plates = Vec::new();
+    for t in 0..28 {
+        let (frame, hole) = scene(t, 0.0, 4.0);
+        builder.push(lit(frame, t), &hole, false).unwrap();
+        while let Some(plate) = builder.next_plate().unwrap() {
+            plates.push(plate);
+        }
+    }
+    builder.close();
+    while let Some(plate) = builder.next_plate().unwrap() {
+        plates.push(plate);
+    }
+    let mut worst = 0.0_f64;
+    for (t, plate) in plates.iter().enumerate().filter(|(_, plate)| plate.still) {
+        let (truth, hole) = (lit(background(t, 0.0), t), scene(t, 0.0, 4.0).1);
+        let pixels = plate.picture.pixels().zip(truth.pixels()).zip(hole.iter()).filter(|(_, m)| **m > 0);
+        let off: Vec<f64> = pixels.map(|((p, q), _)| f64::from(p[0].abs_diff(q[0]))).collect();
+        worst = worst.max(off.iter().sum::<f64>() / off.len() as f64);
+    }
+    assert!(worst < 1.5, "{worst:.2}");
+}
+
+#[test]
 fn frames_without_holes_pass_and_sizes_are_checked() {
     let mut builder = PlateBuilder::new(PlateOptions::default()).unwrap();
     let frame = background(0, 0.0);

@@ -39,6 +39,10 @@ const GROWS: f32 = 1.08;
 /// Looks are learnt while nobody else is nearer than this part of the region.
 const ALONE: f32 = 0.3;
 
+/// Whoever is lost comes out at most so far away, as part of the region, and so much larger or smaller, as a logarithm: at once, and with
+/// each frame that passes.
+const COMES: (f32, f32) = (0.6, 0.03);
+
 /// What the tracker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackOptions {
@@ -99,7 +103,9 @@ struct Track {
     born: usize,
     /// The last frame in which somebody else was beside or got lost beside, or this one was lost or found again.
     met: Option<usize>,
+    /// What is known of their looks, and how they look in the last frame in which they were seen.
     look: Appearance,
+    now: Appearance,
     parts: Parts,
 }
 
@@ -113,6 +119,14 @@ impl Track {
             dx.hypot(dy)
         });
         Some((last, away[0].min(away[1])))
+    }
+
+    /// Can somebody who was lost in this shot have come to where a region is, and have become as large?
+    fn may_be_at(&self, at: &Region, frame: usize) -> bool {
+        let most = COMES.0 + COMES.1 * frame.saturating_sub(self.seen) as f32;
+        self.away(at, frame).is_some_and(|(last, away)| {
+            away < most * at.size.max(last.size) && (at.size / last.size).ln().abs() < most
+        })
     }
 }
 
@@ -388,6 +402,7 @@ impl Tracker {
             } else {
                 track.met = Some(self.frame);
             }
+            track.now = look;
             people.push(Sighting { person: track.person, observation, evidence, familiar });
         }
         people.sort_by(|a, b| b.observation.region.size.total_cmp(&a.observation.region.size));
@@ -403,6 +418,28 @@ fn near(a: &Observation, b: &Observation) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_lost_far_away_is_not_who_stands_near() {
+        let look = Appearance::of(&RgbImage::new(8, 8), &[]);
+        let region = |x: f32, size: f32| Region { centre: [x, 300.0], size, angle: 0.0 };
+        let track = Track {
+            person: 0,
+            region: None,
+            last: Some((region(60.0, 440.0), [4.0, 0.0])),
+            seen: 10,
+            born: 0,
+            met: None,
+            now: look.clone(),
+            look,
+            parts: Parts::default(),
+        };
+        // On the other side of somebody just passed, but neither far across nor many times as large at once.
+        assert!(track.may_be_at(&region(200.0, 450.0), 16));
+        assert!(!track.may_be_at(&region(500.0, 450.0), 11) && !track.may_be_at(&region(60.0, 2900.0), 11));
+        // With time they may have walked there.
+        assert!(track.may_be_at(&region(900.0, 450.0), 70));
+    }
 
     #[test]
     fn nobody_in_a_grey_picture() {

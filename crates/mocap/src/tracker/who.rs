@@ -51,7 +51,7 @@ impl Tracker {
             let Some(own) = alike(&self.tracks[read.track].look, &read.look) else { continue };
             let lost = (0..self.tracks.len()).filter(|n| {
                 let track = &self.tracks[*n];
-                track.region.is_none() && track.last.is_some()
+                track.region.is_none() && track.may_be_at(&read.observation().region, self.frame)
             });
             let scored = lost.filter_map(|n| Some((n, alike(&self.tracks[n].look, &read.look)?)));
             if let Some((n, other)) = scored.max_by(|a, b| a.1.total_cmp(&b.1))
@@ -142,6 +142,7 @@ impl Tracker {
             born: self.frame,
             met: None,
             look: look.clone(),
+            now: look.clone(),
             parts: Parts::default(),
         });
         self.people += 1;

@@ -62,6 +62,16 @@ impl ModelSet {
         self.within_memory("text encoder", self.configs.text.num_layers, || self.text_block_bytes())
     }
 
+    /// Bytes of the text encoder's blocks that are in memory at once. Of the words' table only the prompt's rows are read.
+    ///
+    /// # Errors
+    /// As [`ModelSet::streaming`].
+    pub fn text_bytes(&self) -> Result<u64> {
+        let n_blocks = self.configs.text.num_layers;
+        let held = self.text_streaming()?.map_or(n_blocks, |streaming| streaming.held(n_blocks));
+        Ok(self.text_block_bytes()? * held as u64)
+    }
+
     /// What of a model's blocks fits into the settings' memory; `None` without a limit.
     fn within_memory(
         &self,

@@ -19,7 +19,9 @@ const OWN: f32 = 5.0;
 const COVERED: f32 = 2.5;
 const HIDDEN: f32 = -1.5;
 const DISTANCE: f32 = 9.0;
-const COLOUR: f32 = 1.2;
+const COLOUR: f32 = 2.0;
+/// What others' networks say of a pixel counts so much for those whom none looked at.
+const UNREAD: f32 = 0.8;
 /// Metres beyond which distance says no more.
 const FAR_M: f32 = 0.5;
 /// Colours are learnt from pixels this sure, this far from everybody else's body in metres.
@@ -42,6 +44,8 @@ pub(super) struct Somebody {
     pub(super) away: Vec<f32>,
     /// They aren't found any more, but should still be there: nothing is judged by it.
     pub(super) is_expected: bool,
+    /// Networks looked at them in this frame.
+    pub(super) is_read: bool,
     /// Metres from the body within which one network's word is enough, and from which on both must say the same.
     alone_m: [f32; 2],
 }
@@ -65,7 +69,7 @@ impl Somebody {
         let more = (spilt(&own) - spilt(&anybody)).abs();
         let doubt = ((more - SPILT[0]) / (SPILT[1] - SPILT[0])).clamp(0.0, 1.0);
         let alone_m = [0, 1].map(|k| ALONE_M[k] + doubt * (TOGETHER_M[k] - ALONE_M[k]));
-        Self { person, own, anybody, body, away, is_expected: false, alone_m }
+        Self { person, own, anybody, body, away, is_expected: false, is_read: true, alone_m }
     }
 
     /// How much of the surer network's word counts at a pixel: all of it on the body, none far away; between, both networks
@@ -133,7 +137,8 @@ impl Assigner {
                 .fold(f32::INFINITY, f32::min);
             let colour = self.of_colour(picture.as_raw(), i, people);
             for ((weight, p), colour) in weights.iter_mut().zip(people).zip(colour) {
-                let own = f32::from(p.own.as_raw()[i]) / 255.0;
+                // Networks that didn't look at somebody say nothing against them either.
+                let own = if p.is_read { f32::from(p.own.as_raw()[i]) } else { UNREAD * likely } / 255.0;
                 let body = match &p.body {
                     Some(body) if body.covers(i) => {
                         if body.depth[i] <= nearest {
@@ -212,5 +217,62 @@ pub(super) fn smooth(values: &mut [f32], width: usize) {
             }
             values[y * width + x] = sum / n;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bodies::JOINTS;
+    use super::*;
+    use image::Rgb;
+
+    const SIZE: (u32, u32) = (60, 30);
+
+    /// Somebody whose body covers columns, seen there by both networks.
+    fn somebody(person: usize, columns: std::ops::Range<u32>, depth: f32) -> Somebody {
+        let inside = |i: usize| columns.contains(&(i as u32 % SIZE.0));
+        let seen = mask_of(SIZE, inside);
+        let body = Body {
+            depth: (0..seen.len()).map(|i| if inside(i) { depth } else { 0.0 }).collect(),
+            joint: vec![0; seen.len()],
+            per_metre: 50.0,
+            joints: [[0.0; 2]; JOINTS],
+            places: [[0.0; 3]; JOINTS],
+        };
+        Somebody::new(person, seen.clone(), seen, Some(body))
+    }
+
+    #[test]
+    fn who_is_carried_across_behind_somebody_keeps_what_shows() {
+        let mut assigner = Assigner::default();
+        let [red, blue, floor] = [Rgb([200, 30, 30]), Rgb([30, 40, 200]), Rgb([120; 3])];
+        let apart = RgbImage::from_fn(SIZE.0, SIZE.1, |x, _| match x {
+            5..15 => red,
+            40..50 => blue,
+            _ => floor,
+        });
+        for _ in 0..5 {
+            assigner.shares(&apart, &[somebody(0, 5..15, 3.0), somebody(1, 40..50, 4.0)]);
+        }
+        // The blue one shows on the right of the red one, whose networks take both for one person.
+        let crossing = RgbImage::from_fn(SIZE.0, SIZE.1, |x, _| match x {
+            20..30 => red,
+            30..35 => blue,
+            _ => floor,
+        });
+        let mut front = somebody(0, 20..30, 3.0);
+        let both = mask_of(SIZE, |i| (20..35).contains(&(i as u32 % SIZE.0)));
+        (front.own, front.anybody) = (both.clone(), both.clone());
+        let mut behind = somebody(1, 24..34, 4.0);
+        (behind.own, behind.anybody, behind.is_read) =
+            (GrayImage::new(SIZE.0, SIZE.1), GrayImage::new(SIZE.0, SIZE.1), false);
+        let shares = assigner.shares(&crossing, &[front, behind]);
+        let at = |x: usize| 15 * SIZE.0 as usize + x;
+        assert!(
+            shares[0][at(26)] > 0.9 && shares[1][at(32)] > 0.9,
+            "{} {}",
+            shares[0][at(26)],
+            shares[1][at(32)]
+        );
     }
 }

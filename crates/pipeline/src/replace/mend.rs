@@ -25,7 +25,7 @@ const SURE: f32 = 0.5;
 /// What a mended frame is worth that differs from those around by no more than the first of these, or than they do from each other up to
 /// the second.
 const WORTH: f32 = 0.6;
-const ALIKE: [f32; 2] = [0.2, 0.4];
+const ALIKE: [f32; 2] = [0.28, 0.4];
 
 /// Mends what can be mended of one person; gives the new motion where something was.
 pub(super) fn mend(

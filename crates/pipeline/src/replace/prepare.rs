@@ -139,7 +139,7 @@ impl<'a> Preparer<'a> {
             let own = evidence.own.spread(full.into(), reduced);
             let anybody = evidence.anybody.spread(full.into(), reduced);
             let mut somebody = Somebody::new(p, own, anybody, body);
-            somebody.is_expected = is_expected;
+            (somebody.is_expected, somebody.is_read) = (is_expected, is_seen);
             for (i, byte) in somewhere.iter_mut().enumerate() {
                 let covered = somebody.body.as_ref().is_some_and(|body| body.covers(i));
                 if covered || somebody.own.as_raw()[i].max(somebody.anybody.as_raw()[i]) >= MAYBE {
