@@ -212,6 +212,11 @@ impl Region {
         let centre = [shoulders[0], shoulders[1] + TORSO_M * per_metre];
         Self { centre, size: WHOLE_M * per_metre, angle: 0.0 }
     }
+
+    /// The reverse: pixels of a metre in the region of a body that is mostly out of the picture.
+    pub(crate) fn pixels_of_a_metre(&self) -> f32 {
+        self.size / WHOLE_M
+    }
 }
 
 /// The segmentation model.

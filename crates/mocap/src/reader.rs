@@ -134,7 +134,11 @@ impl Reader {
         picture: &RgbImage,
     ) -> Result<(Observation, Evidence, Region)> {
         let (w, h) = picture.dimensions();
+        let is_close = reading.close.is_some();
         let observation = &mut reading.observation;
+        if is_close {
+            forget_guessed_arms(observation, &anybody, (w, h));
+        }
         let mut next = reading.next;
         let face_before = parts.face.take();
         let hand = &mut parts.hands[side];
@@ -145,7 +149,6 @@ impl Reader {
         );
         *hand = hand_now?;
         observation.hands[side] = hand.as_ref().map(|followed| followed.hand.clone());
-        let is_close = reading.close.is_some();
         let known = parts.whole.take().filter(|_| is_close);
         if let Some(face) = face? {
             face.refine(&mut observation.landmarks);
@@ -159,7 +162,68 @@ impl Reader {
             next.size = next.size.clamp(size / CLOSER, size * CLOSER);
             parts.whole = Some(next.size);
         }
-        let own = Segmentation::new(observation.region, &reading.segmentation);
+        let mut own = Segmentation::new(observation.region, &reading.segmentation);
+        if is_close {
+            own = own.as_fine_as(&anybody, w.max(h));
+        }
         Ok((reading.observation, Evidence { own, anybody }, next))
+    }
+}
+
+/// The landmarks of each arm: shoulder, elbow, wrist, fingers.
+const ARMS: [[usize; 6]; 2] = [[11, 13, 15, 17, 19, 21], [12, 14, 16, 18, 20, 22]];
+/// A hand that is less visible than this isn't seen.
+const HAND: f32 = 0.5;
+/// Metres around an elbow of which so much must be somebody's.
+const ELBOW_M: f32 = 0.04;
+const ELBOW: f32 = 0.5;
+
+/// Arms that hang out of a close shot are guessed as raised beside the head now and then: a raised one whose hand should be in the
+/// picture and isn't seen, with an elbow where nobody is, isn't seen either.
+fn forget_guessed_arms(observation: &mut Observation, anybody: &Segmentation, (w, h): (u32, u32)) {
+    let radius = ELBOW_M * observation.region.pixels_of_a_metre();
+    for arm in ARMS {
+        let [shoulder, elbow, wrist, ..] = arm.map(|i| observation.landmarks[i]);
+        let [x, y] = wrist.pixel;
+        let is_inside = x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32;
+        let is_raised = elbow.pixel[1] < shoulder.pixel[1];
+        if is_raised && is_inside && wrist.visibility < HAND && anybody.share(elbow.pixel, radius) < ELBOW {
+            for i in &arm[1..] {
+                let landmark = &mut observation.landmarks[*i];
+                (landmark.visibility, landmark.presence) = (0.0, 0.0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landmarks::{Landmark, N_LANDMARKS};
+
+    #[test]
+    fn a_raised_arm_is_only_believed_where_somebody_is() {
+        // Somebody fills the lower half of a picture of 100 × 100, four times as large as which the region is.
+        let whole = Region { centre: [50.0; 2], size: 400.0, angle: 0.0 };
+        let n = Segmentation::SIDE * Segmentation::SIDE;
+        let likely: Vec<f32> = (0..n).map(|i| if i < n / 2 { 0.0 } else { 1.0 }).collect();
+        let anybody = Segmentation::new(Region::around(100, 100), &likely);
+        let arm = |elbow: f32, wrist: f32, seen: f32| {
+            let mut landmarks =
+                vec![Landmark { visibility: 0.9, presence: 0.9, ..Landmark::default() }; N_LANDMARKS];
+            (landmarks[11].pixel, landmarks[13].pixel) = ([60.0, 90.0], [80.0, elbow]);
+            (landmarks[15].pixel, landmarks[15].visibility) = ([70.0, wrist], seen);
+            let mut observation =
+                Observation { region: whole, score: 1.0, landmarks, hands: [None, None], face: None };
+            forget_guessed_arms(&mut observation, &anybody, (100, 100));
+            observation.landmarks[13].visibility
+        };
+        assert_eq!(arm(20.0, 30.0, 0.2), 0.0);
+        // Behind the head; a hand that is seen; one out of the picture; an arm that hangs.
+        for believed in
+            [arm(70.0, 30.0, 0.2), arm(20.0, 30.0, 0.8), arm(20.0, -30.0, 0.2), arm(95.0, 30.0, 0.2)]
+        {
+            assert_eq!(believed, 0.9);
+        }
     }
 }

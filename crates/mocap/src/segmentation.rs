@@ -7,6 +7,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+/// A network that sees the longer side of the picture in so few samples knows who is where, but not where they end; from so many on it is
+/// taken at its word.
+const COARSE: [f32; 2] = [80.0, 128.0];
+
 /// Probabilities over a region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Segmentation {
@@ -32,6 +36,38 @@ impl Segmentation {
 
     pub(crate) fn new(region: Region, likely: &[f32]) -> Self {
         Self { region, likely: likely.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect() }
+    }
+
+    /// How much of a square around a place of the picture is somebody's, 0 to 1; `reach` is half its side in pixels.
+    pub(crate) fn share(&self, place: [f32; 2], reach: f32) -> f32 {
+        let steps = || [-1.0, -0.5, 0.0, 0.5, 1.0].into_iter();
+        let places = steps().flat_map(|u| steps().map(move |v| [u, v]));
+        let values = places.map(|[u, v]| [place[0] + u * reach, place[1] + v * reach]);
+        values
+            .map(|at| f32::from(u8::from(between(&self.likely, self.region.from_picture(at)) >= 128.0)))
+            .sum::<f32>()
+            / 25.0
+    }
+
+    /// Where a picture, whose longer side is `side` pixels, is a small part of the region, somebody's outline is that of `other`, which
+    /// looked at the picture alone.
+    #[must_use]
+    pub(crate) fn as_fine_as(self, other: &Self, side: u32) -> Self {
+        let samples = side as f32 / self.region.size * SIZE as f32;
+        let word = ((samples - COARSE[0]) / (COARSE[1] - COARSE[0])).clamp(0.0, 1.0);
+        if word >= 1.0 {
+            return self;
+        }
+        let mut likely = vec![0_u8; SIZE * SIZE];
+        likely.par_chunks_mut(SIZE).enumerate().for_each(|(y, row)| {
+            for (x, out) in row.iter_mut().enumerate() {
+                let at = other.region.to_picture([x, y].map(|v| (v as f32 + 0.5) / SIZE as f32));
+                let own = between(&self.likely, self.region.from_picture(at));
+                let both = own.min(f32::from(other.likely[y * SIZE + x]));
+                *out = (both + (own - both) * word + 0.5) as u8;
+            }
+        });
+        Self { region: other.region, likely }
     }
 
     /// The probabilities at a picture's size, `reduced` times smaller (whole numbers of pixels), bilinearly; 0 outside of the
@@ -113,19 +149,25 @@ impl SpreadRow<'_> {
         }
         let x_at = (x as f32 + 0.5) * self.step;
         let at = [0, 1].map(|k| self.start[k] + self.across[k] * x_at);
-        if !at.iter().all(|v| (0.0..1.0).contains(v)) {
-            return 0;
-        }
-        let n = SIZE as f32;
-        let [u, v] = at.map(|v| (v * n - 0.5).clamp(0.0, n - 1.001));
-        // To a small integer first: that is one instruction.
-        let (x0, y0) = (u as i32 as usize, v as i32 as usize);
-        let (fx, fy) = (u - x0 as f32, v - y0 as f32);
-        let value = |x: usize, y: usize| f32::from(self.likely[y * SIZE + x]);
-        let upper = value(x0, y0) + (value(x0 + 1, y0) - value(x0, y0)) * fx;
-        let lower = value(x0, y0 + 1) + (value(x0 + 1, y0 + 1) - value(x0, y0 + 1)) * fx;
-        (upper + (lower - upper) * fy + 0.5) as u8
+        (between(self.likely, at) + 0.5) as u8
     }
+}
+
+/// A region's probability at a place in it (0..1 across and down), bilinearly; 0 outside.
+#[inline]
+fn between(likely: &[u8], at: [f32; 2]) -> f32 {
+    if !at.iter().all(|v| (0.0..1.0).contains(v)) {
+        return 0.0;
+    }
+    let n = SIZE as f32;
+    let [u, v] = at.map(|v| (v * n - 0.5).clamp(0.0, n - 1.001));
+    // To a small integer first: that is one instruction.
+    let (x0, y0) = (u as i32 as usize, v as i32 as usize);
+    let (fx, fy) = (u - x0 as f32, v - y0 as f32);
+    let value = |x: usize, y: usize| f32::from(likely[y * SIZE + x]);
+    let upper = value(x0, y0) + (value(x0 + 1, y0) - value(x0, y0)) * fx;
+    let lower = value(x0, y0 + 1) + (value(x0 + 1, y0 + 1) - value(x0, y0 + 1)) * fx;
+    upper + (lower - upper) * fy
 }
 
 impl Evidence {
@@ -142,6 +184,26 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_coarse_outline_is_the_finer_networks() {
+        // The left half of the picture is the person's, the right half somebody else's, and the finer network sees both to row 50.
+        let of = |size: f32, is: &dyn Fn([f32; 2]) -> bool| {
+            let region = Region { centre: [50.0, 50.0], size, angle: 0.0 };
+            let samples = (0..SIZE * SIZE).map(|i| {
+                let at = [i % SIZE, i / SIZE].map(|v| (v as f32 + 0.5) / SIZE as f32);
+                f32::from(u8::from(is(region.to_picture(at))))
+            });
+            Segmentation::new(region, &samples.collect::<Vec<_>>())
+        };
+        let left = |[x, y]: [f32; 2]| x < 50.0 && y < 70.0;
+        let fine = of(100.0, &|[_, y]| y < 50.0);
+        let at = |seen: &Segmentation, x, y| seen.spread((100, 100), 1).get_pixel(x, y)[0];
+        let coarse = of(400.0, &left).as_fine_as(&fine, 100);
+        assert_eq!((at(&coarse, 20, 30), at(&coarse, 80, 30), at(&coarse, 20, 53)), (255, 0, 0));
+        // Taken at its word where it sees enough.
+        assert_eq!(at(&of(150.0, &left).as_fine_as(&fine, 100), 20, 60), 255);
+    }
 
     #[test]
     fn a_region_is_spread_over_its_place() {
