@@ -32,6 +32,9 @@ const WITHIN_PX: isize = 4;
 /// person by more than this.
 const NARROW: f32 = 3.5;
 const SEEN_AS: f32 = 0.6;
+/// Where networks see the person in it nevertheless, this part of its border at least is where the body shows up again or ends: clothes of the
+/// background's colour go over into others of which nobody knows what they look like.
+const BORDERED: f32 = 0.7;
 /// Joints of the arms: where arms aren't seen they are guesses.
 const ARMS: RangeInclusive<u8> = 16..=21;
 /// Ankles and feet with their knees: where the knee is seen and they aren't, they are guesses, too (who sits on the ground, or in a long
@@ -270,7 +273,9 @@ fn pieces_in_front(body: &Body, pixels: &[bool], w: usize, likely: &[f32], scene
                 && (area <= MOST * body.area() as f32 || is_doubted)
                 && piece.beside as f32 >= BESIDE * borders
                 && piece.out as f32 >= OUT * borders
-                && (area >= NARROW * 4.0 * piece.widest || is_doubted)
+                && (is_doubted
+                    || area >= NARROW * 4.0 * piece.widest
+                        && (piece.beside + piece.out) as f32 >= BORDERED * borders)
         }))
         .collect();
     pieces.labels.iter().map(|label| is_thing[*label as usize]).collect()
