@@ -164,7 +164,7 @@ impl Reader {
         }
         let mut own = Segmentation::new(observation.region, &reading.segmentation);
         if is_close {
-            own = own.as_fine_as(&anybody, w.max(h));
+            own = own.refined_by(&anybody, w.max(h));
         }
         Ok((reading.observation, Evidence { own, anybody }, next))
     }

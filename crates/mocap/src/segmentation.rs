@@ -52,7 +52,7 @@ impl Segmentation {
     /// Where a picture, whose longer side is `side` pixels, is a small part of the region, somebody's outline is that of `other`, which
     /// looked at the picture alone.
     #[must_use]
-    pub(crate) fn as_fine_as(self, other: &Self, side: u32) -> Self {
+    pub(crate) fn refined_by(self, other: &Self, side: u32) -> Self {
         let samples = side as f32 / self.region.size * SIZE as f32;
         let word = ((samples - COARSE[0]) / (COARSE[1] - COARSE[0])).clamp(0.0, 1.0);
         if word >= 1.0 {
@@ -199,10 +199,10 @@ mod tests {
         let left = |[x, y]: [f32; 2]| x < 50.0 && y < 70.0;
         let fine = of(100.0, &|[_, y]| y < 50.0);
         let at = |seen: &Segmentation, x, y| seen.spread((100, 100), 1).get_pixel(x, y)[0];
-        let coarse = of(400.0, &left).as_fine_as(&fine, 100);
+        let coarse = of(400.0, &left).refined_by(&fine, 100);
         assert_eq!((at(&coarse, 20, 30), at(&coarse, 80, 30), at(&coarse, 20, 53)), (255, 0, 0));
         // Taken at its word where it sees enough.
-        assert_eq!(at(&of(150.0, &left).as_fine_as(&fine, 100), 20, 60), 255);
+        assert_eq!(at(&of(150.0, &left).refined_by(&fine, 100), 20, 60), 255);
     }
 
     #[test]

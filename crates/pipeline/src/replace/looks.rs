@@ -241,7 +241,8 @@ impl<'a> Looks<'a> {
             let thing: Vec<bool> = guess
                 .pixels
                 .iter()
-                .map(|says| *says == Says::Hidden)
+                .zip(&guess.either)
+                .map(|(says, either)| *says == Says::Hidden || *either)
                 .chain(std::iter::repeat(false))
                 .take(any.len())
                 .collect();

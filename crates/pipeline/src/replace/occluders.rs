@@ -89,6 +89,8 @@ pub(super) struct Guess {
     pub(super) pixels: Vec<Says>,
     /// `[h, w]` pixels that are nobody's.
     pub(super) free: Vec<bool>,
+    /// `[h, w]` a thing or clothes that look like what is behind: nothing is judged by it.
+    pub(super) either: Vec<bool>,
     /// `[h, w]` where an arm would be that isn't seen.
     pub(super) arm: Vec<bool>,
     /// `[h, w]` pixels between what is known to be empty and what isn't.
@@ -114,7 +116,7 @@ impl Guess {
     ) -> Self {
         let Some(body) = &somebody.body else { return Self::default() };
         let depth = somebody.depth_in_body();
-        let things = things(body, &depth, somebody.own.width(), likely, scenery);
+        let [things, either] = things(body, &depth, somebody.own.width(), likely, scenery);
         let is_unsure = |joint: usize| confidence.get(joint).is_some_and(|c| *c < UNSURE);
         let is_guess = |joint: u8| {
             ARMS.contains(&joint) || FEET.iter().any(|(foot, knee)| *foot == joint && !is_unsure(*knee))
@@ -156,6 +158,7 @@ impl Guess {
         Self {
             pixels,
             free,
+            either,
             arm: arm.collect(),
             edge,
             looks: scenery.looks(),
@@ -170,6 +173,7 @@ impl Guess {
     pub(super) fn without_body(mut self) -> Self {
         self.pixels.fill(Says::Away);
         self.arm.fill(false);
+        self.either.fill(false);
         self.free.fill(true);
         self
     }
@@ -211,17 +215,19 @@ impl Guess {
     }
 }
 
-/// Pixels of a body that look as they do while nobody is there, in pieces that cut through the body. What is no such piece as a whole
-/// may be one and something else beside it: places that look different while nobody is there.
-fn things(body: &Body, depth: &[f32], width: u32, likely: &[f32], scenery: &Scenery) -> Vec<bool> {
+/// Pixels of a body that look as they do while nobody is there, in pieces that cut through the body, and in pieces that may do so or be
+/// worn. What is no such piece as a whole may be one and something else beside it: places that look different while nobody is there.
+fn things(body: &Body, depth: &[f32], width: u32, likely: &[f32], scenery: &Scenery) -> [Vec<bool>; 2] {
     let w = width as usize;
     let is_empty = |i: usize| body.covers(i) && depth[i] > EMPTY_M && scenery.shown[i] == Shown::Same;
     let pixels: Vec<bool> = (0..depth.len()).map(is_empty).collect();
     let whole = pieces_in_front(body, &pixels, w, likely, scenery);
-    let rest: Vec<bool> =
-        (0..pixels.len()).map(|i| pixels[i] && !whole[i] && !scenery.changes_beside(i, LIKE_IT)).collect();
+    let rest: Vec<bool> = (0..pixels.len())
+        .map(|i| pixels[i] && whole[i] != Some(true) && !scenery.changes_beside(i, LIKE_IT))
+        .collect();
     let parts = pieces_in_front(body, &rest, w, likely, scenery);
-    whole.iter().zip(parts).map(|(a, b)| *a || b).collect()
+    let all = || whole.iter().zip(&parts).map(|(a, b)| (*a).max(*b));
+    [all().map(|piece| piece == Some(true)).collect(), all().map(|piece| piece == Some(false)).collect()]
 }
 
 /// What is known of a piece of pixels within the body.
@@ -236,8 +242,14 @@ struct Piece {
     said: f32,
 }
 
-/// Those of some pixels that lie in pieces that cut through the body.
-fn pieces_in_front(body: &Body, pixels: &[bool], w: usize, likely: &[f32], scenery: &Scenery) -> Vec<bool> {
+/// Of some pixels: whether they lie in pieces that cut through the body (`true`), in pieces that do so or are worn (`false`), or in neither.
+fn pieces_in_front(
+    body: &Body,
+    pixels: &[bool],
+    w: usize,
+    likely: &[f32],
+    scenery: &Scenery,
+) -> Vec<Option<bool>> {
     let h = pixels.len() / w.max(1);
     let size = (w as u32, h as u32);
     let is_empty = |i: usize| pixels[i];
@@ -265,20 +277,19 @@ fn pieces_in_front(body: &Body, pixels: &[bool], w: usize, likely: &[f32], scene
         }
     }
     let least = PIECE * body.area() as f32;
-    let is_thing: Vec<bool> = std::iter::once(false)
-        .chain(pieces.list.iter().zip(&found[1..]).map(|(component, piece)| {
-            let (area, borders) = (component.area as f32, piece.borders as f32);
-            let is_doubted = piece.said <= SEEN_AS * area;
-            area >= least
-                && (area <= MOST * body.area() as f32 || is_doubted)
-                && piece.beside as f32 >= BESIDE * borders
-                && piece.out as f32 >= OUT * borders
-                && (is_doubted
-                    || area >= NARROW * 4.0 * piece.widest
-                        && (piece.beside + piece.out) as f32 >= BORDERED * borders)
-        }))
-        .collect();
-    pieces.labels.iter().map(|label| is_thing[*label as usize]).collect()
+    let is_thing = |(component, piece): (&bg_mask::Component, &Piece)| {
+        let (area, borders) = (component.area as f32, piece.borders as f32);
+        let is_doubted = piece.said <= SEEN_AS * area;
+        let cuts = area >= least
+            && (area <= MOST * body.area() as f32 || is_doubted)
+            && piece.beside as f32 >= BESIDE * borders
+            && piece.out as f32 >= OUT * borders
+            && (area >= NARROW * 4.0 * piece.widest || is_doubted);
+        cuts.then(|| is_doubted || (piece.beside + piece.out) as f32 >= BORDERED * borders)
+    };
+    let found: Vec<Option<bool>> =
+        std::iter::once(None).chain(pieces.list.iter().zip(&found[1..]).map(is_thing)).collect();
+    pieces.labels.iter().map(|label| found[*label as usize]).collect()
 }
 
 #[cfg(test)]
@@ -290,7 +301,7 @@ mod tests {
     const W: usize = 80;
 
     /// Is a piece of a body that looks like what is behind a thing in front of it, though networks see the person there?
-    fn is_thing(piece: impl Fn(usize, usize) -> bool, shown: impl Fn(usize, usize) -> Shown) -> bool {
+    fn is_thing(piece: impl Fn(usize, usize) -> bool, shown: impl Fn(usize, usize) -> Shown) -> Option<bool> {
         let n = W * W;
         let at = |i: usize| (i % W, i / W);
         let on_body = |(x, y): (usize, usize)| (20..60).contains(&x) && (10..70).contains(&y);
@@ -305,19 +316,21 @@ mod tests {
         let mut scenery = Scenery::unknown(RgbImage::new(W as u32, W as u32));
         scenery.shown = (0..n).map(|i| shown(at(i).0, at(i).1)).collect();
         let pixels: Vec<bool> = (0..n).map(|i| on_body(at(i)) && piece(at(i).0, at(i).1)).collect();
-        pieces_in_front(&body, &pixels, W, &likely, &scenery).contains(&true)
+        pieces_in_front(&body, &pixels, W, &likely, &scenery).into_iter().flatten().max()
     }
 
     #[test]
     fn a_pole_cuts_through_the_body_and_a_white_shirt_does_not() {
         let pole = |x: usize, _| (36..40).contains(&x);
-        assert!(is_thing(pole, |x, y| if pole(x, y) { Shown::Same } else { Shown::Other }));
+        let beside_pole = |x, y| if pole(x, y) { Shown::Same } else { Shown::Other };
+        assert_eq!(is_thing(pole, beside_pole), Some(true));
         // The back of a shirt as white as the wall: at the body's edge, and how the rest of it looks nobody knows.
         let back = |x: usize, y: usize| (52..60).contains(&x) && (20..55).contains(&y);
-        assert!(!is_thing(back, |x, y| match (back(x, y), y) {
+        let around = |x, y| match (back(x, y), y) {
             (true, _) => Shown::Same,
             (_, 20..40) => Shown::Other,
             _ => Shown::Unknown,
-        }));
+        };
+        assert_eq!(is_thing(back, around), Some(false));
     }
 }
