@@ -170,8 +170,9 @@ impl Reader {
     }
 }
 
-/// The landmarks of each arm: shoulder, elbow, wrist, fingers.
-const ARMS: [[usize; 6]; 2] = [[11, 13, 15, 17, 19, 21], [12, 14, 16, 18, 20, 22]];
+/// The left shoulder, elbow and wrist, and the last finger of the right hand: those of the two sides take turns.
+const ARM: [usize; 3] = [11, 13, 15];
+const LAST_FINGER: usize = 22;
 /// A hand that is less visible than this isn't seen.
 const HAND: f32 = 0.5;
 /// Metres around an elbow of which so much must be somebody's.
@@ -182,14 +183,13 @@ const ELBOW: f32 = 0.5;
 /// picture and isn't seen, with an elbow where nobody is, isn't seen either.
 fn forget_guessed_arms(observation: &mut Observation, anybody: &Segmentation, (w, h): (u32, u32)) {
     let radius = ELBOW_M * observation.region.pixels_of_a_metre();
-    for arm in ARMS {
-        let [shoulder, elbow, wrist, ..] = arm.map(|i| observation.landmarks[i]);
+    for side in 0..2 {
+        let [shoulder, elbow, wrist] = ARM.map(|i| observation.landmarks[i + side]);
         let [x, y] = wrist.pixel;
         let is_inside = x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32;
         let is_raised = elbow.pixel[1] < shoulder.pixel[1];
         if is_raised && is_inside && wrist.visibility < HAND && anybody.share(elbow.pixel, radius) < ELBOW {
-            for i in &arm[1..] {
-                let landmark = &mut observation.landmarks[*i];
+            for landmark in observation.landmarks[ARM[1] + side..=LAST_FINGER].iter_mut().step_by(2) {
                 (landmark.visibility, landmark.presence) = (0.0, 0.0);
             }
         }

@@ -40,13 +40,10 @@ impl Segmentation {
 
     /// How much of a square around a place of the picture is somebody's, 0 to 1; `reach` is half its side in pixels.
     pub(crate) fn share(&self, place: [f32; 2], reach: f32) -> f32 {
-        let steps = || [-1.0, -0.5, 0.0, 0.5, 1.0].into_iter();
-        let places = steps().flat_map(|u| steps().map(move |v| [u, v]));
-        let values = places.map(|[u, v]| [place[0] + u * reach, place[1] + v * reach]);
-        values
-            .map(|at| f32::from(u8::from(between(&self.likely, self.region.from_picture(at)) >= 128.0)))
-            .sum::<f32>()
-            / 25.0
+        const STEPS: [f32; 5] = [-1.0, -0.5, 0.0, 0.5, 1.0];
+        let places = STEPS.iter().flat_map(|u| STEPS.map(|v| [place[0] + u * reach, place[1] + v * reach]));
+        let is_somebodys = |at: &[f32; 2]| between(&self.likely, self.region.from_picture(*at)) >= 128.0;
+        places.filter(is_somebodys).count() as f32 / 25.0
     }
 
     /// Where a picture, whose longer side is `side` pixels, is a small part of the region, somebody's outline is that of `other`, which

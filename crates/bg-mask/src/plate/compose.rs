@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::sample::mix_rows;
 use super::sources::{Source, collect};
-use super::still::{MAX_STEP, median};
+use super::still::{MAX_STEP, beside, median};
 use super::{Invented, Plate, PlateBuilder, patch, pull};
 use crate::error::Result;
 use image::{GrayImage, RgbImage};
@@ -135,7 +135,7 @@ fn blend(target: &Entry, sources: &[Source<'_>], picture: &mut RgbImage, scale: 
     for (i, color) in found.filter(|(i, _)| hole[*i] < crate::THRESHOLD) {
         let real = &picture.as_raw()[3 * part.whole(i, w)..][..3];
         let difference: [f32; 3] = [0, 1, 2].map(|k| f32::from(real[k]) - color[k]);
-        if difference.iter().all(|d| d.abs() < 40.0) {
+        if difference.iter().all(|d| d.abs() < MAX_STEP) {
             let cell = &mut seam[part.cell(i, scale)];
             (0..3).for_each(|k| cell[k] += 0.25 * difference[k]);
             cell[3] += 0.25;
@@ -208,8 +208,7 @@ fn fit_in(picture: &mut RgbImage, missing: &GrayImage, scale: usize) {
     let mut misses = vec![[0.0_f32; 4]; columns * rows];
     for y in top..bottom {
         for x in (left..right).filter(|x| is_missing(*x, y)) {
-            let around = [(x + 1, y), (x.wrapping_sub(1), y), (x, y + 1), (x, y.wrapping_sub(1))];
-            for (u, v) in around.into_iter().filter(|(u, v)| *u < w && *v < h && !is_missing(*u, *v)) {
+            for [u, v] in beside([x, y], [w, h]).filter(|[u, v]| !is_missing(*u, *v)) {
                 let of = |x: usize, y: usize| &picture.as_raw()[3 * (y * w + x)..][..3];
                 let (here, there) = (of(x, y), of(u, v));
                 let miss = [0, 1, 2].map(|k| f32::from(there[k]) - f32::from(here[k]));
@@ -267,11 +266,13 @@ fn invent(picture: &mut RgbImage, rest: &GrayImage, target: &Entry, scale: usize
     let mut others =
         GrayImage::from_fn(r - l, b - t, |x, y| image::Luma([if is_other(x, y) { 255 } else { 0 }]));
     // What goes on behind somebody who touches the hole is filled with it, and thrown away.
-    let near = crate::distance::squared_distance_up_to(&hole, BESIDE);
     let mut wide = hole.clone();
-    for ((wide, other), away) in wide.iter_mut().zip(others.iter_mut()).zip(near) {
-        if *other > 0 && away <= BESIDE * BESIDE {
-            (*wide, *other) = (255, 0);
+    if others.iter().any(|other| *other > 0) {
+        let near = crate::distance::squared_distance_up_to(&hole, BESIDE);
+        for ((wide, other), away) in wide.iter_mut().zip(others.iter_mut()).zip(near) {
+            if *other > 0 && away <= BESIDE * BESIDE {
+                (*wide, *other) = (255, 0);
+            }
         }
     }
     patch::fill(&mut part, &wide, &others);

@@ -52,12 +52,12 @@ impl Seams {
     /// What is to be added to each pixel.
     pub(super) fn settle(mut self) -> Vec<[f32; 3]> {
         self.diagonal.iter_mut().filter(|d| **d > 0.0).for_each(|d| *d += STAYS);
+        let wanted = std::mem::take(&mut self.wanted);
         let mut sizes = vec![self];
         while let Some(last) = sizes.last().filter(|s| s.width.min(s.height) > SMALLEST) {
             sizes.push(last.halved());
         }
-        let mut added = vec![[0.0; 3]; sizes[0].diagonal.len()];
-        let wanted = sizes[0].wanted.clone();
+        let mut added = vec![[0.0; 3]; wanted.len()];
         for _ in 0..CYCLES {
             cycle(&sizes, &mut added, &wanted);
         }

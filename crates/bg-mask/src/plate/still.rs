@@ -10,6 +10,12 @@ use rayon::prelude::*;
 /// Steps at the edge of a hole above this are edges of things, or somebody's shadow.
 pub(super) const MAX_STEP: f32 = 40.0;
 
+/// The pixels beside one on four sides, within a picture.
+pub(super) fn beside([x, y]: [usize; 2], [w, h]: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
+    let around = [[x + 1, y], [x.wrapping_sub(1), y], [x, y + 1], [x, y.wrapping_sub(1)]];
+    around.into_iter().filter(move |[x, y]| *x < w && *y < h)
+}
+
 /// What sources show at the places where they are.
 struct Places<'a> {
     sources: &'a [Source<'a>],
@@ -32,7 +38,7 @@ impl Places<'_> {
         [0, 1, 2].map(|k| f32::from(at[k]) + source.offset[k])
     }
 
-    /// Which sources see a place, a bit each, and the median of their colours. `values` is room to work in.
+    /// Which sources see a place, a bit each (beyond 63 they share one), and the median of their colours. `values` is room to work in.
     fn median(&self, at: [usize; 2], values: &mut [Vec<f32>; 3]) -> (u64, Option<[f32; 3]>) {
         values.iter_mut().for_each(Vec::clear);
         let mut who = 0;
@@ -91,21 +97,15 @@ pub(super) fn median(
             if to[0] >= right || to[1] >= bottom || !places.in_hole(to) {
                 continue;
             }
-            let (other, beside) = filled[i + [1, width][side]];
+            let (other, there) = filled[i + [1, width][side]];
             if other == who {
                 seams.tie(i, side, [0.0; 3]);
             } else if other != 0 {
                 let step = places.step(at, to, &mut values).unwrap_or_default();
-                seams.tie(i, side, [0, 1, 2].map(|k| step[k] - (beside[k] - color[k])));
+                seams.tie(i, side, [0, 1, 2].map(|k| step[k] - (there[k] - color[k])));
             }
         }
-        let around = [
-            [at[0] + 1, at[1]],
-            [at[0].wrapping_sub(1), at[1]],
-            [at[0], at[1] + 1],
-            [at[0], at[1].wrapping_sub(1)],
-        ];
-        for to in around.into_iter().filter(|to| to[0] < w && to[1] < h && !places.in_hole(*to)) {
+        for to in beside(at, [w, h]).filter(|to| !places.in_hole(*to)) {
             let Some(step) = places.step(at, to, &mut values) else { continue };
             let real = &picture.as_raw()[3 * (to[1] * w + to[0])..];
             let add = [0, 1, 2].map(|k| f32::from(real[k]) - step[k] - color[k]);

@@ -40,12 +40,8 @@ impl Tracker {
             let look = Appearance::of(&past.picture, &found.observation().landmarks);
             let familiar = alike(&track.look, &look);
             // What is known of somebody may have been learnt from what was read wrongly.
-            if [familiar, alike(&track.now, &look)]
-                .into_iter()
-                .flatten()
-                .reduce(f32::max)
-                .is_some_and(|alike| alike < RETURNED)
-            {
+            let known = [familiar, alike(&track.now, &look)].into_iter().flatten().reduce(f32::max);
+            if known.is_some_and(|alike| alike < RETURNED) {
                 break;
             }
             // Where a part of the body was read instead, that was wrong, and if it was taken for somebody else, who is lost now, that

@@ -103,8 +103,9 @@ struct Track {
     born: usize,
     /// The last frame in which somebody else was beside or got lost beside, or this one was lost or found again.
     met: Option<usize>,
-    /// What is known of their looks, and how they look in the last frame in which they were seen.
+    /// What is known of their looks.
     look: Appearance,
+    /// How they look in the last frame in which they were seen.
     now: Appearance,
     parts: Parts,
 }
