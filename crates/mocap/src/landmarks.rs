@@ -87,6 +87,23 @@ pub struct Observation {
     pub face: Option<Face>,
 }
 
+impl Observation {
+    /// The same in a picture whose upper left corner lies so many pixels to the left and above.
+    #[must_use]
+    pub fn moved(&self, by: [f32; 2]) -> Self {
+        let shift = |place: &mut [f32; 2]| *place = [place[0] + by[0], place[1] + by[1]];
+        let mut moved = self.clone();
+        shift(&mut moved.region.centre);
+        moved.landmarks.iter_mut().for_each(|landmark| shift(&mut landmark.pixel));
+        for hand in moved.hands.iter_mut().flatten() {
+            shift(&mut hand.region.centre);
+            hand.pixels.iter_mut().for_each(shift);
+        }
+        moved.face.iter_mut().for_each(|face| shift(&mut face.region.centre));
+        moved
+    }
+}
+
 /// What the landmark model says about a region.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {

@@ -40,7 +40,7 @@ mod tracker;
 pub use detector::{Detection, Detector};
 pub use error::{Error, Result};
 pub use face::{Face, FaceReader};
-pub use fit::{FitOptions, Fitted, Gap, fit, fit_watched, same_shot};
+pub use fit::{FitOptions, Fitted, Gap, fit, fit_watched, same_shot, usual_focal_px};
 pub use hands::{Hand, HandReader, N_HAND_LANDMARKS};
 pub use landmarks::{LANDMARK_NAMES, Landmark, Landmarker, N_LANDMARKS, Observation, Segmenter};
 pub use region::Region;

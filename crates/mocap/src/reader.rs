@@ -175,20 +175,32 @@ const ARM: [usize; 3] = [11, 13, 15];
 const LAST_FINGER: usize = 22;
 /// A hand that is less visible than this isn't seen.
 const HAND: f32 = 0.5;
-/// Metres around an elbow of which so much must be somebody's.
+/// Metres around an elbow or a wrist of which so much must be somebody's.
 const ELBOW_M: f32 = 0.04;
 const ELBOW: f32 = 0.5;
+const PART_OF_HAND: f32 = 0.25;
+const HIPS: [usize; 2] = [23, 24];
 
-/// Arms that hang out of a close shot are guessed as raised beside the head now and then: a raised one whose hand should be in the
-/// picture and isn't seen, with an elbow where nobody is, isn't seen either.
+/// Arms that hang out of a close shot are guessed as raised beside the head now and then: a raised one whose hand isn't seen isn't seen
+/// either where its elbow is in the picture and nobody is there, nor where the elbow is out of a picture that doesn't show the hips.
 fn forget_guessed_arms(observation: &mut Observation, anybody: &Segmentation, (w, h): (u32, u32)) {
     let radius = ELBOW_M * observation.region.pixels_of_a_metre();
+    let is_inside = |[x, y]: [f32; 2]| x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32;
+    let [left, right] = HIPS.map(|i| observation.landmarks[i].pixel);
+    let is_close = !is_inside([0, 1].map(|k| (left[k] + right[k]) / 2.0));
     for side in 0..2 {
         let [shoulder, elbow, wrist] = ARM.map(|i| observation.landmarks[i + side]);
-        let [x, y] = wrist.pixel;
-        let is_inside = x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32;
         let is_raised = elbow.pixel[1] < shoulder.pixel[1];
-        if is_raised && is_inside && wrist.visibility < HAND && anybody.share(elbow.pixel, radius) < ELBOW {
+        let hand = || {
+            wrist.visibility >= HAND
+                && is_inside(wrist.pixel)
+                && anybody.share(wrist.pixel, radius) >= PART_OF_HAND
+        };
+        let is_guess = || match is_inside(elbow.pixel) {
+            true => anybody.share(elbow.pixel, radius) < ELBOW,
+            false => is_close,
+        };
+        if is_raised && !hand() && is_guess() {
             for landmark in observation.landmarks[ARM[1] + side..=LAST_FINGER].iter_mut().step_by(2) {
                 (landmark.visibility, landmark.presence) = (0.0, 0.0);
             }
@@ -208,21 +220,33 @@ mod tests {
         let n = Segmentation::SIDE * Segmentation::SIDE;
         let likely: Vec<f32> = (0..n).map(|i| if i < n / 2 { 0.0 } else { 1.0 }).collect();
         let anybody = Segmentation::new(Region::around(100, 100), &likely);
-        let arm = |elbow: f32, wrist: f32, seen: f32| {
-            let mut landmarks =
-                vec![Landmark { visibility: 0.9, presence: 0.9, ..Landmark::default() }; N_LANDMARKS];
-            (landmarks[11].pixel, landmarks[13].pixel) = ([60.0, 90.0], [80.0, elbow]);
+        let arm = |elbow: [f32; 2], wrist: f32, seen: f32, hips: f32| {
+            let hips =
+                Landmark { pixel: [50.0, hips], visibility: 0.9, presence: 0.9, ..Landmark::default() };
+            let mut landmarks = vec![hips; N_LANDMARKS];
+            (landmarks[11].pixel, landmarks[13].pixel) = ([60.0, 90.0], elbow);
             (landmarks[15].pixel, landmarks[15].visibility) = ([70.0, wrist], seen);
             let mut observation =
                 Observation { region: whole, score: 1.0, landmarks, hands: [None, None], face: None };
             forget_guessed_arms(&mut observation, &anybody, (100, 100));
             observation.landmarks[13].visibility
         };
-        assert_eq!(arm(20.0, 30.0, 0.2), 0.0);
-        // Behind the head; a hand that is seen; one out of the picture; an arm that hangs.
-        for believed in
-            [arm(70.0, 30.0, 0.2), arm(20.0, 30.0, 0.8), arm(20.0, -30.0, 0.2), arm(95.0, 30.0, 0.2)]
-        {
+        // Where nobody is, with a hand beside it, above the picture, or said to be where nobody is; out of a picture without hips.
+        for guessed in [
+            arm([80.0, 20.0], 30.0, 0.2, 99.0),
+            arm([80.0, 20.0], -30.0, 0.8, 99.0),
+            arm([80.0, 20.0], 30.0, 0.8, 99.0),
+            arm([120.0, 70.0], -30.0, 0.2, 150.0),
+        ] {
+            assert_eq!(guessed, 0.0);
+        }
+        // Behind the head; a hand that is seen; out of a picture with hips; an arm that hangs.
+        for believed in [
+            arm([80.0, 70.0], 30.0, 0.2, 150.0),
+            arm([80.0, 20.0], 60.0, 0.8, 150.0),
+            arm([120.0, 70.0], -30.0, 0.2, 99.0),
+            arm([80.0, 95.0], 30.0, 0.2, 150.0),
+        ] {
             assert_eq!(believed, 0.9);
         }
     }

@@ -10,7 +10,7 @@ use smplx::{BodyModel, MotionFrame};
 pub struct PersonOptions {
     /// Which one where there are several, from 0: the largest first.
     pub person: usize,
-    /// Focal length in pixels; `None` reckons with 60° across the width.
+    /// Focal length in pixels; `None` reckons with 60° across the longer side.
     pub focal_px: Option<f32>,
 }
 

@@ -32,7 +32,7 @@ pub struct FitOptions {
     pub fps: f32,
     /// Width and height of the pictures in pixels.
     pub size: [u32; 2],
-    /// Focal length in pixels; `None` for 60° across the width.
+    /// Focal length in pixels; `None` for 60° across the longer side.
     pub focal_px: Option<f32>,
     /// Shape of the body that is fitted; empty for the mean one.
     pub betas: Vec<f32>,
@@ -51,9 +51,27 @@ impl FitOptions {
     #[must_use]
     pub fn camera(&self) -> Camera {
         let [w, h] = self.size.map(|n| n as f32);
-        let focal = self.focal_px.unwrap_or(w / 2.0 / (30.0_f32).to_radians().tan());
+        let focal = self.focal_px.unwrap_or_else(|| usual_focal_px(self.size, []));
         Camera { focal_px: [focal; 2], principal_px: [w / 2.0, h / 2.0], size_px: self.size }
     }
+}
+
+/// Half the angle across the longer side of a picture of whose camera nothing is known.
+const HALF_ANGLE: f32 = 30.0;
+/// Nobody stands nearer to a camera than so many metres, but in this part of the frames: what is nearer than 0.2 m isn't drawn, and faces
+/// are as near as that in front of a body at 0.4 m.
+const NEAREST_M: f32 = 0.5;
+const OFTEN: f32 = 0.1;
+
+/// The focal length in pixels to reckon with in pictures of a size of whose camera nothing is known: 60° across the longer side, or
+/// less where people fill the picture, who would stand too near to the camera then.
+#[must_use]
+pub fn usual_focal_px<'a>(size: [u32; 2], people: impl IntoIterator<Item = &'a Observation>) -> f32 {
+    let wide = size[0].max(size[1]) as f32 / 2.0 / HALF_ANGLE.to_radians().tan();
+    let mut metres: Vec<f32> = people.into_iter().map(|person| person.region.pixels_of_a_metre()).collect();
+    metres.sort_by(f32::total_cmp);
+    let near = metres.get((metres.len() as f32 * (1.0 - OFTEN)) as usize);
+    near.map_or(wide, |near| wide.max(NEAREST_M * near))
 }
 
 /// Frames in which nobody was seen.
@@ -122,7 +140,7 @@ pub fn fit_watched(
     let camera = options.camera();
     let views: Vec<Option<View>> = observations
         .iter()
-        .zip(steady::steadiness(observations, cuts, f64::from(options.fps)))
+        .zip(steady::steadiness(observations, cuts, f64::from(options.fps), options.size))
         .map(|(o, steady)| o.as_ref().map(|o| View::new(o, &steady, &camera, &rig)))
         .collect();
     let mut states = starts(&rig, &views, &camera);

@@ -18,8 +18,21 @@ const ACCELERATION: [f64; 2] = [10.0, 15.0];
 /// Landmarks that jump about are made up if they are less visible than this, wholly and at all.
 const VISIBLE: [f64; 2] = [0.85, 0.95];
 
-/// By frame: how far each landmark of the arms is to be believed, 0..1.
-pub(super) fn steadiness(observations: &[Option<Observation>], cuts: &[bool], fps: f64) -> Vec<[f64; N]> {
+/// Of the looks for a hand around a frame so many must have found one where its elbow is out of a picture that doesn't show the hips.
+const FOUND: f64 = 1.0 / 3.0;
+const FEWEST_LOOKS: usize = 2;
+/// The left elbow, wrist and hip; those of the right side follow.
+const ELBOW: usize = 13;
+const WRIST: usize = 15;
+const HIP: usize = 23;
+
+/// By frame: how far each landmark of the arms is to be believed in pictures of a size, 0..1.
+pub(super) fn steadiness(
+    observations: &[Option<Observation>],
+    cuts: &[bool],
+    fps: f64,
+    size: [u32; 2],
+) -> Vec<[f64; N]> {
     let n = observations.len();
     let reach = ((AROUND_S * fps).round() as usize).max(2);
     let off: Vec<Option<[f64; N]>> = (0..n)
@@ -42,7 +55,12 @@ pub(super) fn steadiness(observations: &[Option<Observation>], cuts: &[bool], fp
     (0..n)
         .map(|t| {
             let around = same_shot(cuts, t, reach);
+            let guessed = guessed_hands(observations, t, around.clone(), size);
             std::array::from_fn(|k| {
+                let i = ARMS.start() + k;
+                if i >= WRIST && guessed[(i - WRIST) % 2] {
+                    return 0.0;
+                }
                 let Some(off) = median(around.clone().filter_map(|t| Some(off[t]?[k]))) else { return 1.0 };
                 let visible = |of: &Observation| f64::from(of.landmarks[ARMS.start() + k].visibility);
                 let seen = observations[around.clone()].iter().flatten().map(visible);
@@ -53,6 +71,28 @@ pub(super) fn steadiness(observations: &[Option<Observation>], cuts: &[bool], fp
             })
         })
         .collect()
+}
+
+/// Whether the left and the right hand are made up: in a close shot, with the elbow out of the picture, and without a hand that anybody
+/// found where it should be.
+fn guessed_hands(
+    observations: &[Option<Observation>],
+    t: usize,
+    around: std::ops::Range<usize>,
+    size: [u32; 2],
+) -> [bool; 2] {
+    let Some(this) = &observations[t] else { return [false; 2] };
+    let is_inside = |[x, y]: [f32; 2]| x >= 0.0 && y >= 0.0 && x < size[0] as f32 && y < size[1] as f32;
+    let at = |i: usize| this.landmarks.get(i).map_or([0.0; 2], |landmark| landmark.pixel);
+    if is_inside([0, 1].map(|k| (at(HIP)[k] + at(HIP + 1)[k]) / 2.0)) {
+        return [false; 2];
+    }
+    [0, 1].map(|side| {
+        // Hands take turns: each is looked for in every other frame.
+        let looks = observations[around.clone()].iter().flatten().count() / 2;
+        let found = observations[around.clone()].iter().flatten().filter(|o| o.hands[side].is_some()).count();
+        looks >= FEWEST_LOOKS && !is_inside(at(ELBOW + side)) && (found as f64) < FOUND * looks as f64
+    })
 }
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -79,7 +119,40 @@ mod tests {
                 Some(Observation { region, score: 1.0, landmarks, hands: [None, None], face: None })
             })
             .collect();
-        steadiness(&seen, &[false; 40], fps)[20][15 - ARMS.start()]
+        steadiness(&seen, &[false; 40], fps, [640, 480])[20][15 - ARMS.start()]
+    }
+
+    #[test]
+    fn a_hand_that_nobody_finds_is_made_up_where_its_elbow_is_out_of_a_close_shot() {
+        let hand = || crate::hands::Hand {
+            region: Region { centre: [300.0; 2], size: 90.0, angle: 0.0 },
+            score: 1.0,
+            right: 0.0,
+            pixels: vec![[300.0; 2]; crate::hands::N_HAND_LANDMARKS],
+            metric: vec![[0.0; 3]; crate::hands::N_HAND_LANDMARKS],
+        };
+        let believed = |elbow: f32, hips: f32, found: &dyn Fn(usize) -> bool| {
+            let seen: Vec<Option<Observation>> = (0..20)
+                .map(|t| {
+                    let mut landmarks =
+                        vec![Landmark { visibility: 1.0, ..Landmark::default() }; N_LANDMARKS];
+                    landmarks[ELBOW].pixel = [500.0, elbow];
+                    landmarks[WRIST].pixel = [300.0, 300.0];
+                    (landmarks[HIP].pixel, landmarks[HIP + 1].pixel) = ([300.0, hips], [350.0, hips]);
+                    let region = Region { centre: [300.0; 2], size: 1000.0, angle: 0.0 };
+                    let hands = [(t % 2 == 0 && found(t)).then(hand), None];
+                    Some(Observation { region, score: 1.0, landmarks, hands, face: None })
+                })
+                .collect();
+            steadiness(&seen, &[false; 20], 15.0, [640, 480])[10][WRIST - ARMS.start()]
+        };
+        assert_eq!(believed(600.0, 700.0, &|_| false), 0.0);
+        // Found by mistake once.
+        assert_eq!(believed(600.0, 700.0, &|t| t == 12), 0.0);
+        // Found half of the time; with an elbow in view; with hips in view.
+        assert_eq!(believed(600.0, 700.0, &|t| t % 4 == 0), 1.0);
+        assert_eq!(believed(400.0, 700.0, &|_| false), 1.0);
+        assert_eq!(believed(600.0, 400.0, &|_| false), 1.0);
     }
 
     #[test]
@@ -90,6 +163,6 @@ mod tests {
         assert!(believed(true, 0.7, 8.0) > 0.99);
         assert!(believed(true, 0.99, 30.0) > 0.99);
         assert!(believed(false, 0.5, 30.0) > 0.99);
-        assert!(steadiness(&[None, None], &[false; 2], 30.0).iter().flatten().all(|v| *v == 1.0));
+        assert!(steadiness(&[None, None], &[false; 2], 30.0, [640, 480]).iter().flatten().all(|v| *v == 1.0));
     }
 }

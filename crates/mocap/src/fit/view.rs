@@ -62,7 +62,8 @@ pub(crate) struct View {
     pub hips: f64,
 }
 
-/// Beyond the border by this part of the region, a landmark counts nothing: in close shots, and where the hips are in the picture.
+/// Beyond the border by this part of the region, a landmark counts nothing: in close shots, where a region larger than the picture counts
+/// as large as it, and where the hips are in the picture.
 const BORDER: f64 = 0.02;
 const BORDER_OF_WHOLE: f64 = 0.1;
 /// Those that are in the picture with less than the first probability count nothing, from the second on in full.
@@ -99,14 +100,14 @@ impl View {
             let [x, y] = middle;
             !(0.0..w).contains(&x) || !(0.0..h).contains(&y)
         };
-        let border = if is_close { BORDER } else { BORDER_OF_WHOLE };
+        let size = f64::from(observation.region.size);
+        let border = if is_close { BORDER * size.min(w.max(h)) } else { BORDER_OF_WHOLE * size };
         let inside: Vec<f64> = landmarks
             .iter()
             .enumerate()
             .map(|(i, l)| {
                 let [x, y] = l.pixel.map(f64::from);
-                let out = [-x, x - w, -y, y - h].into_iter().fold(0.0, f64::max)
-                    / f64::from(observation.region.size);
+                let out = [-x, x - w, -y, y - h].into_iter().fold(0.0, f64::max);
                 // Arms that leave the picture the network folds into it: hands in front of the chest.
                 let [no, yes] = PRESENT;
                 let present = if ARMS.contains(&i) {
@@ -129,7 +130,7 @@ impl View {
             0..N_OF_FACE if face => face_trust,
             _ => 1.0,
         };
-        let noise = PIXEL_NOISE * f64::from(observation.region.size);
+        let noise = PIXEL_NOISE * size;
         let seen = rig
             .points
             .iter()

@@ -84,7 +84,7 @@ settings! {
         /// Masks made elsewhere, white on the person: a video or a folder of pictures.
         #[arg(long)]
         mask: Option<PathBuf> [PathBuf] = None,
-        /// Focal length of the raw video in pixels; 60° across the width where it is absent.
+        /// Focal length of the raw video in pixels; where it is absent, 60° across the longer side, or less where people fill the picture.
         #[arg(long = "focal")]
         focal_px: Option<f32> [f32] = None,
         /// How likely a pixel must be the person's to be taken out, 0..1.

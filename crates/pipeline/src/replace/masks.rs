@@ -1,7 +1,8 @@
 //! Everybody in a raw video: who is in view when, their motion, whose each pixel is, what stands in front, and how far all of
 //! that can be trusted.
 
-use super::folders::Folders;
+use super::bars::Bars;
+use super::folders::{Folders, IN_FRONT, MATTES, OTHERS, open};
 use super::looks::{Findings, Looks};
 use super::mend::mend;
 use super::people::{Person, Seen};
@@ -38,25 +39,33 @@ pub(super) fn track(
 ) -> Result<()> {
     let folders = Folders::make(part)?;
     let mut seen = find(settings, &folders, total, context)?;
-    let motions = fit(settings, body, &mut seen, total, context)?;
-    let motions = look(settings, body, &mut seen, motions, &folders, total, context)?;
-    for (n, _) in seen.present() {
-        write_atomically(&part.join(motion_file(n)), motions[n].to_json().as_bytes())?;
+    let motions = fit(body, &mut seen, total, context)?;
+    let mut motions = look(settings, body, &mut seen, motions, &folders, total, context)?;
+    let (bars, inner) = (seen.bars, seen.size);
+    seen.surround();
+    for (n, motion) in motions.iter_mut().enumerate().filter(|(n, _)| seen.is_present(*n)) {
+        motion
+            .frames
+            .iter_mut()
+            .filter_map(|frame| frame.camera.as_mut())
+            .for_each(|camera| bars.surround_view(camera, inner));
+        write_atomically(&part.join(motion_file(n)), motion.to_json().as_bytes())?;
     }
     write_atomically(&part.join(SEEN), &to_json(&seen)?)
 }
 
 /// Finds everybody in every frame; what the networks say of their pixels goes to the disk.
 fn find(settings: &Replace, folders: &Folders, total: usize, context: Context<'_>) -> Result<Seen> {
+    let bars = Bars::find(&settings.video, context)?;
     let reader = VideoReader::open(&settings.video)?;
-    let (size, fps) = (reader.info().size(), reader.info().frame_rate.as_f64());
+    let (size, fps) = (reader.info().size().into(), reader.info().frame_rate.as_f64());
     let said = reader.warnings();
     let mut tracker = Tracker::new(TrackOptions::default())?;
     let mut sightings: Vec<Vec<Sighting>> = Vec::new();
     let mut cuts = Vec::new();
     in_background(|to_disk| {
         for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
-            let tracked = tracker.next_frame(&frame?)?;
+            let tracked = tracker.next_frame(&bars.crop(frame?))?;
             cuts.push(tracked.cut);
             sightings.push(Vec::new());
             for (t, mut sighting) in tracked.into_sightings() {
@@ -72,7 +81,14 @@ fn find(settings: &Replace, folders: &Folders, total: usize, context: Context<'_
         Ok(())
     })?;
     crate::finish::warn_of(&said, context);
-    Seen::new([size.0, size.1], fps, cuts, sightings, tracker.reunited(), settings.person)
+    let who = match settings.person {
+        Who::At { frame, place } => Who::At { frame, place: bars.place_within(place, size) },
+        who => who,
+    };
+    let seen = Seen::new(bars.inner(size), fps, cuts, sightings, tracker.reunited(), who)?;
+    let everybody = seen.people.iter().flat_map(|person| person.frames.iter().flatten());
+    let focal_px = settings.focal_px.unwrap_or_else(|| mocap::usual_focal_px(seen.size, everybody));
+    Ok(Seen { bars, focal_px: Some(focal_px), ..seen })
 }
 
 /// Writes pictures on a thread of its own while `work` makes them.
@@ -110,18 +126,12 @@ fn ahead<T: Send>(
 }
 
 /// Fits a body to everybody.
-fn fit(
-    settings: &Replace,
-    body: &BodyModel,
-    seen: &mut Seen,
-    total: usize,
-    context: Context<'_>,
-) -> Result<Vec<Motion>> {
+fn fit(body: &BodyModel, seen: &mut Seen, total: usize, context: Context<'_>) -> Result<Vec<Motion>> {
     let (people, frames) = (seen.people.len() as f64, seen.cuts.len() as f64);
     let mut motions = Vec::new();
     for n in 0..seen.people.len() {
         let begun = PARTS[0] * frames + PARTS[1] * frames * n as f64 / people;
-        motions.push(fit_one(settings, body, seen, n, &mut |done| {
+        motions.push(fit_one(body, seen, n, &mut |done| {
             context.advance(Stage::Masks, begun + PARTS[1] * done / people, total)
         })?);
     }
@@ -130,13 +140,12 @@ fn fit(
 
 /// Fits a body to one person, and keeps what is said of it.
 pub(super) fn fit_one(
-    settings: &Replace,
     body: &BodyModel,
     seen: &mut Seen,
     person: usize,
     advance: &mut dyn FnMut(f64) -> Result<()>,
 ) -> Result<Motion> {
-    let options = FitOptions { focal_px: settings.focal_px, ..FitOptions::new(seen.fps as f32, seen.size) };
+    let options = FitOptions { focal_px: seen.focal_px, ..FitOptions::new(seen.fps as f32, seen.size) };
     let mut stopped = Ok(());
     let Seen { people, cuts, .. } = seen;
     let Person { frames, .. } = &people[person];
@@ -175,12 +184,30 @@ fn look(
         shown = look_once(settings, body, seen, &motions, folders, advance)?;
     }
     for n in seen.replaced.clone() {
-        if let Some(motion) = mend(settings, body, seen, n, folders)? {
+        if let Some(motion) = mend(body, seen, n, folders)? {
             motions[n] = motion;
         }
     }
+    if seen.bars.any() {
+        shown[1] = true;
+        surround(seen, folders)?;
+    }
     folders.finish(shown)?;
     Ok(motions)
+}
+
+/// Mattes between bars become mattes of the whole picture: nobody is in the bars, and the bars are in front of everybody.
+fn surround(seen: &Seen, folders: &Folders) -> Result<()> {
+    for t in 0..seen.cuts.len() {
+        for (name, byte) in [(MATTES, 0), (OTHERS, 0), (IN_FRONT, 255)] {
+            let path = folders.picture(name, t);
+            if path.is_file() {
+                let whole = seen.bars.surround_matte(&open(&path)?, byte);
+                whole.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives pixels to people and judges; says whether others and layers in front were seen at all.
@@ -193,10 +220,11 @@ fn look_once(
     advance: &mut dyn FnMut(f64) -> Result<()>,
 ) -> Result<[bool; 2]> {
     let reader = VideoReader::open(&settings.video)?;
+    let bars = seen.bars;
     let mut preparer = Preparer::new(body, seen, motions, folders);
     let mut looks = Looks::new(seen, folders);
     let frames = reader.prefetch(DECODE_AHEAD).take(seen.cuts.len()).enumerate();
-    let mut prepare = frames.map(|(n, frame)| preparer.next_frame(n, &frame?));
+    let mut prepare = frames.map(|(n, frame)| preparer.next_frame(n, &bars.crop(frame?)));
     in_background(|to_disk| {
         ahead(&mut prepare, |n, prepared| {
             looks.next_frame(prepared, to_disk)?;
@@ -233,6 +261,9 @@ pub(super) fn warn_of_people(seen: &Seen, who: Who, context: Context<'_>) {
             "{} more were seen in so few frames, or so doubtfully, that nobody can be followed there; they stay",
             seen.passed
         ));
+    }
+    if seen.bars.any() {
+        context.warn(format!("the picture has bars ({}): they stay as they are", seen.bars.in_words()));
     }
     let cuts = seen.cuts.iter().filter(|c| **c).count();
     if cuts > 0 {

@@ -7,7 +7,6 @@ use super::masks::fit_one;
 use super::people::Seen;
 use super::prepare::Sizes;
 use super::score::{Verdict, change, doubtful};
-use crate::job::Replace;
 use crate::{Error, Result};
 use image::GrayImage;
 use smplx::{BodyModel, Motion};
@@ -29,7 +28,6 @@ const ALIKE: [f32; 2] = [0.28, 0.4];
 
 /// Mends what can be mended of one person; gives the new motion where something was.
 pub(super) fn mend(
-    settings: &Replace,
     body: &BodyModel,
     seen: &mut Seen,
     person: usize,
@@ -46,7 +44,7 @@ pub(super) fn mend(
     let frames: Vec<usize> = runs.iter().cloned().flatten().collect();
     let taken: Vec<_> = frames.iter().map(|t| seen.people[person].frames[*t].take()).collect();
     let gaps = std::mem::take(&mut seen.people[person].gaps);
-    let motion = fit_one(settings, body, seen, person, &mut |_| Ok(()))?;
+    let motion = fit_one(body, seen, person, &mut |_| Ok(()))?;
     let small = Sizes::new(seen.size).small;
     let bodies = Bodies::new(body, small);
     let mended = &mut seen.people[person];

@@ -4,6 +4,7 @@
 //! a motion) is taken instead of being made.
 
 mod assign;
+mod bars;
 mod bodies;
 mod enlarge;
 mod figures;
@@ -205,9 +206,10 @@ pub fn replace(job: &Job, until: Stage, context: Context<'_>) -> Result<Replaced
             settings.grow_px,
             settings.shadow,
         ))?;
+        let seen = tracked.as_ref().map(|tracked| &tracked.seen);
         let frames = count_frames()?;
         let (folder, row) = run_stage(&work, context, Unit::whole(Stage::Plate, frames), &key, |part| {
-            plate::make_plate(settings, masks, &stays, &cuts, part, frames, context)
+            plate::make_plate(settings, masks, &stays, seen, part, frames, context)
         })?;
         done.stages.push(row);
         done.plate = Some(folder.join("plate.mp4"));

@@ -1,5 +1,6 @@
 //! Who is in a raw video, when.
 
+use super::bars::Bars;
 use super::score::{Checks, TRUSTED, Verdict, doubtful};
 use crate::job::Who;
 use crate::{Error, Result};
@@ -33,8 +34,14 @@ const LONG_S: f64 = 1.0;
 /// What the masks stage saw.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Seen {
+    /// Of the picture; while people are looked for, of what is between its bars.
     pub(super) size: [u32; 2],
+    #[serde(default)]
+    pub(super) bars: Bars,
     pub(super) fps: f64,
+    /// The focal length that bodies are fitted with.
+    #[serde(default)]
+    pub(super) focal_px: Option<f32>,
     pub(super) cuts: Vec<bool>,
     /// Everybody: who is largest for longest comes first.
     pub(super) people: Vec<Person>,
@@ -157,7 +164,7 @@ impl Seen {
             }
         };
         let passed = all - people.len();
-        Ok(Self { size, fps, cuts, people, replaced, passed })
+        Ok(Self { size, bars: Bars::default(), focal_px: None, fps, cuts, people, replaced, passed })
     }
 
     /// Forgets those who turned out to be nobody, all but their numbers; `true` where there were some.
@@ -185,9 +192,23 @@ impl Seen {
         found
     }
 
+    /// Everybody's places in the whole picture, and no longer in what is between its bars.
+    pub(super) fn surround(&mut self) {
+        let by = self.bars.corner().map(|v| v as f32);
+        self.size = self.bars.outer(self.size);
+        for observation in self.people.iter_mut().flat_map(|person| person.frames.iter_mut()).flatten() {
+            *observation = observation.moved(by);
+        }
+    }
+
     /// Everybody who is somebody, with their indices.
     pub(super) fn present(&self) -> impl Iterator<Item = (usize, &Person)> {
-        self.people.iter().enumerate().filter(|(_, person)| person.frames.iter().any(Option::is_some))
+        self.people.iter().enumerate().filter(|(n, _)| self.is_present(*n))
+    }
+
+    /// Somebody is somebody.
+    pub(super) fn is_present(&self, n: usize) -> bool {
+        self.people[n].frames.iter().any(Option::is_some)
     }
 
     /// The score of each frame: that of the worst of those who are replaced; `None` where none of them is in view.
@@ -357,6 +378,8 @@ mod tests {
         replaced.frames[4] = replaced.frames[0].clone();
         let mut seen = Seen {
             size: [160, 90],
+            bars: Bars::default(),
+            focal_px: None,
             fps: 12.0,
             cuts: vec![false; 9],
             people: vec![replaced, other],

@@ -1,5 +1,7 @@
 //! The raw video without the person.
 
+use super::bars::Bars;
+use super::people::Seen;
 use super::{DECODE_AHEAD, REPORT, to_json};
 use crate::job::Replace;
 use crate::work::write_atomically;
@@ -53,6 +55,8 @@ struct Holes {
     others: Option<VideoReader>,
     in_front: Vec<VideoReader>,
     size: (u32, u32),
+    /// Holes are those of what is between these.
+    bars: Bars,
     level: u8,
     shadow: f32,
     grow: f32,
@@ -173,7 +177,8 @@ impl Holes {
             wide.iter_mut().for_each(|m| *m = if *m >= OTHERS_LEVEL { 255 } else { 0 });
             bg_mask::dilate(&wide, self.grow / 2.0)
         });
-        Ok(Hole { hole, others: others.transpose()? })
+        let others = others.transpose()?.map(|others| self.bars.crop_matte(others));
+        Ok(Hole { hole: self.bars.crop_matte(hole), others })
     }
 }
 
@@ -198,11 +203,13 @@ pub(super) fn make_plate(
     settings: &Replace,
     masks: &Path,
     stays: &Stays,
-    cuts: &[bool],
+    seen: Option<&Seen>,
     part: &Path,
     total: usize,
     context: Context<'_>,
 ) -> Result<()> {
+    let cuts = seen.map_or(&[][..], |seen| &seen.cuts);
+    let bars = seen.map_or_else(|| Bars::find(&settings.video, context), |seen| Ok(seen.bars))?;
     let reader = VideoReader::open(&settings.video)?;
     let size = reader.info().size();
     let rate = reader.info().frame_rate;
@@ -212,6 +219,7 @@ pub(super) fn make_plate(
         others: stays.others.as_ref().map(open).transpose()?,
         in_front: stays.in_front.iter().map(open).collect::<Result<_>>()?,
         size,
+        bars,
         level: settings.mask_level(),
         shadow: settings.shadow,
         grow: settings.grow_px_at(size),
@@ -229,7 +237,7 @@ pub(super) fn make_plate(
         while let Some(plate) = builder.next_plate()? {
             report.seen.push(plate.seen);
             report.still += usize::from(plate.still);
-            writer.push(even(plate.picture))?;
+            writer.push(even(bars.surround(plate.picture)))?;
             context.advance(Stage::Plate, report.seen.len() as f64, total)?;
         }
         Ok(())
@@ -245,7 +253,12 @@ pub(super) fn make_plate(
                 a: format!("frame {n} is there"),
                 b: format!("{n} masks"),
             })??;
-            builder.push_beside(frame, &hole, others.as_ref(), cuts.get(n).copied().unwrap_or(false))?;
+            builder.push_beside(
+                bars.crop(frame),
+                &hole,
+                others.as_ref(),
+                cuts.get(n).copied().unwrap_or(false),
+            )?;
             pushed += 1;
             drain(&mut builder)?;
         }
