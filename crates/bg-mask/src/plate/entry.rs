@@ -3,6 +3,7 @@
 use super::gray::{Gray, reduced_mask};
 use super::homography::{self, Pair};
 use super::lucas;
+use super::shift::shift;
 use super::warp::Warp;
 use image::{GrayImage, RgbImage};
 use rayon::prelude::*;
@@ -101,7 +102,10 @@ pub(super) fn same_place(a: &Entry, b: &Entry) -> bool {
         .filter(|p| b.clear_at(**p) > 3.0)
         .filter_map(|p| Some((*p, lucas::find_in_pyramid(&a.small, *p, &b.small, *p)?)))
         .collect();
-    pairs.len() >= 6 && median_move(&pairs) < STILL
+    if pairs.len() < 6 {
+        return shift(a, b).is_some_and(|moved| moved[0].hypot(moved[1]) < STILL);
+    }
+    median_move(&pairs) < STILL
 }
 
 /// How two neighbours lie to each other.
@@ -137,16 +141,28 @@ pub(super) fn agree(n: usize, all: usize) -> bool {
 /// Finds the maps between two neighbours; `None` where too little agrees.
 pub(super) fn links(a: &Entry, b: &Entry) -> Option<Links> {
     let pairs = pairs(a, b);
+    by_corners(a, b, &pairs).or_else(|| {
+        let moved = shift(a, b)?;
+        let map = |by: [f32; 2]| [1.0, 0.0, by[0].into(), 0.0, 1.0, by[1].into(), 0.0, 0.0, 1.0];
+        Some(Links {
+            to_next: Warp::from_pairs(a.size(), &map(moved), &[], STEP, REACH),
+            to_previous: Warp::from_pairs(b.size(), &map(moved.map(|v| -v)), &[], STEP, REACH),
+            still: moved[0].hypot(moved[1]) < STILL,
+        })
+    })
+}
+
+fn by_corners(a: &Entry, b: &Entry, pairs: &[Pair]) -> Option<Links> {
     let back: Vec<Pair> = pairs.iter().map(|(p, q)| (*q, *p)).collect();
     let (there, back_again) = rayon::join(
         || {
-            let (h, n) = homography::robust(&pairs)?;
-            agree(n, pairs.len()).then(|| Warp::from_pairs(a.size(), &h, &pairs, STEP, REACH))
+            let (h, n) = homography::robust(pairs)?;
+            agree(n, pairs.len()).then(|| Warp::from_pairs(a.size(), &h, pairs, STEP, REACH))
         },
         || {
             let (h, _) = homography::robust(&back)?;
             Some(Warp::from_pairs(b.size(), &h, &back, STEP, REACH))
         },
     );
-    Some(Links { to_next: there?, to_previous: back_again?, still: median_move(&pairs) < STILL })
+    Some(Links { to_next: there?, to_previous: back_again?, still: median_move(pairs) < STILL })
 }

@@ -2,14 +2,11 @@
 
 use super::entry::{self, Entry};
 use super::homography::{self, Homography};
+use super::shift::shift;
 use crate::error::{Error, Result};
 use image::{GrayImage, RgbImage};
 use std::ops::Range;
 
-/// So many per cent of a background that stands still differ by at most so many bytes; fewer samples than this say nothing.
-const SAME_PERCENT: usize = 85;
-const SAME_BYTES: u8 = 8;
-const FEW: usize = 200;
 /// Pixels of a row that are taken to go along a straight line.
 const STRAIGHT: usize = 16;
 
@@ -84,7 +81,7 @@ pub struct PlaneFinder {
 
 impl PlaneFinder {
     /// The map from the frame before to this one, looking only outside of the holes (255 on people, who move by themselves);
-    /// `None` for the first frame, and where too little agrees and the frames don't look the same at the same places either.
+    /// `None` for the first frame, and where too little agrees.
     ///
     /// # Errors
     /// When the sizes differ or the frame is smaller than 32 pixels.
@@ -104,25 +101,10 @@ impl PlaneFinder {
         }
         let found = homography::robust(&pairs).filter(|(_, n)| entry::agree(*n, pairs.len()));
         let found = found.map(|(h, _)| PlaneMap(h));
-        Ok(found.or_else(|| looks_same(last, fresh).then_some(PlaneMap::SAME)))
+        // A background with few corners moves as a whole, if it moves.
+        let shifted = || shift(last, fresh).map(|moved| PlaneMap::shift(moved.map(f64::from)));
+        Ok(found.or_else(shifted))
     }
-}
-
-/// A background without corners that looks the same at the same places has stood still, for all that can be seen.
-fn looks_same(last: &Entry, fresh: &Entry) -> bool {
-    let mut differences: Vec<u8> = (0..last.clear.len())
-        .step_by(3)
-        .filter(|i| last.clear[*i] > 0.0 && fresh.clear[*i] > 0.0)
-        .map(|i| {
-            let [a, b] = [last, fresh].map(|entry| &entry.picture.as_raw()[3 * i..3 * i + 3]);
-            a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
-        })
-        .collect();
-    if differences.len() < FEW {
-        return false;
-    }
-    let at = differences.len() * SAME_PERCENT / 100;
-    *differences.select_nth_unstable(at).1 <= SAME_BYTES
 }
 
 #[cfg(test)]

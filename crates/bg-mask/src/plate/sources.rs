@@ -12,6 +12,8 @@ use rayon::prelude::*;
 const STEP: f32 = 8.0;
 /// Small pixels around the hole that maps are fitted to.
 const RING: f32 = 48.0;
+/// With fewer corners around the hole, colours are compared beside them too.
+const FEW_CORNERS: usize = 40;
 /// Small pixels over which corrections are smoothed.
 const REACH: f32 = 40.0;
 /// Frames after which a source counts e times less.
@@ -132,12 +134,16 @@ fn fitted<'a>(
     target: &'a Entry,
     scale: usize,
 ) -> Vec<Source<'a>> {
-    let ring: Vec<[f32; 2]> =
-        target.corners.iter().copied().filter(|p| (2.0..RING).contains(&target.clear_at(*p))).collect();
-    let colors: Vec<[f32; 3]> = ring.iter().map(|p| area(&target.picture, full(*p, scale))).collect();
+    let is_around = |p: &[f32; 2]| (2.0..RING).contains(&target.clear_at(*p));
+    let ring: Vec<[f32; 2]> = target.corners.iter().copied().filter(is_around).collect();
+    // Colours can be compared where there are no corners too.
+    let even = (0..grid.to.len()).map(|i| grid.node(i)).filter(is_around);
+    let places: Vec<[f32; 2]> =
+        if ring.len() < FEW_CORNERS { ring.iter().copied().chain(even).collect() } else { ring.clone() };
+    let colors: Vec<[f32; 3]> = places.iter().map(|p| area(&target.picture, full(*p, scale))).collect();
     let fit = |Candidate { entry, mut warp, near }: Candidate<'a>| {
         correct(&mut warp, grid, target, entry, &ring);
-        let offset = offset(&ring, &colors, entry, &warp, scale);
+        let offset = offset(&places, &colors, entry, &warp, scale);
         Source { picture: &entry.picture, warp, depth: &entry.clear, size: entry.size(), near, offset }
     };
     candidates.into_par_iter().map(fit).collect()
@@ -173,10 +179,10 @@ fn correct(warp: &mut Warp, grid: &Warp, target: &Entry, entry: &Entry, ring: &[
     }
 }
 
-/// The median colour by which a source is darker than the plate's frame (`colors`) around the hole.
-fn offset(ring: &[[f32; 2]], colors: &[[f32; 3]], entry: &Entry, warp: &Warp, scale: usize) -> [f32; 3] {
+/// The median colour by which a source is darker than the plate's frame (`colors`) at places around the hole.
+fn offset(places: &[[f32; 2]], colors: &[[f32; 3]], entry: &Entry, warp: &Warp, scale: usize) -> [f32; 3] {
     let mut differences: [Vec<f32>; 3] = Default::default();
-    for (p, color) in ring.iter().zip(colors) {
+    for (p, color) in places.iter().zip(colors) {
         let q = warp.at(*p);
         if entry.clear_at(q) > 3.0 {
             let there = area(&entry.picture, full(q, scale));

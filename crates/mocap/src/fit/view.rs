@@ -62,8 +62,8 @@ pub(crate) struct View {
     pub hips: f64,
 }
 
-/// Beyond the border by this part of the region, a landmark counts nothing: in close shots, where a region larger than the picture counts
-/// as large as it, and where the hips are in the picture.
+/// Beyond the border by this part of the region, a landmark counts nothing: in close shots, where for arms a region larger than the picture
+/// counts as large as it, and where the hips are in the picture.
 const BORDER: f64 = 0.02;
 const BORDER_OF_WHOLE: f64 = 0.1;
 /// Those that are in the picture with less than the first probability count nothing, from the second on in full.
@@ -101,7 +101,7 @@ impl View {
             !(0.0..w).contains(&x) || !(0.0..h).contains(&y)
         };
         let size = f64::from(observation.region.size);
-        let border = if is_close { BORDER * size.min(w.max(h)) } else { BORDER_OF_WHOLE * size };
+        let border = if is_close { BORDER } else { BORDER_OF_WHOLE };
         let inside: Vec<f64> = landmarks
             .iter()
             .enumerate()
@@ -115,7 +115,8 @@ impl View {
                 } else {
                     1.0
                 };
-                (1.0 - out / border).clamp(0.0, 1.0) * present
+                let size = if is_close && ARMS.contains(&i) { size.min(w.max(h)) } else { size };
+                (1.0 - out / (border * size)).clamp(0.0, 1.0) * present
             })
             .collect();
         let sure: Vec<f64> = landmarks
