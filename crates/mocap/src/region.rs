@@ -64,6 +64,12 @@ impl Region {
             && self.centre.iter().all(|c| c.abs() <= limit)
     }
 
+    /// The same region of a picture so many times as large.
+    #[must_use]
+    pub fn scaled(&self, by: f32) -> Self {
+        Self { centre: self.centre.map(|v| v * by), size: self.size * by, angle: self.angle }
+    }
+
     /// Where a point of the region (0..1 across and down) lies in the picture, in pixels.
     #[must_use]
     pub fn to_picture(&self, [u, v]: [f32; 2]) -> [f32; 2] {

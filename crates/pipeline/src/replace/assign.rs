@@ -42,6 +42,8 @@ pub(super) struct Somebody {
     pub(super) body: Option<Body>,
     /// `[h, w]` metres from the body outwards; 0 within.
     pub(super) away: Vec<f32>,
+    /// Small pixels of hair that no network sees.
+    pub(super) hair: Vec<usize>,
     /// They aren't found any more, but should still be there: nothing is judged by it.
     pub(super) is_expected: bool,
     /// Networks looked at them in this frame.
@@ -69,7 +71,17 @@ impl Somebody {
         let more = (spilt(&own) - spilt(&anybody)).abs();
         let doubt = ((more - SPILT[0]) / (SPILT[1] - SPILT[0])).clamp(0.0, 1.0);
         let alone_m = [0, 1].map(|k| ALONE_M[k] + doubt * (TOGETHER_M[k] - ALONE_M[k]));
-        Self { person, own, anybody, body, away, is_expected: false, is_read: true, alone_m }
+        Self {
+            person,
+            own,
+            anybody,
+            body,
+            away,
+            hair: Vec::new(),
+            is_expected: false,
+            is_read: true,
+            alone_m,
+        }
     }
 
     /// How much of the surer network's word counts at a pixel: all of it on the body, none far away; between, both networks

@@ -1,4 +1,4 @@
-//! Bars: edges of one colour around a picture that was brought to another shape.
+//! Bars: edges of one colour on opposite sides of a picture that was brought to another shape. A dark desk alone is none.
 //!
 //! They belong to no scene. Whoever is searched there isn't found, whoever is cut by them is cut by the picture's border, and a background
 //! that is carried across would bring them in. So people and background are found in the picture between them, and bars stay what they are.
@@ -147,15 +147,21 @@ impl Finder {
             let wide = width >= LEAST && width as f32 >= LEAST_PART * across as f32;
             now[n] = wide.then_some(Found { width, colour, begins: begins.max(before) });
         }
+        // Opposite sides go together.
+        let now = std::array::from_fn(|n| now[n].filter(|_| now[n ^ 1].is_some()));
         self.found = Some(now);
         now.iter().any(Option::is_some)
     }
 
     fn bars(self) -> Bars {
         let mut bars = Bars::default();
-        for (n, found) in self.found.into_iter().flatten().enumerate() {
-            if let Some(found) = found.filter(|found| found.begins >= BEGINS) {
-                (bars.widths[n], bars.colours[n]) = (found.width, found.colour);
+        let found = self.found.unwrap_or_default().map(|found| found.filter(|found| found.begins >= BEGINS));
+        for (n, bar) in found.iter().enumerate() {
+            let is_like =
+                |(a, b): (&Found, &Found)| a.colour.iter().zip(b.colour).all(|(a, b)| a.abs_diff(b) <= FAR);
+            let Some(bar) = bar else { continue };
+            if found[n ^ 1].as_ref().is_some_and(|other| is_like((bar, other))) {
+                (bars.widths[n], bars.colours[n]) = (bar.width, bar.colour);
             }
         }
         bars
@@ -284,8 +290,14 @@ mod tests {
     #[test]
     fn bars_are_found_and_put_back() {
         let size = [96, 64];
-        for widths in [[8, 8, 0, 0], [0, 0, 21, 20], [6, 9, 12, 0], [0, 0, 0, 0]] {
-            let bars = Bars { widths, colours: [[3, 3, 3], [3, 3, 3], [250, 250, 250], [9, 8, 7]] };
+        let white = [250; 3];
+        for (widths, sides) in [
+            ([8, 8, 0, 0], [[3; 3]; 2]),
+            ([0, 0, 21, 20], [white; 2]),
+            ([6, 9, 12, 7], [[9, 8, 7]; 2]),
+            ([0, 0, 0, 0], [[0; 3]; 2]),
+        ] {
+            let bars = Bars { widths, colours: [[3; 3], [3; 3], sides[0], sides[1]] };
             let none = Bars::default();
             let frames = || (0..4).map(|n| picture(size, &bars, n));
             let same = found(frames());
@@ -299,6 +311,12 @@ mod tests {
             // What isn't there in every frame is no bar.
             assert_eq!(found(frames().chain([picture(size, &none, 9)])).widths, [0; 4]);
         }
+    }
+
+    #[test]
+    fn a_desk_is_no_bar() {
+        let desk = Bars { widths: [0, 20, 0, 0], colours: [[21, 21, 20]; 4] };
+        assert!(!found((0..3).map(|n| picture([96, 64], &desk, n))).any());
     }
 
     #[test]

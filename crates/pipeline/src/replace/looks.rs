@@ -152,6 +152,9 @@ impl<'a> Looks<'a> {
             })
             .collect();
         let mut anybodys = Likely { any, raised: vec![false; scenery.shown.len()] };
+        for pixel in people.iter().flat_map(|somebody| &somebody.hair) {
+            anybodys.raise(*pixel, RAISED);
+        }
         by_scenery(&scenery, &people, &mut anybodys, &mut shares);
         self.take_held(n, &people, &scenery, &mut anybodys, &mut shares);
         let nothing = || GrayImage::new(full[0], full[1]);

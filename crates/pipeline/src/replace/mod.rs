@@ -9,6 +9,7 @@ mod bodies;
 mod enlarge;
 mod figures;
 mod folders;
+mod hair;
 mod held;
 mod hiding;
 mod looks;

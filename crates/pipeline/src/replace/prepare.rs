@@ -3,6 +3,7 @@
 use super::assign::Somebody;
 use super::bodies::{Bodies, Body};
 use super::folders::Folders;
+use super::hair;
 use super::people::{Person, Seen};
 use super::scenery::Sample;
 use crate::Result;
@@ -119,6 +120,7 @@ impl<'a> Preparer<'a> {
         let Sizes { full, small, reduced } = self.sizes;
         let (mut people, mut all_evidence) = (Vec::new(), Vec::new());
         let mut somewhere = GrayImage::new(small[0], small[1]);
+        let picture = self.sizes.shrink(frame);
         for (p, person) in seen.people.iter().enumerate() {
             let is_seen = person.evidence[n].is_some();
             // Whoever is hidden for a moment is carried across: what shows of them is found by their body.
@@ -136,10 +138,14 @@ impl<'a> Preparer<'a> {
                 Some(places) => self.folders.read_evidence(n, person.evidence_of[n], places)?,
                 None => nothing_said(),
             };
-            let own = evidence.own.spread(full.into(), reduced);
-            let anybody = evidence.anybody.spread(full.into(), reduced);
+            let mut own = evidence.own.spread(full.into(), reduced);
+            let mut anybody = evidence.anybody.spread(full.into(), reduced);
+            let face = person.frames[n].as_ref().and_then(|observation| observation.face.as_ref());
+            let hair = face.filter(|_| is_seen).map_or_else(Vec::new, |face| {
+                hair::add(&picture, &face.region.scaled(1.0 / reduced as f32), &mut own, &mut anybody)
+            });
             let mut somebody = Somebody::new(p, own, anybody, body);
-            (somebody.is_expected, somebody.is_read) = (is_expected, is_seen);
+            (somebody.is_expected, somebody.is_read, somebody.hair) = (is_expected, is_seen, hair);
             for (i, byte) in somewhere.iter_mut().enumerate() {
                 let covered = somebody.body.as_ref().is_some_and(|body| body.covers(i));
                 if covered || somebody.own.as_raw()[i].max(somebody.anybody.as_raw()[i]) >= MAYBE {
@@ -149,7 +155,6 @@ impl<'a> Preparer<'a> {
             people.push(somebody);
             all_evidence.push(evidence);
         }
-        let picture = self.sizes.shrink(frame);
         let hole = bg_mask::dilate(&somewhere, NEAR_PX)?;
         let clear = hole.iter().map(|b| *b < bg_mask::THRESHOLD).collect();
         let step = if small.iter().all(|n| *n >= LEAST_SIDE) {
