@@ -439,7 +439,7 @@ impl Probed {
         let mut beyond = gradient;
         for _ in 0..8 {
             beyond = gradient - up * (SKY_GRADIENT * (1.0 - share)).min(rise);
-            share = (0.5 * beyond.length()).clamp(0.0, 0.85);
+            share = (0.5 * beyond.length()).clamp(0.0, MOST_SUN);
         }
         let tint = |k: usize| self.shape.0[k];
         let mean = tint(0);
@@ -482,6 +482,9 @@ const BELIEVED: f32 = 1.6;
 const LOWEST: f32 = 0.35;
 /// A light that is less of the whole is no sun.
 const LEAST_SUN: f32 = 0.1;
+/// No sun is more of the whole: in a room and under the sky as much comes from everywhere else, and a fit that says otherwise has taken a
+/// beard or hair for shade.
+const MOST_SUN: f32 = 0.5;
 /// No light from everywhere is steeper than this.
 const STEEPEST: f32 = 0.6;
 

@@ -15,8 +15,10 @@ use std::path::Path;
 const NEAR: f32 = 6.0;
 const FAR: u8 = 20;
 const HARDLY: f32 = 0.02;
-/// Where a bar ends the picture begins all along it: in some frame so much of a line differs by [`FAR`], so many lines farther in.
-const BEGINS: f32 = 0.4;
+/// Where a bar ends the picture begins all along it: in some frame so much of a line differs by [`FAR`], so many lines farther in; more
+/// where it isn't black (no channel above `BLACK`), since walls behind people are even too.
+const BEGINS: [f32; 2] = [0.6, 0.9];
+const BLACK: u8 = 30;
 const BEHIND: u32 = 2;
 /// Narrower bars aren't worth it, in lines and as a part of the side; no bar is wider than this part.
 const LEAST: u32 = 4;
@@ -59,6 +61,13 @@ struct Found {
     begins: f32,
 }
 
+impl Found {
+    fn is_believed(&self) -> bool {
+        let is_black = self.colour.iter().all(|v| *v <= BLACK);
+        self.begins >= BEGINS[usize::from(!is_black)]
+    }
+}
+
 impl Side {
     /// The pixel of the line that is `depth` away from the side, `along` it.
     fn pixel(self, picture: &RgbImage, depth: u32, along: u32) -> [u8; 3] {
@@ -74,7 +83,7 @@ impl Side {
 
     /// Pixels across the picture from this side to the other, and the pixels along it that aren't in bars above and below.
     fn across(self, (w, h): (u32, u32), found: &[Option<Found>; 4]) -> (u32, std::ops::Range<u32>) {
-        let width = |n: usize| found[n].map_or(0, |found| found.width);
+        let width = |n: usize| found[n].filter(Found::is_believed).map_or(0, |found| found.width);
         match self {
             Self::Top | Self::Bottom => (h, 0..w),
             Self::Left | Self::Right => (w, width(0)..h - width(1)),
@@ -155,7 +164,7 @@ impl Finder {
 
     fn bars(self) -> Bars {
         let mut bars = Bars::default();
-        let found = self.found.unwrap_or_default().map(|found| found.filter(|found| found.begins >= BEGINS));
+        let found = self.found.unwrap_or_default().map(|found| found.filter(Found::is_believed));
         for (n, bar) in found.iter().enumerate() {
             let is_like =
                 |(a, b): (&Found, &Found)| a.colour.iter().zip(b.colour).all(|(a, b)| a.abs_diff(b) <= FAR);

@@ -23,11 +23,14 @@ const BACKGROUND: u8 = 20;
 const FEW: usize = 150;
 /// A colour is hair's where it is so many times as usual in hair as in the background. The background must have hardly any such colours, and
 /// hair most of them.
-const USUAL: f32 = 4.0;
+const USUAL: f32 = 6.0;
 const HARDLY_ANY: f32 = 0.02;
 const MOST: f32 = 0.5;
 /// More than this part of the head isn't left out by networks.
 const MORE: f32 = 0.4;
+/// So much of what lies so many pixels around a pixel of hair must be hair or head.
+const SPECK: usize = 3;
+const SOLID: f32 = 0.6;
 /// Levels of a colour channel's steps.
 const STEPS: usize = 32;
 
@@ -96,9 +99,12 @@ pub(super) fn add(
         let [u, v] = places[i];
         in_zone(i) && bytes[i][0] >= HEAD && (u.abs() > FACE || v < -FOREHEAD)
     };
+    let head = super::assign::mask_of(size, |i| bytes[i][0] >= bg_mask::THRESHOLD);
+    let away = bg_mask::squared_distance(&head);
+    let near = (STICKS_OUT * face.size).powi(2);
     let is_background = |i: usize| {
-        let away = from_middle(places[i]);
-        bytes[i][1] < BACKGROUND && places[i][1] < BELOW && (REACH..AROUND).contains(&away)
+        let is_around = places[i][1] < BELOW && from_middle(places[i]) < AROUND;
+        is_around && bytes[i][1] < BACKGROUND && (away[i] > near || from_middle(places[i]) > REACH)
     };
     let pixel = |i: usize| &picture.as_raw()[3 * i..3 * i + 3];
     let hair = Colours::of((0..n).filter(|i| is_hair(*i)).map(pixel));
@@ -116,9 +122,6 @@ pub(super) fn add(
     if part(&is_background, background.count) > HARDLY_ANY || part(&is_hair, hair.count) < MOST {
         return Vec::new();
     }
-    let head = super::assign::mask_of(size, |i| bytes[i][0] >= bg_mask::THRESHOLD);
-    let away = bg_mask::squared_distance(&head);
-    let near = STICKS_OUT * face.size;
     let mut found: Vec<bool> = (0..n).map(|i| in_zone(i) && bytes[i][0] >= bg_mask::THRESHOLD).collect();
     let inside = found.iter().filter(|found| **found).count();
     let mut open: Vec<usize> = (0..n).filter(|i| found[*i]).collect();
@@ -127,7 +130,7 @@ pub(super) fn add(
         let x = i % w;
         let beside = [(x > 0).then(|| i - 1), (x + 1 < w).then(|| i + 1), i.checked_sub(w), Some(i + w)];
         for j in beside.into_iter().flatten().filter(|j| *j < n) {
-            if !found[j] && in_zone(j) && away[j] <= near * near && usual(j) {
+            if !found[j] && in_zone(j) && away[j] <= near && usual(j) {
                 found[j] = true;
                 new.push(j);
                 open.push(j);
@@ -137,6 +140,15 @@ pub(super) fn add(
     if new.len() as f32 > MORE * inside as f32 {
         return Vec::new();
     }
+    // What is in specks is something behind the head.
+    let is_solid = |i: &usize| {
+        let [x, y] = [i % w, i / w];
+        let around = (y.saturating_sub(SPECK)..(y + SPECK + 1).min(n / w))
+            .flat_map(|v| (x.saturating_sub(SPECK)..(x + SPECK + 1).min(w)).map(move |u| v * w + u));
+        let (all, of_it) = around.fold((0, 0), |(all, of_it), j| (all + 1, of_it + usize::from(found[j])));
+        of_it as f32 >= SOLID * all as f32
+    };
+    let new: Vec<usize> = new.into_iter().filter(is_solid).collect();
     for i in &new {
         (own.as_mut()[*i], anybody.as_mut()[*i]) = (255, 255);
     }
