@@ -16,8 +16,8 @@ const FACE: f32 = 0.27;
 const FOREHEAD: f32 = 0.2;
 /// Farther from the head than this hair isn't believed, in sides of the face's region.
 const STICKS_OUT: f32 = 0.25;
-/// Pixels are the head's from the first byte on, by both networks, and the background's below the second by either.
-const HEAD: u8 = 215;
+/// Networks are sure of somebody from the first byte on, and of the background below the second.
+const SURE: u8 = 215;
 const BACKGROUND: u8 = 20;
 /// Fewer pixels of hair or background say nothing.
 const FEW: usize = 150;
@@ -34,49 +34,6 @@ const SOLID: f32 = 0.6;
 /// Levels of a colour channel's steps.
 const STEPS: usize = 32;
 
-/// A place as the face sees it: to its right and down from its middle, in sides of its region.
-fn of_face(face: &Region, at: [f32; 2]) -> [f32; 2] {
-    face.from_picture(at).map(|v| v - 0.5)
-}
-
-fn from_middle([u, v]: [f32; 2]) -> f32 {
-    u.hypot(v + ABOVE)
-}
-
-/// How usual each colour is.
-struct Colours {
-    share: Vec<f32>,
-    /// Pixels that were counted.
-    count: usize,
-}
-
-impl Colours {
-    fn of<'a>(pixels: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut share = vec![0.0_f32; STEPS * STEPS * STEPS];
-        let mut count = 0;
-        for pixel in pixels {
-            share[step(pixel)] += 1.0;
-            count += 1;
-        }
-        // Colours beside each other are alike.
-        for stride in [1, STEPS, STEPS * STEPS] {
-            let before = share.clone();
-            for (i, value) in share.iter_mut().enumerate() {
-                let place = i / stride % STEPS;
-                let below = if place > 0 { before[i - stride] } else { 0.0 };
-                let above = if place + 1 < STEPS { before[i + stride] } else { 0.0 };
-                *value += below + above;
-            }
-        }
-        share.iter_mut().for_each(|v| *v /= count.max(1) as f32);
-        Self { share, count }
-    }
-}
-
-fn step(pixel: &[u8]) -> usize {
-    pixel[..3].iter().fold(0, |sum, v| sum * STEPS + usize::from(*v) * STEPS / 256)
-}
-
 /// Adds hair to what two networks say of somebody's pixels, in a small picture in which the face's region is this one, and gives its
 /// pixels. Where hair and background can't be told apart by colour there are none.
 pub(super) fn add(
@@ -89,70 +46,139 @@ pub(super) fn add(
     if face.size < LEAST_FACE || own.dimensions() != size || anybody.dimensions() != size {
         return Vec::new();
     }
-    let (w, n) = (size.0 as usize, own.len());
-    // The less and the more that they say.
-    let bytes: Vec<[u8; 2]> = own.iter().zip(anybody.iter()).map(|(a, b)| [*a.min(b), *a.max(b)]).collect();
-    let places: Vec<[f32; 2]> =
-        (0..n).map(|i| of_face(face, [(i % w) as f32 + 0.5, (i / w) as f32 + 0.5])).collect();
-    let in_zone = |i: usize| places[i][1] < BELOW && from_middle(places[i]) < REACH;
-    let is_hair = |i: usize| {
-        let [u, v] = places[i];
-        in_zone(i) && bytes[i][0] >= HEAD && (u.abs() > FACE || v < -FOREHEAD)
-    };
-    let head = super::assign::mask_of(size, |i| bytes[i][0] >= bg_mask::THRESHOLD);
-    let away = bg_mask::squared_distance(&head);
-    let near = (STICKS_OUT * face.size).powi(2);
-    let is_background = |i: usize| {
-        let is_around = places[i][1] < BELOW && from_middle(places[i]) < AROUND;
-        is_around && bytes[i][1] < BACKGROUND && (away[i] > near || from_middle(places[i]) > REACH)
-    };
-    let pixel = |i: usize| &picture.as_raw()[3 * i..3 * i + 3];
-    let hair = Colours::of((0..n).filter(|i| is_hair(*i)).map(pixel));
-    let background = Colours::of((0..n).filter(|i| is_background(*i)).map(pixel));
-    if hair.count < FEW || background.count < FEW {
-        return Vec::new();
-    }
-    let usual = |i: usize| {
-        let at = step(pixel(i));
-        hair.share[at] > USUAL * background.share[at].max(1.0 / background.count as f32)
-    };
-    let part = |of: &dyn Fn(usize) -> bool, count: usize| {
-        (0..n).filter(|i| of(*i) && usual(*i)).count() as f32 / count as f32
-    };
-    if part(&is_background, background.count) > HARDLY_ANY || part(&is_hair, hair.count) < MOST {
-        return Vec::new();
-    }
-    let mut found: Vec<bool> = (0..n).map(|i| in_zone(i) && bytes[i][0] >= bg_mask::THRESHOLD).collect();
-    let inside = found.iter().filter(|found| **found).count();
-    let mut open: Vec<usize> = (0..n).filter(|i| found[*i]).collect();
-    let mut new = Vec::new();
-    while let Some(i) = open.pop() {
-        let x = i % w;
-        let beside = [(x > 0).then(|| i - 1), (x + 1 < w).then(|| i + 1), i.checked_sub(w), Some(i + w)];
-        for j in beside.into_iter().flatten().filter(|j| *j < n) {
-            if !found[j] && in_zone(j) && away[j] <= near && usual(j) {
-                found[j] = true;
-                new.push(j);
-                open.push(j);
-            }
-        }
-    }
-    if new.len() as f32 > MORE * inside as f32 {
-        return Vec::new();
-    }
-    // What is in specks is something behind the head.
-    let is_solid = |i: &usize| {
-        let [x, y] = [i % w, i / w];
-        let around = (y.saturating_sub(SPECK)..(y + SPECK + 1).min(n / w))
-            .flat_map(|v| (x.saturating_sub(SPECK)..(x + SPECK + 1).min(w)).map(move |u| v * w + u));
-        let (all, of_it) = around.fold((0, 0), |(all, of_it), j| (all + 1, of_it + usize::from(found[j])));
-        of_it as f32 >= SOLID * all as f32
-    };
-    let new: Vec<usize> = new.into_iter().filter(is_solid).collect();
-    for i in &new {
+    let found = Around::new(picture, face, own, anybody).hair();
+    for i in &found {
         (own.as_mut()[*i], anybody.as_mut()[*i]) = (255, 255);
     }
-    new
+    found
+}
+
+/// What lies around a face.
+struct Around<'a> {
+    picture: &'a RgbImage,
+    /// By pixel: to the face's right and down from its middle, in sides of its region.
+    places: Vec<[f32; 2]>,
+    /// By pixel: the less and the more that the two networks say.
+    said: Vec<[u8; 2]>,
+    /// By pixel: the squared distance from what both networks see, in pixels; and how far from there hair may be.
+    away: Vec<f32>,
+    near: f32,
+}
+
+impl<'a> Around<'a> {
+    fn new(picture: &'a RgbImage, face: &Region, own: &GrayImage, anybody: &GrayImage) -> Self {
+        let w = picture.width() as usize;
+        let middle = |i: usize| [i % w, i / w].map(|v| v as f32 + 0.5);
+        let places = (0..own.len()).map(|i| face.from_picture(middle(i)).map(|v| v - 0.5)).collect();
+        let said: Vec<[u8; 2]> =
+            own.iter().zip(anybody.iter()).map(|(a, b)| [*a.min(b), *a.max(b)]).collect();
+        let seen = super::assign::mask_of(picture.dimensions(), |i| said[i][0] >= bg_mask::THRESHOLD);
+        let away = bg_mask::squared_distance(&seen);
+        Self { picture, places, said, away, near: (STICKS_OUT * face.size).powi(2) }
+    }
+
+    fn pixel(&self, i: usize) -> &[u8] {
+        &self.picture.as_raw()[3 * i..3 * i + 3]
+    }
+
+    /// How far a pixel is from the middle of the hair, in sides of the face's region; `None` too far below it.
+    fn from_middle(&self, i: usize) -> Option<f32> {
+        let [u, v] = self.places[i];
+        (v < BELOW).then(|| u.hypot(v + ABOVE))
+    }
+
+    fn in_reach(&self, i: usize) -> bool {
+        self.from_middle(i).is_some_and(|away| away < REACH)
+    }
+
+    fn is_head(&self, i: usize) -> bool {
+        self.in_reach(i) && self.said[i][0] >= bg_mask::THRESHOLD
+    }
+
+    /// Hair that both networks are sure of.
+    fn is_hair(&self, i: usize) -> bool {
+        let [u, v] = self.places[i];
+        self.in_reach(i) && self.said[i][0] >= SURE && (u.abs() > FACE || v < -FOREHEAD)
+    }
+
+    /// What neither network takes for anybody, farther from the head than hair is.
+    fn is_background(&self, i: usize) -> bool {
+        let is_out = |away: f32| away < AROUND && (away > REACH || self.away[i] > self.near);
+        self.said[i][1] < BACKGROUND && self.from_middle(i).is_some_and(is_out)
+    }
+
+    /// By pixel: does it have hair's colours and none of the background's? `None` where colours don't tell.
+    fn coloured_like_hair(&self) -> Option<Vec<bool>> {
+        let all = 0..self.said.len();
+        let hair: Vec<usize> = all.clone().filter(|i| self.is_hair(*i)).collect();
+        let background: Vec<usize> = all.clone().filter(|i| self.is_background(*i)).collect();
+        if hair.len().min(background.len()) < FEW {
+            return None;
+        }
+        let [in_hair, behind] = [&hair, &background].map(|of| shares(of.iter().map(|i| self.pixel(*i))));
+        let rare = 1.0 / background.len() as f32;
+        let is_like = |i: usize| {
+            let at = step(self.pixel(i));
+            in_hair[at] > USUAL * behind[at].max(rare)
+        };
+        let part = |of: &[usize]| of.iter().filter(|i| is_like(**i)).count() as f32 / of.len() as f32;
+        let do_tell = part(&background) <= HARDLY_ANY && part(&hair) >= MOST;
+        do_tell.then(|| all.map(is_like).collect())
+    }
+
+    /// What hangs together with the head and is coloured like its hair.
+    fn hair(&self) -> Vec<usize> {
+        let Some(is_like) = self.coloured_like_hair() else { return Vec::new() };
+        let [w, n] = [self.picture.width() as usize, self.said.len()];
+        let mut found: Vec<bool> = (0..n).map(|i| self.is_head(i)).collect();
+        let mut open: Vec<usize> = (0..n).filter(|i| found[*i]).collect();
+        let (head, mut new) = (open.len(), Vec::new());
+        while let Some(i) = open.pop() {
+            let x = i % w;
+            let beside = [(x > 0).then(|| i - 1), (x + 1 < w).then(|| i + 1), i.checked_sub(w), Some(i + w)];
+            for j in beside.into_iter().flatten().filter(|j| *j < n) {
+                if !found[j] && is_like[j] && self.in_reach(j) && self.away[j] <= self.near {
+                    found[j] = true;
+                    new.push(j);
+                    open.push(j);
+                }
+            }
+        }
+        if new.len() as f32 > MORE * head as f32 {
+            return Vec::new();
+        }
+        // What is in specks is something behind the head.
+        new.retain(|i| {
+            let [x, y] = [i % w, i / w];
+            let around = (y.saturating_sub(SPECK)..(y + SPECK + 1).min(n / w))
+                .flat_map(|v| (x.saturating_sub(SPECK)..(x + SPECK + 1).min(w)).map(move |u| v * w + u));
+            let (all, of_it) =
+                around.fold((0, 0), |(all, of_it), j| (all + 1, of_it + usize::from(found[j])));
+            of_it as f32 >= SOLID * all as f32
+        });
+        new
+    }
+}
+
+/// How usual each colour is among pixels; colours beside each other are alike.
+fn shares<'a>(pixels: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<f32> {
+    let each = 1.0 / pixels.len().max(1) as f32;
+    let mut share = vec![0.0_f32; STEPS * STEPS * STEPS];
+    pixels.for_each(|pixel| share[step(pixel)] += each);
+    for stride in [1, STEPS, STEPS * STEPS] {
+        let before = share.clone();
+        for (i, value) in share.iter_mut().enumerate() {
+            let place = i / stride % STEPS;
+            let below = if place > 0 { before[i - stride] } else { 0.0 };
+            let above = if place + 1 < STEPS { before[i + stride] } else { 0.0 };
+            *value += below + above;
+        }
+    }
+    share
+}
+
+fn step(pixel: &[u8]) -> usize {
+    pixel[..3].iter().fold(0, |sum, v| sum * STEPS + usize::from(*v) * STEPS / 256)
 }
 
 #[cfg(test)]
