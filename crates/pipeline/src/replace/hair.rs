@@ -82,13 +82,13 @@ impl<'a> Around<'a> {
     }
 
     /// How far a pixel is from the middle of the hair, in sides of the face's region; `None` too far below it.
-    fn from_middle(&self, i: usize) -> Option<f32> {
+    fn away_from_hair(&self, i: usize) -> Option<f32> {
         let [u, v] = self.places[i];
         (v < BELOW).then(|| u.hypot(v + ABOVE))
     }
 
     fn in_reach(&self, i: usize) -> bool {
-        self.from_middle(i).is_some_and(|away| away < REACH)
+        self.away_from_hair(i).is_some_and(|away| away < REACH)
     }
 
     fn is_head(&self, i: usize) -> bool {
@@ -104,7 +104,7 @@ impl<'a> Around<'a> {
     /// What neither network takes for anybody, farther from the head than hair is.
     fn is_background(&self, i: usize) -> bool {
         let is_out = |away: f32| away < AROUND && (away > REACH || self.away[i] > self.near);
-        self.said[i][1] < BACKGROUND && self.from_middle(i).is_some_and(is_out)
+        self.said[i][1] < BACKGROUND && self.away_from_hair(i).is_some_and(is_out)
     }
 
     /// By pixel: does it have hair's colours and none of the background's? `None` where colours don't tell.
