@@ -87,7 +87,26 @@ pub struct Observation {
     pub face: Option<Face>,
 }
 
+/// The left and the right hip.
+const HIPS: [usize; 2] = [23, 24];
+
+/// The middle of the hips, in pixels.
+pub(crate) fn hips(landmarks: &[Landmark]) -> [f32; 2] {
+    let [left, right] = HIPS.map(|i| landmarks.get(i).map_or([0.0; 2], |landmark| landmark.pixel));
+    [0, 1].map(|k| (left[k] + right[k]) / 2.0)
+}
+
+/// Does a pixel lie in a picture of a size?
+pub(crate) fn is_inside([x, y]: [f32; 2], [w, h]: [u32; 2]) -> bool {
+    x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32
+}
+
 impl Observation {
+    /// A picture of that size shows less than down to the hips: what the landmarks' network makes of arms and legs is a guess.
+    pub(crate) fn is_close(&self, size: [u32; 2]) -> bool {
+        !is_inside(hips(&self.landmarks), size)
+    }
+
     /// The same in a picture whose upper left corner lies so many pixels to the left and above.
     #[must_use]
     pub fn moved(&self, by: [f32; 2]) -> Self {
@@ -185,8 +204,7 @@ fn close_regions(landmarks: &[Landmark], (width, height): (u32, u32)) -> Option<
     let (w, h) = (width as f32, height as f32);
     let border = BORDER * w.max(h);
     let is_inside = |[x, y]: [f32; 2]| x > -border && y > -border && x < w + border && y < h + border;
-    let hips = [0, 1].map(|k| (landmarks[23].pixel[k] + landmarks[24].pixel[k]) / 2.0);
-    if is_inside(hips) {
+    if is_inside(hips(landmarks)) {
         return None;
     }
     let seen: Vec<&Landmark> =

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::face::FaceReader;
 use crate::hands::{Followed, HandReader};
-use crate::landmarks::{Landmarker, Observation, Reading, Segmenter, input};
+use crate::landmarks::{Landmarker, Observation, Reading, Segmenter, input, is_inside};
 use crate::region::Region;
 use crate::segmentation::{Evidence, Segmentation};
 use image::RgbImage;
@@ -137,7 +137,7 @@ impl Reader {
         let is_close = reading.close.is_some();
         let observation = &mut reading.observation;
         if is_close {
-            forget_guessed_arms(observation, &anybody, (w, h));
+            forget_guessed_arms(observation, &anybody, [w, h]);
         }
         let mut next = reading.next;
         let face_before = parts.face.take();
@@ -179,24 +179,21 @@ const HAND: f32 = 0.5;
 const ELBOW_M: f32 = 0.04;
 const ELBOW: f32 = 0.5;
 const PART_OF_HAND: f32 = 0.25;
-const HIPS: [usize; 2] = [23, 24];
 
 /// Arms that hang out of a close shot are guessed as raised beside the head now and then: a raised one whose hand isn't seen isn't seen
 /// either where its elbow is in the picture and nobody is there, nor where the elbow is out of a picture that doesn't show the hips.
-fn forget_guessed_arms(observation: &mut Observation, anybody: &Segmentation, (w, h): (u32, u32)) {
+fn forget_guessed_arms(observation: &mut Observation, anybody: &Segmentation, size: [u32; 2]) {
     let radius = ELBOW_M * observation.region.pixels_of_a_metre();
-    let is_inside = |[x, y]: [f32; 2]| x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32;
-    let [left, right] = HIPS.map(|i| observation.landmarks[i].pixel);
-    let is_close = !is_inside([0, 1].map(|k| (left[k] + right[k]) / 2.0));
+    let is_close = observation.is_close(size);
     for side in 0..2 {
         let [shoulder, elbow, wrist] = ARM.map(|i| observation.landmarks[i + side]);
         let is_raised = elbow.pixel[1] < shoulder.pixel[1];
         let hand = || {
             wrist.visibility >= HAND
-                && is_inside(wrist.pixel)
+                && is_inside(wrist.pixel, size)
                 && anybody.share(wrist.pixel, radius) >= PART_OF_HAND
         };
-        let is_guess = || match is_inside(elbow.pixel) {
+        let is_guess = || match is_inside(elbow.pixel, size) {
             true => anybody.share(elbow.pixel, radius) < ELBOW,
             false => is_close,
         };
@@ -228,7 +225,7 @@ mod tests {
             (landmarks[15].pixel, landmarks[15].visibility) = ([70.0, wrist], seen);
             let mut observation =
                 Observation { region: whole, score: 1.0, landmarks, hands: [None, None], face: None };
-            forget_guessed_arms(&mut observation, &anybody, (100, 100));
+            forget_guessed_arms(&mut observation, &anybody, [100, 100]);
             observation.landmarks[13].visibility
         };
         // Where nobody is, with a hand beside it, above the picture, or said to be where nobody is; out of a picture without hips.

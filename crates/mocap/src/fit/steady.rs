@@ -1,7 +1,7 @@
 //! Which landmarks of arms are followed rather than made up: what a network can't see it puts somewhere else in each frame, half sure.
 
 use super::same_shot;
-use crate::landmarks::Observation;
+use crate::landmarks::{Observation, is_inside};
 use std::ops::RangeInclusive;
 
 /// The landmarks of arms and hands.
@@ -21,10 +21,9 @@ const VISIBLE: [f64; 2] = [0.85, 0.95];
 /// Of the looks for a hand around a frame so many must have found one where its elbow is out of a picture that doesn't show the hips.
 const FOUND: f64 = 1.0 / 3.0;
 const FEWEST_LOOKS: usize = 2;
-/// The left elbow, wrist and hip; those of the right side follow.
+/// The left elbow and wrist; those of the right side follow.
 const ELBOW: usize = 13;
 const WRIST: usize = 15;
-const HIP: usize = 23;
 
 /// By frame: how far each landmark of the arms is to be believed in pictures of a size, 0..1.
 pub(super) fn steadiness(
@@ -82,16 +81,16 @@ fn guessed_hands(
     size: [u32; 2],
 ) -> [bool; 2] {
     let Some(this) = &observations[t] else { return [false; 2] };
-    let is_inside = |[x, y]: [f32; 2]| x >= 0.0 && y >= 0.0 && x < size[0] as f32 && y < size[1] as f32;
-    let at = |i: usize| this.landmarks.get(i).map_or([0.0; 2], |landmark| landmark.pixel);
-    if is_inside([0, 1].map(|k| (at(HIP)[k] + at(HIP + 1)[k]) / 2.0)) {
+    if !this.is_close(size) {
         return [false; 2];
     }
     [0, 1].map(|side| {
         // Hands take turns: each is looked for in every other frame.
         let looks = observations[around.clone()].iter().flatten().count() / 2;
         let found = observations[around.clone()].iter().flatten().filter(|o| o.hands[side].is_some()).count();
-        looks >= FEWEST_LOOKS && !is_inside(at(ELBOW + side)) && (found as f64) < FOUND * looks as f64
+        looks >= FEWEST_LOOKS
+            && !is_inside(this.landmarks[ELBOW + side].pixel, size)
+            && (found as f64) < FOUND * looks as f64
     })
 }
 
@@ -138,7 +137,7 @@ mod tests {
                         vec![Landmark { visibility: 1.0, ..Landmark::default() }; N_LANDMARKS];
                     landmarks[ELBOW].pixel = [500.0, elbow];
                     landmarks[WRIST].pixel = [300.0, 300.0];
-                    (landmarks[HIP].pixel, landmarks[HIP + 1].pixel) = ([300.0, hips], [350.0, hips]);
+                    landmarks[23..25].iter_mut().for_each(|hip| hip.pixel = [300.0, hips]);
                     let region = Region { centre: [300.0; 2], size: 1000.0, angle: 0.0 };
                     let hands = [(t % 2 == 0 && found(t)).then(hand), None];
                     Some(Observation { region, score: 1.0, landmarks, hands, face: None })

@@ -96,10 +96,7 @@ impl View {
         let metric: Vec<V3> = landmarks.iter().map(|l| apply(&turn, l.metric.map(f64::from))).collect();
         // Soft at the border: a landmark outside of the picture is a guess. Where the hips are such a guess, so is all that the
         // network makes of them, and what lies outside says nothing at all.
-        let is_close = {
-            let [x, y] = middle;
-            !(0.0..w).contains(&x) || !(0.0..h).contains(&y)
-        };
+        let is_close = observation.is_close(camera.size_px);
         let size = f64::from(observation.region.size);
         let border = if is_close { BORDER } else { BORDER_OF_WHOLE };
         let inside: Vec<f64> = landmarks
