@@ -91,7 +91,7 @@ pub struct Observation {
 const HIPS: [usize; 2] = [23, 24];
 
 /// The middle of the hips, in pixels.
-pub(crate) fn hips(landmarks: &[Landmark]) -> [f32; 2] {
+fn hips(landmarks: &[Landmark]) -> [f32; 2] {
     let [left, right] = HIPS.map(|i| landmarks.get(i).map_or([0.0; 2], |landmark| landmark.pixel));
     [0, 1].map(|k| (left[k] + right[k]) / 2.0)
 }

@@ -1,6 +1,6 @@
 //! A frame in the window, and how it lies to its neighbours.
 
-use super::gray::{Gray, reduced_mask};
+use super::gray::{Gray, middle, reduced_mask};
 use super::homography::{self, Pair};
 use super::lucas;
 use super::shift::shift;
@@ -86,11 +86,7 @@ const STILL: f32 = 0.3;
 
 fn median_move(pairs: &[Pair]) -> f32 {
     let mut moves: Vec<f32> = pairs.iter().map(|(p, q)| (p[0] - q[0]).hypot(p[1] - q[1])).collect();
-    if moves.is_empty() {
-        return f32::INFINITY;
-    }
-    let middle = moves.len() / 2;
-    *moves.select_nth_unstable_by(middle, f32::total_cmp).1
+    middle(&mut moves).unwrap_or(f32::INFINITY)
 }
 
 /// Does the background lie in the same place in two frames that are far apart?
@@ -143,10 +139,12 @@ pub(super) fn links(a: &Entry, b: &Entry) -> Option<Links> {
     let pairs = pairs(a, b);
     by_corners(a, b, &pairs).or_else(|| {
         let moved = shift(a, b)?;
-        let map = |by: [f32; 2]| [1.0, 0.0, by[0].into(), 0.0, 1.0, by[1].into(), 0.0, 0.0, 1.0];
+        let warp = |size, by: [f32; 2]| {
+            Warp::from_pairs(size, &homography::shift(by.map(f64::from)), &[], STEP, REACH)
+        };
         Some(Links {
-            to_next: Warp::from_pairs(a.size(), &map(moved), &[], STEP, REACH),
-            to_previous: Warp::from_pairs(b.size(), &map(moved.map(|v| -v)), &[], STEP, REACH),
+            to_next: warp(a.size(), moved),
+            to_previous: warp(b.size(), moved.map(|v| -v)),
             still: moved[0].hypot(moved[1]) < STILL,
         })
     })

@@ -133,6 +133,12 @@ impl Gray {
     }
 }
 
+/// The middle one of values in any order, which are sorted around it; `None` of none.
+pub(super) fn middle(values: &mut [f32]) -> Option<f32> {
+    let at = values.len() / 2;
+    (!values.is_empty()).then(|| *values.select_nth_unstable_by(at, f32::total_cmp).1)
+}
+
 /// A mask at the reduced size: 255 where any pixel of the square belongs to it.
 pub(super) fn reduced_mask(mask: &GrayImage, scale: usize) -> GrayImage {
     let (width, height) = (mask.width() as usize / scale, mask.height() as usize / scale);

@@ -11,6 +11,11 @@ const ROUNDS: usize = 300;
 /// Pixels by which a correspondence may miss.
 const TOLERANCE: f64 = 1.5;
 
+/// Everything moves right and down by so many pixels.
+pub(super) const fn shift([right, down]: [f64; 2]) -> Homography {
+    [1.0, 0.0, right, 0.0, 1.0, down, 0.0, 0.0, 1.0]
+}
+
 #[inline]
 pub(super) fn apply(h: &Homography, [x, y]: [f32; 2]) -> [f32; 2] {
     let (x, y) = (f64::from(x), f64::from(y));

@@ -1,8 +1,8 @@
 //! The background without the people: what a hole shows is looked up in frames that see behind it.
 //!
 //! [`PlateBuilder`] takes frames with their holes in order and gives plates in order, with a window of frames in memory.
-//! Neighbouring frames are aligned by a robust homography and a smooth rest, those with too few corners by what moves them as a whole. For each plate the maps are chained to frames
-//! before and after, corrected against the picture around the hole, and each pixel is sampled once, at full resolution, from
+//! Neighbouring frames are aligned by a robust homography and a smooth rest, those with too few corners by what moves them as a
+//! whole. For each plate the maps are chained to frames before and after, corrected against the picture around the hole, and each pixel is sampled once, at full resolution, from
 //! frames that see it; nearer frames weigh more. Colours are fitted at the seam. A camera that stands still takes the median
 //! over time instead. What no frame shows is put together from patches once and carried along.
 

@@ -16,12 +16,12 @@ pub struct PlaneMap(Homography);
 
 impl PlaneMap {
     /// Nothing moved.
-    pub const SAME: Self = Self([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+    pub const SAME: Self = Self::shift([0.0; 2]);
 
     /// Everything moves right and down by so many pixels.
     #[must_use]
-    pub const fn shift([right, down]: [f64; 2]) -> Self {
-        Self([1.0, 0.0, right, 0.0, 1.0, down, 0.0, 0.0, 1.0])
+    pub const fn shift(by: [f64; 2]) -> Self {
+        Self(homography::shift(by))
     }
 
     /// Where a pixel goes.

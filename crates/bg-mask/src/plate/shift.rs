@@ -1,7 +1,7 @@
 //! By how much a background without enough corners moved as a whole: what edges it has, and how bright its places are.
 
 use super::entry::Entry;
-use super::gray::Gray;
+use super::gray::{Gray, middle};
 
 /// Pixels from the hole and from the border that count.
 const CLEAR: f32 = 2.0;
@@ -39,8 +39,7 @@ pub(super) fn shift(a: &Entry, b: &Entry) -> Option<[f32; 2]> {
     if left.len() < FEW {
         return None;
     }
-    let middle = left.len() / 2;
-    let light = *left.select_nth_unstable_by(middle, f32::total_cmp).1;
+    let light = middle(&mut left)?;
     left.iter_mut().for_each(|v| *v = (*v - light).abs());
     let at = left.len() * SAME_PERCENT / 100;
     let most = *left.select_nth_unstable_by(at, f32::total_cmp).1;
@@ -60,13 +59,9 @@ impl View<'_> {
         (1 << self.level) as f32
     }
 
-    fn grays(&self) -> [&Gray; 2] {
-        [&self.a.small[self.level], &self.b.small[self.level]]
-    }
-
     /// Places of `a` that both frames show, as `b` is moved, and how much brighter `b` is there.
     fn samples(&self, moved: [f32; 2]) -> impl Iterator<Item = ([usize; 2], f32)> + '_ {
-        let [from, to] = self.grays();
+        let [from, to]: [&Gray; 2] = [self.a, self.b].map(|entry| &entry.small[self.level]);
         let size = self.size();
         // A third of the pixels of the largest picture says enough.
         let every = if self.level == 0 { 3 } else { 1 };
@@ -85,7 +80,7 @@ impl View<'_> {
     /// The step, in pixels of this size, that makes `b` more like `a`; `None` where too little is seen. What smaller pictures said (`before`)
     /// holds as far as differences of brightness from pixel to pixel may be noise.
     fn step(&self, moved: [f32; 2], before: [f32; 2]) -> Option<[f32; 2]> {
-        let [from, _] = self.grays();
+        let from = &self.a.small[self.level];
         let samples: Vec<([usize; 2], f32)> = self
             .samples(moved)
             .filter(|([x, y], _)| (1..from.width - 1).contains(x) && (1..from.height - 1).contains(y))
@@ -94,8 +89,7 @@ impl View<'_> {
         if differences.len() < FEW >> (2 * self.level).min(6) {
             return None;
         }
-        let middle = differences.len() / 2;
-        let light = *differences.select_nth_unstable_by(middle, f32::total_cmp).1;
+        let light = middle(&mut differences)?;
         let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
         let (mut x_sum, mut y_sum, mut noise) = (0.0, 0.0, 0.0);
         for ([x, y], difference) in samples {

@@ -1,6 +1,7 @@
 //! The frames that see behind a hole, and where its background lies in them.
 
 use super::entry::Entry;
+use super::gray::middle;
 use super::homography::Pair;
 use super::sample::full;
 use super::warp::Warp;
@@ -193,8 +194,7 @@ fn offset(places: &[[f32; 2]], colors: &[[f32; 3]], entry: &Entry, warp: &Warp, 
         if d.len() < 8 {
             return 0.0;
         }
-        let middle = d.len() / 2;
-        d.select_nth_unstable_by(middle, f32::total_cmp).1.clamp(-40.0, 40.0)
+        middle(&mut d).unwrap_or(0.0).clamp(-40.0, 40.0)
     })
 }
 

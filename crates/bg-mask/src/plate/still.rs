@@ -2,6 +2,7 @@
 
 use super::compose::bounds;
 use super::entry::Entry;
+use super::gray::middle;
 use super::settle::Seams;
 use super::sources::Source;
 use image::{GrayImage, RgbImage};
@@ -125,9 +126,6 @@ pub(super) fn median(
 
 /// The middle one of each channel's values, if there are any.
 fn middles(values: &mut [Vec<f32>; 3]) -> Option<[f32; 3]> {
-    let middle = values[0].len() / 2;
-    if values[0].is_empty() {
-        return None;
-    }
-    Some(values.each_mut().map(|values| *values.select_nth_unstable_by(middle, f32::total_cmp).1))
+    let [r, g, b] = values.each_mut().map(|values| middle(values));
+    Some([r?, g?, b?])
 }

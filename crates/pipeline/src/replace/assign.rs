@@ -184,7 +184,7 @@ impl Assigner {
             for (i, own) in p.own.as_raw().iter().enumerate() {
                 let clear = || people.iter().enumerate().all(|(l, o)| l == k || o.away[i] > CLEAR_M);
                 if *own >= SURE && body.covers(i) && clear() {
-                    known[bin(&picture.as_raw()[3 * i..])] += 1.0;
+                    known[bin::<LEVELS>(&picture.as_raw()[3 * i..])] += 1.0;
                 }
             }
         }
@@ -192,7 +192,7 @@ impl Assigner {
 
     /// By person: the logarithm of how much likelier the pixel's colour is theirs than anybody's.
     fn of_colour(&self, bytes: &[u8], pixel: usize, people: &[Somebody]) -> Vec<f32> {
-        let bin = bin(&bytes[3 * pixel..]);
+        let bin = bin::<LEVELS>(&bytes[3 * pixel..]);
         let often: Vec<f32> = people
             .iter()
             .map(|p| {
@@ -210,8 +210,9 @@ impl Assigner {
     }
 }
 
-fn bin(pixel: &[u8]) -> usize {
-    pixel[..3].iter().fold(0, |sum, v| sum * LEVELS + usize::from(*v) * LEVELS / 256)
+/// The number of a colour among those of so many steps a channel.
+pub(super) fn bin<const STEPS: usize>(pixel: &[u8]) -> usize {
+    pixel[..3].iter().fold(0, |sum, v| sum * STEPS + usize::from(*v) * STEPS / 256)
 }
 
 /// A mean over 3 × 3 pixels.

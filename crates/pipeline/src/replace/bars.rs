@@ -4,7 +4,7 @@
 //! that is carried across would bring them in. So people and background are found in the picture between them, and bars stay what they are.
 
 use crate::{Context, Result};
-use image::{GrayImage, Rgb, RgbImage};
+use image::{GrayImage, ImageBuffer, Pixel, Rgb, RgbImage};
 use media::VideoReader;
 use serde::{Deserialize, Serialize};
 use smplx::Camera;
@@ -43,11 +43,8 @@ pub(super) struct Bars {
     colours: [[u8; 3]; 4],
 }
 
-/// One line along a side.
+/// How a line along a side differs from a colour: on average, and the part of it that differs by more than [`FAR`].
 struct Line {
-    /// The mean colour.
-    colour: [u8; 3],
-    /// Mean difference from a colour, and the part of the line that differs by more than [`FAR`].
     off: f32,
     far: f32,
 }
@@ -90,31 +87,31 @@ impl Side {
         }
     }
 
-    fn line(
-        self,
-        picture: &RgbImage,
-        depth: u32,
-        along: std::ops::Range<u32>,
-        colour: Option<[u8; 3]>,
-    ) -> Line {
-        let count = along.len().max(1);
-        let colour = colour.unwrap_or_else(|| {
-            let mut sum = [0_usize; 3];
-            for i in along.clone() {
-                let pixel = self.pixel(picture, depth, i);
-                sum.iter_mut().zip(pixel).for_each(|(sum, v)| *sum += usize::from(v));
-            }
-            sum.map(|sum| (sum / count) as u8)
-        });
+    /// The mean colour of the outermost line.
+    fn colour(self, picture: &RgbImage, along: std::ops::Range<u32>) -> [u8; 3] {
+        let (count, mut sum) = (along.len().max(1), [0_usize; 3]);
+        for i in along {
+            let pixel = self.pixel(picture, 0, i);
+            sum.iter_mut().zip(pixel).for_each(|(sum, v)| *sum += usize::from(v));
+        }
+        sum.map(|sum| (sum / count) as u8)
+    }
+
+    fn line(self, picture: &RgbImage, depth: u32, along: std::ops::Range<u32>, colour: [u8; 3]) -> Line {
+        let count = along.len().max(1) as f32;
         let (mut off, mut far) = (0_u64, 0_usize);
         for i in along {
-            let pixel = self.pixel(picture, depth, i);
-            let most = pixel.iter().zip(colour).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(0);
+            let most = most_apart(self.pixel(picture, depth, i), colour);
             off += u64::from(most);
             far += usize::from(most > FAR);
         }
-        Line { colour, off: off as f32 / count as f32, far: far as f32 / count as f32 }
+        Line { off: off as f32 / count, far: far as f32 / count }
     }
+}
+
+/// By how much the channel differs that differs most.
+fn most_apart(a: [u8; 3], b: [u8; 3]) -> u8 {
+    a.into_iter().zip(b).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(0)
 }
 
 impl Line {
@@ -141,17 +138,16 @@ impl Finder {
                 continue;
             }
             let known = known.flatten();
-            let colour =
-                known.map_or_else(|| side.line(picture, 0, along.clone(), None).colour, |f| f.colour);
+            let colour = known.map_or_else(|| side.colour(picture, along.clone()), |found| found.colour);
             let most = known.map_or((MOST_PART * across as f32) as u32, |found| found.width);
-            let even = |depth: &u32| side.line(picture, *depth, along.clone(), Some(colour)).is_even();
+            let even = |depth: &u32| side.line(picture, *depth, along.clone(), colour).is_even();
             let width = (0..most).take_while(even).count() as u32;
             if width == most && known.is_none() {
                 // Nothing is to be seen in this frame: a fade, perhaps.
                 return true;
             }
             let behind = (width + BEHIND).min(across - 1);
-            let begins = side.line(picture, behind, along, Some(colour)).far;
+            let begins = side.line(picture, behind, along, colour).far;
             let before = known.filter(|known| known.width == width).map_or(0.0, |known| known.begins);
             let wide = width >= LEAST && width as f32 >= LEAST_PART * across as f32;
             now[n] = wide.then_some(Found { width, colour, begins: begins.max(before) });
@@ -165,11 +161,10 @@ impl Finder {
     fn bars(self) -> Bars {
         let mut bars = Bars::default();
         let found = self.found.unwrap_or_default().map(|found| found.filter(Found::is_believed));
-        for (n, bar) in found.iter().enumerate() {
-            let is_like =
-                |(a, b): (&Found, &Found)| a.colour.iter().zip(b.colour).all(|(a, b)| a.abs_diff(b) <= FAR);
-            let Some(bar) = bar else { continue };
-            if found[n ^ 1].as_ref().is_some_and(|other| is_like((bar, other))) {
+        for n in 0..SIDES.len() {
+            if let (Some(bar), Some(other)) = (found[n], found[n ^ 1])
+                && most_apart(bar.colour, other.colour) <= FAR
+            {
                 (bars.widths[n], bars.colours[n]) = (bar.width, bar.colour);
             }
         }
@@ -228,8 +223,11 @@ impl Bars {
         [0, 1].map(|i| (place[i] * size[i] as f32 - corner[i] as f32) / inner[i] as f32)
     }
 
-    /// The picture between them.
-    pub(super) fn crop(&self, picture: RgbImage) -> RgbImage {
+    /// The picture or matte between them.
+    pub(super) fn crop<P: Pixel<Subpixel = u8> + 'static>(
+        &self,
+        picture: ImageBuffer<P, Vec<u8>>,
+    ) -> ImageBuffer<P, Vec<u8>> {
         if !self.any() {
             return picture;
         }
@@ -237,24 +235,15 @@ impl Bars {
         image::imageops::crop_imm(&picture, x, y, w, h).to_image()
     }
 
-    /// The matte between them.
-    pub(super) fn crop_matte(&self, matte: GrayImage) -> GrayImage {
-        if !self.any() {
-            return matte;
-        }
-        let ([x, y], [w, h]) = (self.corner(), self.inner(matte.dimensions().into()));
-        image::imageops::crop_imm(&matte, x, y, w, h).to_image()
-    }
-
     /// A picture with the bars around it.
     pub(super) fn surround(&self, inner: RgbImage) -> RgbImage {
         if !self.any() {
             return inner;
         }
-        let [top, bottom, left, right] = self.widths;
-        let (w, h) = inner.dimensions();
-        let mut whole = RgbImage::from_fn(w + left + right, h + top + bottom, |x, y| {
-            let in_bar = [y < top, y >= top + h, x < left, x >= left + w];
+        let ([left, top], [w, h]) = (self.corner(), self.outer(inner.dimensions().into()));
+        let [_, bottom, _, right] = self.widths;
+        let mut whole = RgbImage::from_fn(w, h, |x, y| {
+            let in_bar = [y < top, y >= h - bottom, x < left, x >= w - right];
             Rgb(in_bar.iter().position(|is_in| *is_in).map_or([0; 3], |n| self.colours[n]))
         });
         image::imageops::replace(&mut whole, &inner, i64::from(left), i64::from(top));
@@ -263,9 +252,8 @@ impl Bars {
 
     /// A matte with one value in the bars around it.
     pub(super) fn surround_matte(&self, inner: &GrayImage, byte: u8) -> GrayImage {
-        let [top, bottom, left, right] = self.widths;
-        let (w, h) = inner.dimensions();
-        let mut whole = GrayImage::from_pixel(w + left + right, h + top + bottom, image::Luma([byte]));
+        let ([left, top], [w, h]) = (self.corner(), self.outer(inner.dimensions().into()));
+        let mut whole = GrayImage::from_pixel(w, h, image::Luma([byte]));
         image::imageops::replace(&mut whole, inner, i64::from(left), i64::from(top));
         whole
     }
@@ -344,7 +332,7 @@ mod tests {
         let matte = bars.surround_matte(&GrayImage::from_pixel(80, 40, image::Luma([7])), 255);
         assert_eq!(matte.dimensions(), (100, 60));
         assert_eq!((matte.get_pixel(19, 30)[0], matte.get_pixel(20, 30)[0]), (255, 7));
-        assert_eq!(bars.crop_matte(matte), GrayImage::from_pixel(80, 40, image::Luma([7])));
+        assert_eq!(bars.crop(matte), GrayImage::from_pixel(80, 40, image::Luma([7])));
         assert_eq!(bars.in_words(), "10 pixels above, 10 pixels below, 20 pixels on the left");
     }
 }

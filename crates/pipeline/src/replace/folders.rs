@@ -79,6 +79,11 @@ impl Folders {
     }
 }
 
+pub(super) fn save(picture: &GrayImage, path: &Path) -> Result<()> {
+    let fail = |e| Error::Io { path: path.to_owned(), source: std::io::Error::other(e) };
+    picture.save(path).map_err(fail)
+}
+
 pub(super) fn open(path: &Path) -> Result<GrayImage> {
     let read = image::open(path);
     read.map(|picture| picture.to_luma8())

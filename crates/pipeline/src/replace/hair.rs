@@ -1,5 +1,6 @@
 //! Hair that networks leave out: what hangs together with a head, beside it, and has its hair's colours and none of the background's.
 
+use super::assign::{bin, mask_of};
 use image::{GrayImage, RgbImage};
 use mocap::Region;
 
@@ -72,7 +73,7 @@ impl<'a> Around<'a> {
         let places = (0..own.len()).map(|i| face.from_picture(middle(i)).map(|v| v - 0.5)).collect();
         let said: Vec<[u8; 2]> =
             own.iter().zip(anybody.iter()).map(|(a, b)| [*a.min(b), *a.max(b)]).collect();
-        let seen = super::assign::mask_of(picture.dimensions(), |i| said[i][0] >= bg_mask::THRESHOLD);
+        let seen = mask_of(picture.dimensions(), |i| said[i][0] >= bg_mask::THRESHOLD);
         let away = bg_mask::squared_distance(&seen);
         Self { picture, places, said, away, near: (STICKS_OUT * face.size).powi(2) }
     }
@@ -118,7 +119,7 @@ impl<'a> Around<'a> {
         let [in_hair, behind] = [&hair, &background].map(|of| shares(of.iter().map(|i| self.pixel(*i))));
         let rare = 1.0 / background.len() as f32;
         let is_like = |i: usize| {
-            let at = step(self.pixel(i));
+            let at = bin::<STEPS>(self.pixel(i));
             in_hair[at] > USUAL * behind[at].max(rare)
         };
         let part = |of: &[usize]| of.iter().filter(|i| is_like(**i)).count() as f32 / of.len() as f32;
@@ -164,7 +165,7 @@ impl<'a> Around<'a> {
 fn shares<'a>(pixels: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<f32> {
     let each = 1.0 / pixels.len().max(1) as f32;
     let mut share = vec![0.0_f32; STEPS * STEPS * STEPS];
-    pixels.for_each(|pixel| share[step(pixel)] += each);
+    pixels.for_each(|pixel| share[bin::<STEPS>(pixel)] += each);
     for stride in [1, STEPS, STEPS * STEPS] {
         let before = share.clone();
         for (i, value) in share.iter_mut().enumerate() {
@@ -175,10 +176,6 @@ fn shares<'a>(pixels: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<f32> {
         }
     }
     share
-}
-
-fn step(pixel: &[u8]) -> usize {
-    pixel[..3].iter().fold(0, |sum, v| sum * STEPS + usize::from(*v) * STEPS / 256)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! that can be trusted.
 
 use super::bars::Bars;
-use super::folders::{Folders, IN_FRONT, MATTES, OTHERS, open};
+use super::folders::{Folders, IN_FRONT, MATTES, OTHERS, open, save};
 use super::looks::{Findings, Looks};
 use super::mend::mend;
 use super::people::{Person, Seen};
@@ -99,7 +99,7 @@ pub(super) fn in_background(
     std::thread::scope(|scope| {
         let writer = scope.spawn(move || -> Result<()> {
             for (path, picture) in written {
-                picture.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
+                save(&picture, &path)?;
             }
             Ok(())
         });
@@ -202,8 +202,7 @@ fn surround(seen: &Seen, folders: &Folders) -> Result<()> {
         for (name, byte) in [(MATTES, 0), (OTHERS, 0), (IN_FRONT, 255)] {
             let path = folders.picture(name, t);
             if path.is_file() {
-                let whole = seen.bars.surround_matte(&open(&path)?, byte);
-                whole.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
+                save(&seen.bars.surround_matte(&open(&path)?, byte), &path)?;
             }
         }
     }

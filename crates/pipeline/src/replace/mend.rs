@@ -2,12 +2,12 @@
 
 use super::assign::mask_of;
 use super::bodies::{Bodies, Body};
-use super::folders::{Folders, IN_FRONT, MATTES, OTHERS, open};
+use super::folders::{Folders, IN_FRONT, MATTES, OTHERS, open, save};
 use super::masks::fit_one;
 use super::people::Seen;
 use super::prepare::Sizes;
 use super::score::{Verdict, change, doubtful};
-use crate::{Error, Result};
+use crate::Result;
 use image::GrayImage;
 use smplx::{BodyModel, Motion};
 use std::ops::Range;
@@ -86,7 +86,7 @@ pub(super) fn mend(
                 byte.0 = [0];
             }
         }
-        matte.save(&path).map_err(|e| Error::Io { path, source: std::io::Error::other(e) })?;
+        save(&matte, &path)?;
     }
     // A mended frame is worth something where it is like those around it.
     let mut trusted = Vec::new();

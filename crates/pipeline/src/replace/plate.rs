@@ -177,8 +177,8 @@ impl Holes {
             wide.iter_mut().for_each(|m| *m = if *m >= OTHERS_LEVEL { 255 } else { 0 });
             bg_mask::dilate(&wide, self.grow / 2.0)
         });
-        let others = others.transpose()?.map(|others| self.bars.crop_matte(others));
-        Ok(Hole { hole: self.bars.crop_matte(hole), others })
+        let others = others.transpose()?.map(|others| self.bars.crop(others));
+        Ok(Hole { hole: self.bars.crop(hole), others })
     }
 }
 
