@@ -58,6 +58,6 @@ pub use mask::{
 };
 pub use matte::refine_matte;
 pub use normalize::{Scaling, from_planes, to_planes};
-pub use plate::{FrameMap, PlaneFinder, PlaneMap, Plate, PlateBuilder, PlateOptions};
+pub use plate::{FrameMap, PlaneFinder, PlaneMap, PlanePiece, Plate, PlateBuilder, PlateOptions};
 pub use render::{Layout, Render};
 pub use shadow::{Contact, ContactShadow, cast_contact_shadow, contacts_of};

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::network::{Network, logistic};
 use crate::region::Region;
 use image::RgbImage;
+use rayon::prelude::*;
 
 const SIZE: usize = 224;
 const VALUES: usize = 12;
@@ -78,10 +79,9 @@ impl Detector {
             Region { centre, size: side, angle: 0.0 }
         });
         let whole = Region::around(picture.width(), picture.height());
-        let mut found: Vec<Detection> = Vec::new();
-        for region in std::iter::once(whole).chain(squares) {
-            found.extend(self.detect_in(picture, &region, UNSURE_SCORE)?);
-        }
+        let regions: Vec<Region> = std::iter::once(whole).chain(squares).collect();
+        let found = regions.par_iter().map(|region| self.detect_in(picture, region, UNSURE_SCORE));
+        let mut found = found.collect::<Result<Vec<_>>>()?.concat();
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
         let mut kept: Vec<Detection> = Vec::new();
         for candidate in found {

@@ -27,7 +27,7 @@ use image::{GrayImage, RgbImage};
 use rayon::prelude::*;
 use std::collections::VecDeque;
 
-pub use plane::{PlaneFinder, PlaneMap};
+pub use plane::{PlaneFinder, PlaneMap, PlanePiece};
 
 /// How plates are made.
 #[derive(Clone, Copy, Debug, PartialEq)]

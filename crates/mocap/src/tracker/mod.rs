@@ -16,6 +16,7 @@ use crate::region::Region;
 use crate::segmentation::Evidence;
 use back::Late;
 use image::RgbImage;
+use rayon::prelude::*;
 
 /// Where the detection is less sure than that too, the landmarks must be surer.
 const SURE_SCORE: f32 = 0.8;
@@ -131,6 +132,13 @@ impl Track {
     }
 }
 
+/// How people are looked for in the whole picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Quickly,
+    Closely,
+}
+
 /// A track's reading of a frame.
 struct Read {
     track: usize,
@@ -224,12 +232,24 @@ impl Tracker {
             }
             self.past.forget();
         }
-        let mut reads = self.follow(picture)?;
+        // The networks run side by side; whether it is time to look is asked once more when somebody was lost.
+        let (followed, detected) = rayon::join(
+            || self.read_all(picture),
+            || self.is_time_to_look(cut).then(|| self.detect(picture)).transpose(),
+        );
+        let mut reads = self.follow(followed?, picture);
         self.part_pairs(&mut reads);
         self.hand_over(&mut reads);
         self.reunite(&mut reads);
-        let mut late =
-            if self.is_time_to_look(cut) { self.look_around(picture, &mut reads)? } else { Vec::new() };
+        let detected = detected?.filter(|(_, how)| *how == self.how_to_look());
+        let mut late = match detected {
+            Some((detections, _)) => self.look_around(picture, detections, &mut reads)?,
+            None if self.is_time_to_look(cut) => {
+                let (detections, _) = self.detect(picture)?;
+                self.look_around(picture, detections, &mut reads)?
+            }
+            None => Vec::new(),
+        };
         self.swap_back(&mut reads);
         for read in &reads {
             if self.is_found_again(read) && late.iter().all(|late| late.track != read.track) {
@@ -248,12 +268,18 @@ impl Tracker {
         Ok(Tracked { frame, people, cut, earlier })
     }
 
-    /// Reads everybody where they should be.
-    fn follow(&mut self, picture: &RgbImage) -> Result<Vec<Read>> {
+    /// Reads everybody where they should be: by track, and nothing where nobody is.
+    fn read_all(&self, picture: &RgbImage) -> Result<Vec<(usize, Option<Found>)>> {
+        let tracks: Vec<(usize, Region)> =
+            self.tracks.iter().enumerate().filter_map(|(n, track)| Some((n, track.region?))).collect();
+        tracks.par_iter().map(|(track, region)| Ok((*track, self.reader.read(*region, picture)?))).collect()
+    }
+
+    /// Takes what was read of everybody, and loses those who aren't there.
+    fn follow(&mut self, found: Vec<(usize, Option<Found>)>, picture: &RgbImage) -> Vec<Read> {
         let mut reads = Vec::new();
-        for track in 0..self.tracks.len() {
-            let Some(region) = self.tracks[track].region else { continue };
-            match self.reader.read(region, picture)? {
+        for (track, found) in found {
+            match found {
                 Some(found) => {
                     let look = Appearance::of(picture, &found.observation().landmarks);
                     reads.push(Read { track, found, look });
@@ -261,7 +287,7 @@ impl Tracker {
                 None => self.lose(track),
             }
         }
-        Ok(reads)
+        reads
     }
 
     fn lose(&mut self, track: usize) {
@@ -277,16 +303,32 @@ impl Tracker {
         cut || lately || nobody || self.frame.is_multiple_of(LOOK_EVERY)
     }
 
-    /// Finds who isn't followed: those who return, and new ones.
-    fn look_around(&mut self, picture: &RgbImage, reads: &mut Vec<Read>) -> Result<Vec<Late>> {
-        let (w, h) = picture.dimensions();
+    /// How closely it is looked.
+    fn how_to_look(&self) -> How {
         let lately = self.lost_at == Some(self.frame);
         let nobody = self.tracks.iter().all(|track| track.region.is_none());
-        let detections = if lately || nobody || self.frame.is_multiple_of(CLOSELY_EVERY) {
-            self.detector.detect_closely(picture)?
-        } else {
-            self.detector.detect(picture)?
+        let closely = lately || nobody || self.frame.is_multiple_of(CLOSELY_EVERY);
+        if closely { How::Closely } else { How::Quickly }
+    }
+
+    /// Looks for people in the whole picture, and says how.
+    fn detect(&self, picture: &RgbImage) -> Result<(Vec<Detection>, How)> {
+        let how = self.how_to_look();
+        let detections = match how {
+            How::Closely => self.detector.detect_closely(picture)?,
+            How::Quickly => self.detector.detect(picture)?,
         };
+        Ok((detections, how))
+    }
+
+    /// Finds who isn't followed among those who were detected: those who return, and new ones.
+    fn look_around(
+        &mut self,
+        picture: &RgbImage,
+        detections: Vec<Detection>,
+        reads: &mut Vec<Read>,
+    ) -> Result<Vec<Late>> {
+        let (w, h) = picture.dimensions();
         let mut in_vain = 0;
         let mut late = Vec::new();
         for Detection { region, score } in detections {
@@ -378,15 +420,21 @@ impl Tracker {
         };
         let own_faces: Vec<Option<Region>> =
             faces.iter().enumerate().map(|(i, face)| face.filter(|face| !meets_another(i, face))).collect();
-        let mut people = Vec::with_capacity(reads.len());
-        let reads = reads.into_iter().zip(alone).zip(own_faces);
-        for ((Read { track, found, look }, alone), face) in reads {
+        // The hands take turns: between two looks fingers change little.
+        let side = self.frame % 2;
+        let parts: Vec<Parts> =
+            reads.iter().map(|read| std::mem::take(&mut self.tracks[read.track].parts)).collect();
+        let looked = reads.into_par_iter().zip(parts).zip(own_faces).map(|((read, mut parts), face)| {
+            let Read { track, found, look } = read;
+            let seen = self.reader.look_closer(found, &mut parts, face, side, picture)?;
+            Ok((track, look, parts, seen))
+        });
+        let looked = looked.collect::<Result<Vec<_>>>()?;
+        let mut people = Vec::with_capacity(looked.len());
+        for ((track, look, parts, (observation, evidence, next)), alone) in looked.into_iter().zip(alone) {
             let track = &mut self.tracks[track];
+            track.parts = parts;
             let familiar = alike(&track.look, &look);
-            // The hands take turns: between two looks fingers change little.
-            let side = self.frame % 2;
-            let (observation, evidence, next) =
-                self.reader.look_closer(found, &mut track.parts, face, side, picture)?;
             track.region = next.is_usable(w, h).then_some(next);
             let (moved, size) = match track.last {
                 // The last that is read before somebody is lost may be as large as what is left of them.

@@ -1,6 +1,6 @@
 //! What was decided in small pictures, at the size of the video's.
 
-use super::prepare::Sizes;
+use super::small::Sizes;
 use image::GrayImage;
 use mocap::{Evidence, Spread};
 use rayon::prelude::*;

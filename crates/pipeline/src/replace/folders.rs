@@ -54,6 +54,11 @@ impl Folders {
         self.part.join(EVIDENCE).join(format!("{frame:06}-{track}.png"))
     }
 
+    /// The file of small pictures, which goes with the evidence.
+    pub(super) fn small_pictures(&self) -> PathBuf {
+        self.part.join(EVIDENCE).join("small.rgb")
+    }
+
     pub(super) fn picture(&self, of: &str, frame: usize) -> PathBuf {
         self.part.join(of).join(format!("{frame:06}.png"))
     }

@@ -8,6 +8,7 @@ use super::mend::mend;
 use super::people::{Person, Seen};
 use super::prepare::Preparer;
 use super::score::judge;
+use super::small::{Sizes, SmallPictures};
 use super::{DECODE_AHEAD, to_json};
 use crate::job::{Replace, Who};
 use crate::work::write_atomically;
@@ -38,9 +39,9 @@ pub(super) fn track(
     context: Context<'_>,
 ) -> Result<()> {
     let folders = Folders::make(part)?;
-    let mut seen = find(settings, &folders, total, context)?;
+    let (mut seen, pictures) = find(settings, &folders, total, context)?;
     let motions = fit(body, &mut seen, total, context)?;
-    let mut motions = look(settings, body, &mut seen, motions, &folders, total, context)?;
+    let mut motions = look(body, &mut seen, motions, &folders, &pictures, total, context)?;
     let (bars, inner) = (seen.bars, seen.size);
     seen.surround();
     for (n, motion) in motions.iter_mut().enumerate().filter(|(n, _)| seen.is_present(*n)) {
@@ -54,8 +55,13 @@ pub(super) fn track(
     write_atomically(&part.join(SEEN), &to_json(&seen)?)
 }
 
-/// Finds everybody in every frame; what the networks say of their pixels goes to the disk.
-fn find(settings: &Replace, folders: &Folders, total: usize, context: Context<'_>) -> Result<Seen> {
+/// Finds everybody in every frame; what the networks say of their pixels goes to the disk, and small pictures do.
+fn find(
+    settings: &Replace,
+    folders: &Folders,
+    total: usize,
+    context: Context<'_>,
+) -> Result<(Seen, SmallPictures)> {
     let bars = Bars::find(&settings.video, context)?;
     let reader = VideoReader::open(&settings.video)?;
     let (size, fps) = (reader.info().size().into(), reader.info().frame_rate.as_f64());
@@ -63,9 +69,12 @@ fn find(settings: &Replace, folders: &Folders, total: usize, context: Context<'_
     let mut tracker = Tracker::new(TrackOptions::default())?;
     let mut sightings: Vec<Vec<Sighting>> = Vec::new();
     let mut cuts = Vec::new();
+    let mut pictures = SmallPictures::create(folders.small_pictures(), Sizes::new(bars.inner(size)))?;
     in_background(|to_disk| {
         for (n, frame) in reader.prefetch(DECODE_AHEAD).enumerate() {
-            let tracked = tracker.next_frame(&bars.crop(frame?))?;
+            let frame = bars.crop(frame?);
+            pictures.push(&frame)?;
+            let tracked = tracker.next_frame(&frame)?;
             cuts.push(tracked.cut);
             sightings.push(Vec::new());
             for (t, mut sighting) in tracked.into_sightings() {
@@ -88,7 +97,7 @@ fn find(settings: &Replace, folders: &Folders, total: usize, context: Context<'_
     let seen = Seen::new(bars.inner(size), fps, cuts, sightings, tracker.reunited(), who)?;
     let everybody = seen.people.iter().flat_map(|person| person.frames.iter().flatten());
     let focal_px = settings.focal_px.unwrap_or_else(|| mocap::usual_focal_px(seen.size, everybody));
-    Ok(Seen { bars, focal_px: Some(focal_px), ..seen })
+    Ok((Seen { bars, focal_px: Some(focal_px), ..seen }, pictures))
 }
 
 /// Writes pictures on a thread of its own while `work` makes them.
@@ -164,24 +173,24 @@ pub(super) fn fit_one(
 
 /// Gives pixels to people, finds what stands in front, judges, and mends what can be mended.
 fn look(
-    settings: &Replace,
     body: &BodyModel,
     seen: &mut Seen,
     mut motions: Vec<Motion>,
     folders: &Folders,
+    pictures: &SmallPictures,
     total: usize,
     context: Context<'_>,
 ) -> Result<Vec<Motion>> {
     let frames = seen.cuts.len() as f64;
     let (begun, whole) = ((PARTS[0] + PARTS[1]) * frames, frames);
-    let mut shown = look_once(settings, body, seen, &motions, folders, &mut |done| {
+    let mut shown = look_once(body, seen, &motions, folders, pictures, &mut |done| {
         context.advance(Stage::Masks, begun + PARTS[2] * done, total)
     })?;
     if seen.forget_phantoms() {
         folders.empty()?;
         // Once more without them; how long that takes wasn't foreseen.
         let advance = &mut |_| context.advance(Stage::Masks, whole, total);
-        shown = look_once(settings, body, seen, &motions, folders, advance)?;
+        shown = look_once(body, seen, &motions, folders, pictures, advance)?;
     }
     for n in seen.replaced.clone() {
         if let Some(motion) = mend(body, seen, n, folders)? {
@@ -211,19 +220,16 @@ fn surround(seen: &Seen, folders: &Folders) -> Result<()> {
 
 /// Gives pixels to people and judges; says whether others and layers in front were seen at all.
 fn look_once(
-    settings: &Replace,
     body: &BodyModel,
     seen: &mut Seen,
     motions: &[Motion],
     folders: &Folders,
+    pictures: &SmallPictures,
     advance: &mut dyn FnMut(f64) -> Result<()>,
 ) -> Result<[bool; 2]> {
-    let reader = VideoReader::open(&settings.video)?;
-    let bars = seen.bars;
     let mut preparer = Preparer::new(body, seen, motions, folders);
     let mut looks = Looks::new(seen, folders);
-    let frames = reader.prefetch(DECODE_AHEAD).take(seen.cuts.len()).enumerate();
-    let mut prepare = frames.map(|(n, frame)| preparer.next_frame(n, &bars.crop(frame?)));
+    let mut prepare = pictures.read()?.enumerate().map(|(n, picture)| preparer.next_frame(n, picture?));
     in_background(|to_disk| {
         ahead(&mut prepare, |n, prepared| {
             looks.next_frame(prepared, to_disk)?;

@@ -23,6 +23,7 @@ mod prepare;
 mod scenery;
 mod score;
 mod segments;
+mod small;
 mod steady;
 
 use crate::composite::open_body;

@@ -6,15 +6,13 @@ use super::folders::Folders;
 use super::hair;
 use super::people::{Person, Seen};
 use super::scenery::Sample;
+use super::small::Sizes;
 use crate::Result;
 use bg_mask::PlaneFinder;
 use image::{GrayImage, RgbImage};
 use mocap::{Evidence, Region, Segmentation};
-use rayon::prelude::*;
 use smplx::{BodyModel, Motion};
 
-/// Longer side of the small pictures in which pixels are given to people.
-const SMALL: u32 = 400;
 /// Sides of small pictures in which the background's motion can be found.
 const LEAST_SIDE: u32 = 48;
 /// Seconds to either side that are laid over a frame, and frames at least and at most.
@@ -28,46 +26,6 @@ const GOES_ON_S: f64 = 0.5;
 const PACE: usize = 4;
 /// Half the width and the height of a person, as parts of their region.
 const PERSON: [f32; 2] = [0.3, 0.55];
-
-/// A video's pictures, and the small ones in which pixels are given to people.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
-    pub(super) full: [u32; 2],
-    pub(super) small: [u32; 2],
-    /// Pixels along the side of a small one.
-    pub(super) reduced: u32,
-}
-
-impl Sizes {
-    pub(super) fn new(full: [u32; 2]) -> Self {
-        let reduced = full[0].max(full[1]).div_ceil(SMALL).max(1);
-        Self { full, small: full.map(|n| n.div_ceil(reduced)), reduced }
-    }
-
-    /// A small picture: the mean of each square, or of what of it lies in the picture.
-    fn shrink(&self, picture: &RgbImage) -> RgbImage {
-        let [width, side] = [self.full[0], self.reduced].map(|n| n as usize);
-        let mut small = RgbImage::new(self.small[0], self.small[1]);
-        let line = 3 * self.small[0] as usize;
-        let squares = picture.par_chunks(3 * width * side);
-        small.par_chunks_mut(line).zip(squares).for_each(|(out, rows)| {
-            let mut sums = vec![0_u32; line];
-            for row in rows.chunks_exact(3 * width) {
-                for (sum, pixels) in sums.chunks_exact_mut(3).zip(row.chunks(3 * side)) {
-                    for pixel in pixels.chunks_exact(3) {
-                        sum.iter_mut().zip(pixel).for_each(|(sum, v)| *sum += u32::from(*v));
-                    }
-                }
-            }
-            let height = rows.len() / (3 * width);
-            for (x, (out, sum)) in out.chunks_exact_mut(3).zip(sums.chunks_exact(3)).enumerate() {
-                let area = (height * side.min(width - x * side)) as u32;
-                out.iter_mut().zip(sum).for_each(|(out, sum)| *out = ((sum + area / 2) / area) as u8);
-            }
-        });
-        small
-    }
-}
 
 /// Frames on each side of one that are laid over it.
 pub(super) fn reach(fps: f64) -> usize {
@@ -114,13 +72,12 @@ impl<'a> Preparer<'a> {
         }
     }
 
-    /// Everybody who is seen in a frame, and where nobody is.
-    pub(super) fn next_frame(&mut self, n: usize, frame: &RgbImage) -> Result<Prepared> {
+    /// Everybody who is seen in a frame, and where nobody is; `picture` is the small one.
+    pub(super) fn next_frame(&mut self, n: usize, picture: RgbImage) -> Result<Prepared> {
         let (seen, motions) = (self.seen, self.motions);
         let Sizes { full, small, reduced } = self.sizes;
         let (mut people, mut all_evidence) = (Vec::new(), Vec::new());
         let mut somewhere = GrayImage::new(small[0], small[1]);
-        let picture = self.sizes.shrink(frame);
         for (p, person) in seen.people.iter().enumerate() {
             let is_seen = person.evidence[n].is_some();
             // Whoever is hidden for a moment is carried across: what shows of them is found by their body.
@@ -210,25 +167,4 @@ fn nothing_said() -> Evidence {
     let nowhere =
         || Segmentation { region: Region { centre: [0.0; 2], size: 1.0, angle: 0.0 }, likely: Vec::new() };
     Evidence { own: nowhere(), anybody: nowhere() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn squares_become_pixels_also_at_the_border() {
-        let sizes = Sizes::new([1001, 6]);
-        assert_eq!((sizes.small, sizes.reduced), ([334, 2], 3));
-        let picture = RgbImage::from_fn(1001, 6, |x, y| image::Rgb([(x / 3 % 200) as u8, (10 * y) as u8, 7]));
-        let small = sizes.shrink(&picture);
-        assert_eq!(small.dimensions(), (334, 2));
-        for (x, y, pixel) in small.enumerate_pixels() {
-            assert_eq!(pixel.0, [(x % 200) as u8, if y == 0 { 10 } else { 40 }, 7]);
-        }
-        // Pictures that aren't larger stay as they are.
-        let same = Sizes::new([40, 30]);
-        let picture = RgbImage::from_fn(40, 30, |x, y| image::Rgb([x as u8, y as u8, 9]));
-        assert_eq!(same.shrink(&picture), picture);
-    }
 }

@@ -89,9 +89,8 @@ impl Scenery {
         lines.for_each_init(room, |(seen, counts), (row, out)| {
             counts.fill(0);
             for ((source, map), gain) in sources.iter().zip(&gains) {
-                let at = places(map, row + rows.start, columns.clone(), [w, h]);
-                at.enumerate().for_each(|(x, at)| {
-                    if let Some(i) = at.filter(|i| source.clear[*i]) {
+                for_places(map, row + rows.start, columns.clone(), [w, h], |x, i| {
+                    if source.clear[i] {
                         let p = &source.picture.as_raw()[3 * i..3 * i + 3];
                         let count = &mut counts[x];
                         seen[x * sources.len() + *count] = std::array::from_fn(|k| f32::from(p[k]) + gain[k]);
@@ -232,19 +231,29 @@ pub(super) fn maps<'a>(
     found
 }
 
-/// The pixels that those of a row lie on in another frame, where they are in its picture.
-pub(super) fn places(
+/// Visits the pixels of a row that lie in another frame's picture: with the place among the columns, and that of the pixel they lie on.
+#[inline]
+pub(super) fn for_places(
     map: &PlaneMap,
     row: usize,
     columns: Range<usize>,
     [w, h]: [usize; 2],
-) -> impl Iterator<Item = Option<usize>> + use<> {
-    map.along(row, columns).map(move |at| {
-        let [u, v] = at.map(|v| v + 0.5);
+    mut visit: impl FnMut(usize, usize),
+) {
+    let is_inside = |[u, v]: [f32; 2]| u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32;
+    let start = columns.start;
+    for piece in map.along(row, columns) {
+        let (first, len) = (piece.columns.start - start, piece.columns.len());
+        let at = |n: usize| piece.at(n).map(|v| v + 0.5);
         // What isn't negative is cut to its whole part; to a small integer first, which is one instruction.
-        (u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32)
-            .then(|| v as i32 as usize * w + u as i32 as usize)
-    })
+        let pixel = |[u, v]: [f32; 2]| v as i32 as usize * w + u as i32 as usize;
+        if is_inside(at(0)) && is_inside(at(len - 1)) {
+            // All that is between them is inside too.
+            (0..len).for_each(|n| visit(first + n, pixel(at(n))));
+        } else {
+            (0..len).filter(|n| is_inside(at(*n))).for_each(|n| visit(first + n, pixel(at(n))));
+        }
+    }
 }
 
 /// By how much a source is darker than a frame where nobody is in either: the middle difference of each channel.
@@ -252,15 +261,15 @@ fn offset(this: &Sample, source: &Sample, map: &PlaneMap) -> [f32; 3] {
     let (w, h) = (this.picture.width() as usize, this.picture.height() as usize);
     let mut differences: [Vec<f32>; 3] = Default::default();
     for y in (0..h).step_by(OFFSET_STEP) {
-        for (x, at) in places(map, y, 0..w, [w, h]).enumerate().step_by(OFFSET_STEP) {
+        for_places(map, y, 0..w, [w, h], |x, j| {
             let i = y * w + x;
-            if let Some(j) = at.filter(|j| this.clear[i] && source.clear[*j]) {
+            if x.is_multiple_of(OFFSET_STEP) && this.clear[i] && source.clear[j] {
                 for (k, d) in differences.iter_mut().enumerate() {
                     let [a, b] = [this.picture.as_raw()[3 * i + k], source.picture.as_raw()[3 * j + k]];
                     d.push(f32::from(a) - f32::from(b));
                 }
             }
-        }
+        });
     }
     differences.map(|mut d| {
         if d.len() < 30 {

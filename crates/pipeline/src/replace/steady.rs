@@ -4,7 +4,7 @@
 use super::assign::mask_of;
 use super::hiding::{Hiding, Votes};
 use super::occluders::{Guess, PIECE, Says};
-use super::scenery::{LIKE_IT, maps, places, unlike};
+use super::scenery::{LIKE_IT, for_places, maps, unlike};
 use super::segments::Segments;
 use bg_mask::PlaneMap;
 use image::GrayImage;
@@ -159,10 +159,8 @@ impl Steady {
         votes.par_chunks_mut(columns.len().max(1)).zip(rows.clone()).for_each(|(row, y)| {
             // In some frames nobody is.
             for vote in around.iter().filter(|vote| !vote.guess.pixels.is_empty()) {
-                places(&vote.map, y, columns.clone(), size).enumerate().for_each(|(x, at)| {
-                    if let Some(i) = at {
-                        row[x].add(vote.guess.pixels[i], vote.is_near);
-                    }
+                for_places(&vote.map, y, columns.clone(), size, |x, i| {
+                    row[x].add(vote.guess.pixels[i], vote.is_near);
                 });
             }
         });
