@@ -31,6 +31,18 @@ const CLEAR_M: f32 = 0.12;
 const LEVELS: usize = 8;
 const KEPT: f32 = 0.9;
 const FLOOR: f32 = 0.02;
+/// From so many pixels of late on somebody's colours are known.
+const KNOWN: f32 = 50.0;
+
+/// Whose colours are seen where two bodies lie over each other is in front: if that is so many pixels, as a part of the smaller body,
+/// their colours differ so much, and what is seen is this much nearer to the one's than to the other's (1 would be the one's alone).
+const OVERLAP: f32 = 0.04;
+const DIFFERENT: f32 = 0.8;
+const NEARER: f32 = 0.65;
+/// What a frame shows counts so much in the next one.
+const REMEMBERED: f32 = 0.4;
+/// Whoever is behind is moved so many metres behind the other one.
+const BEHIND_M: f32 = 0.15;
 
 /// Somebody in a frame.
 #[derive(Debug)]
@@ -123,6 +135,8 @@ fn distance(like: &GrayImage, of: impl Fn(usize) -> bool) -> Vec<f32> {
 pub(super) struct Assigner {
     /// By person: how often each colour was seen on them.
     colours: BTreeMap<usize, Vec<f32>>,
+    /// By two people: in how many pixels they lay over each other of late, and how much likelier the colours there were the first one's.
+    over: BTreeMap<[usize; 2], [f32; 2]>,
 }
 
 impl Assigner {
@@ -135,6 +149,7 @@ impl Assigner {
         self.learn(picture, people);
         let mut shares = vec![vec![0.0; n]; people.len()];
         let mut weights = vec![0.0; people.len()];
+        let palettes = self.palettes(people.iter());
         for i in 0..n {
             let likely: f32 = people
                 .iter()
@@ -147,8 +162,8 @@ impl Assigner {
                 .iter()
                 .filter_map(|p| p.body.as_ref().map(|b| b.depth[i]).filter(|d| *d > 0.0))
                 .fold(f32::INFINITY, f32::min);
-            let colour = self.of_colour(picture.as_raw(), i, people);
-            for ((weight, p), colour) in weights.iter_mut().zip(people).zip(colour) {
+            let colour = bin::<LEVELS>(&picture.as_raw()[3 * i..]);
+            for (k, (weight, p)) in weights.iter_mut().zip(people).enumerate() {
                 // Networks that didn't look at somebody say nothing against them either.
                 let own = if p.is_read { f32::from(p.own.as_raw()[i]) } else { UNREAD * likely } / 255.0;
                 let body = match &p.body {
@@ -162,7 +177,8 @@ impl Assigner {
                     Some(_) => 0.0,
                     None => 0.0,
                 };
-                *weight = OWN * own + body - DISTANCE * p.away[i].min(FAR_M) + COLOUR * colour;
+                *weight =
+                    OWN * own + body - DISTANCE * p.away[i].min(FAR_M) + COLOUR * palettes.word(k, colour);
             }
             let most = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             weights.iter_mut().for_each(|w| *w = (2.0 * (*w - most)).exp());
@@ -174,6 +190,66 @@ impl Assigner {
         let w = picture.width() as usize;
         shares.iter_mut().for_each(|share| smooth(share, w));
         shares
+    }
+
+    /// Moves bodies that lie over each other into the order that colours show: fitted depths may be wrong by more than people are apart.
+    pub(super) fn order(&mut self, picture: &RgbImage, people: &mut [Somebody]) {
+        let before = std::mem::take(&mut self.over);
+        for b in 1..people.len() {
+            let (first, rest) = people.split_at_mut(b);
+            for a in first {
+                let pair = [a.person, rest[0].person];
+                let known = before.get(&pair).copied().unwrap_or_default().map(|v| v * REMEMBERED);
+                let over = self.put_in_order(picture, a, &mut rest[0], known);
+                self.over.insert(pair, over);
+            }
+        }
+    }
+
+    /// Two of them; gives what is known of them now.
+    fn put_in_order(
+        &self,
+        picture: &RgbImage,
+        a: &mut Somebody,
+        b: &mut Somebody,
+        [mut pixels, mut sum]: [f32; 2],
+    ) -> [f32; 2] {
+        let likely = |i: usize| {
+            let of = |p: &Somebody| p.own.as_raw()[i].max(p.anybody.as_raw()[i]);
+            of(a).max(of(b)) >= bg_mask::THRESHOLD
+        };
+        let (Some(first), Some(second)) = (&a.body, &b.body) else { return [0.0; 2] };
+        let both: Vec<usize> =
+            (0..first.depth.len()).filter(|i| first.covers(*i) && second.covers(*i)).collect();
+        if both.is_empty() {
+            return [pixels, sum];
+        }
+        let palettes = self.palettes([&*a, &*b].into_iter());
+        let of_a = |colour: usize| palettes.word(0, colour) - palettes.word(1, colour);
+        for i in both.iter().copied().filter(|i| likely(*i)) {
+            (pixels, sum) = (pixels + 1.0, sum + of_a(bin::<LEVELS>(&picture.as_raw()[3 * i..])));
+        }
+        let least = OVERLAP * first.area().min(second.area()) as f32;
+        let [usual_a, usual_b] = [0, 1].map(|person| palettes.mean(person, of_a));
+        if pixels < least || usual_a - usual_b < DIFFERENT {
+            return [pixels, sum];
+        }
+        let is_a = (sum / pixels - usual_b) / (usual_a - usual_b);
+        let (front, behind) = if is_a > NEARER {
+            (first, &mut b.body)
+        } else if is_a < 1.0 - NEARER {
+            (second, &mut a.body)
+        } else {
+            return [pixels, sum];
+        };
+        if let Some(behind) = behind {
+            let there = |body: &Body| both.iter().map(|i| body.depth[*i]).sum::<f32>() / both.len() as f32;
+            let by = (front.mean_depth() - behind.mean_depth()).max(there(front) - there(behind));
+            if by + BEHIND_M > 0.0 {
+                behind.move_back(by + BEHIND_M);
+            }
+        }
+        [pixels, sum]
     }
 
     fn learn(&mut self, picture: &RgbImage, people: &[Somebody]) {
@@ -190,23 +266,31 @@ impl Assigner {
         }
     }
 
-    /// By person: the logarithm of how much likelier the pixel's colour is theirs than anybody's.
-    fn of_colour(&self, bytes: &[u8], pixel: usize, people: &[Somebody]) -> Vec<f32> {
-        let bin = bin::<LEVELS>(&bytes[3 * pixel..]);
-        let often: Vec<f32> = people
-            .iter()
-            .map(|p| {
-                let known = self.colours.get(&p.person);
-                let all: f32 = known.map_or(0.0, |known| known.iter().sum());
-                let this = known.map_or(0.0, |known| known[bin]);
-                if all < 50.0 { f32::NAN } else { this / all + FLOOR }
-            })
-            .collect();
-        if often.iter().any(|o| o.is_nan()) {
-            return vec![0.0; people.len()];
-        }
-        let mean = often.iter().sum::<f32>() / often.len() as f32;
-        often.iter().map(|o| (o / mean).ln().clamp(-2.0, 2.0)).collect()
+    fn palettes<'a>(&self, people: impl Iterator<Item = &'a Somebody>) -> Palettes {
+        let chances = people.map(|p| {
+            let known = self.colours.get(&p.person)?;
+            let all: f32 = known.iter().sum();
+            (all >= KNOWN).then(|| known.iter().map(|often| often / all + FLOOR).collect())
+        });
+        Palettes(chances.collect())
+    }
+}
+
+/// By person: how likely they show each colour. `None` unless everybody's colours are known.
+struct Palettes(Option<Vec<Vec<f32>>>);
+
+impl Palettes {
+    /// The logarithm of how much likelier a colour is the one's than anybody's.
+    fn word(&self, person: usize, colour: usize) -> f32 {
+        let Some(chances) = &self.0 else { return 0.0 };
+        let mean = chances.iter().map(|of| of[colour]).sum::<f32>() / chances.len() as f32;
+        (chances[person][colour] / mean).ln().clamp(-2.0, 2.0)
+    }
+
+    /// The mean over what a person shows.
+    fn mean(&self, person: usize, of: impl Fn(usize) -> f32) -> f32 {
+        let Some(chances) = &self.0 else { return 0.0 };
+        chances[person].iter().enumerate().map(|(colour, chance)| (chance - FLOOR) * of(colour)).sum()
     }
 }
 
@@ -287,5 +371,38 @@ mod tests {
             shares[0][at(26)],
             shares[1][at(32)]
         );
+    }
+
+    #[test]
+    fn whose_colours_are_seen_is_in_front_whatever_was_fitted() {
+        let [red, blue, floor] = [Rgb([200, 30, 30]), Rgb([30, 40, 200]), Rgb([120; 3])];
+        let picture = |red_at: std::ops::Range<u32>, blue_at: std::ops::Range<u32>| {
+            RgbImage::from_fn(SIZE.0, SIZE.1, |x, _| match x {
+                x if red_at.contains(&x) => red,
+                x if blue_at.contains(&x) => blue,
+                _ => floor,
+            })
+        };
+        // The second one's clothes differ, or are the first one's.
+        for (other, is_moved) in [(blue, true), (red, false)] {
+            let mut assigner = Assigner::default();
+            let apart = RgbImage::from_fn(SIZE.0, SIZE.1, |x, _| match x {
+                5..15 => red,
+                40..50 => other,
+                _ => floor,
+            });
+            for _ in 0..5 {
+                let mut people = [somebody(0, 5..15, 3.0), somebody(1, 40..50, 2.5)];
+                assigner.order(&apart, &mut people);
+                assigner.shares(&apart, &people);
+                assert_eq!(people[1].body.as_ref().unwrap().mean_depth(), 2.5);
+            }
+            // Red is seen where both are, and was fitted further away.
+            let mut people = [somebody(0, 20..30, 3.0), somebody(1, 25..35, 2.5)];
+            assigner.order(&picture(20..30, 30..35), &mut people);
+            let depths = people.each_ref().map(|p| p.body.as_ref().unwrap().mean_depth());
+            assert!((depths[0] - 3.0).abs() < 1e-3, "{depths:?}");
+            assert_eq!(depths[1] > depths[0], is_moved, "{depths:?}");
+        }
     }
 }

@@ -33,6 +33,11 @@ impl Body {
         self.depth.iter().filter(|d| **d > 0.0).count()
     }
 
+    /// Moves it so many metres away from the camera, where it covers what it covers.
+    pub(super) fn move_back(&mut self, metres: f32) {
+        self.depth.iter_mut().filter(|d| **d > 0.0).for_each(|d| *d += metres);
+    }
+
     /// Metres from the camera, on average.
     pub(super) fn mean_depth(&self) -> f32 {
         self.depth.iter().sum::<f32>() / self.area().max(1) as f32

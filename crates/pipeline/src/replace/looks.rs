@@ -141,10 +141,11 @@ impl<'a> Looks<'a> {
         let index = n - (self.came - self.window.len());
         let scenery = self.scenery(index);
         let prepared = &mut self.window[index];
-        let people = std::mem::take(&mut prepared.people);
+        let mut people = std::mem::take(&mut prepared.people);
         let evidence = std::mem::take(&mut prepared.evidence);
         let seen = self.seen;
         let full = self.sizes.full;
+        self.assigner.order(&prepared.sample.picture, &mut people);
         let mut shares = self.assigner.shares(&prepared.sample.picture, &people);
         let any = (0..scenery.shown.len())
             .map(|i| {
