@@ -7,6 +7,7 @@ use crate::landmarks::{Landmarker, Observation, Reading, Segmenter, input, is_in
 use crate::region::Region;
 use crate::segmentation::{Evidence, Segmentation};
 use image::RgbImage;
+use std::borrow::Cow;
 
 /// Below this score there is nobody.
 pub(crate) const MIN_SCORE: f32 = 0.5;
@@ -65,20 +66,27 @@ impl Reader {
         Self { landmarker, segmenter, hands, faces }
     }
 
-    /// Reads a detection; where most of the body is hidden, its upper part.
-    pub(crate) fn read_new(&self, region: Region, picture: &RgbImage) -> Result<Option<Found>> {
-        if let Some(found) = self.read(region, picture)? {
+    /// Reads a detection; where most of the body is hidden, its upper part. `heads` are those of others.
+    pub(crate) fn read_new(
+        &self,
+        region: Region,
+        heads: &[Region],
+        picture: &RgbImage,
+    ) -> Result<Option<Found>> {
+        if let Some(found) = self.read(region, heads, picture)? {
             return Ok(Some(found));
         }
         let (sin, cos) = region.angle.sin_cos();
         let up = UPPER.0 * region.size;
         let centre = [region.centre[0] + sin * up, region.centre[1] - cos * up];
-        self.read(Region { centre, size: UPPER.1 * region.size, ..region }, picture)
+        self.read(Region { centre, size: UPPER.1 * region.size, ..region }, heads, picture)
     }
 
-    /// Reads a region, and once more where the person turns out to be elsewhere in it.
-    pub(crate) fn read(&self, region: Region, picture: &RgbImage) -> Result<Option<Found>> {
-        let mut found = self.read_once(region, picture)?;
+    /// Reads a region, and once more where the person turns out to be elsewhere in it. `heads` are those of others: where the region
+    /// shows them too, because it is larger than the picture, the landmarks' network doesn't see them, or it might take one.
+    pub(crate) fn read(&self, region: Region, heads: &[Region], picture: &RgbImage) -> Result<Option<Found>> {
+        let shown = without_heads(&region, heads, picture);
+        let mut found = self.read_once(region, &shown)?;
         if found.observation().score < MIN_SCORE {
             return Ok(None);
         }
@@ -90,7 +98,7 @@ impl Reader {
         let turned =
             if found.reading.close.is_some() { (next.angle - region.angle).sin().abs() } else { 0.0 };
         if moved.max(grown).max(turned) > SETTLED && next.is_usable(picture.width(), picture.height()) {
-            let again = self.read_once(next, picture)?;
+            let again = self.read_once(next, &shown)?;
             if again.observation().score >= MIN_SCORE {
                 found = again;
             }
@@ -168,6 +176,34 @@ impl Reader {
         }
         Ok((reading.observation, Evidence { own, anybody }, next))
     }
+}
+
+/// Others' heads are at least so far from somebody's own, as part of the region's size.
+const APART: f32 = 0.08;
+/// What is covered is so much larger than a face, for the hair.
+const HAIR: f32 = 1.2;
+
+/// A picture in which other people's heads are grey, where somebody's region is larger than it.
+fn without_heads<'a>(region: &Region, heads: &[Region], picture: &'a RgbImage) -> Cow<'a, RgbImage> {
+    let (w, h) = picture.dimensions();
+    let mut shown = Cow::Borrowed(picture);
+    if region.size < w.max(h) as f32 {
+        return shown;
+    }
+    let own = region.head();
+    for head in heads.iter().map(|head| Region { size: HAIR * head.size, ..*head }) {
+        if head.apart(&own) < APART * region.size {
+            continue;
+        }
+        let [left, top, right, bottom] = head.bounds(w, h);
+        for (x, y) in (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y))) {
+            let at = head.from_picture([x as f32 + 0.5, y as f32 + 0.5]);
+            if at.iter().all(|v| (0.0..1.0).contains(v)) {
+                shown.to_mut().put_pixel(x, y, image::Rgb([128; 3]));
+            }
+        }
+    }
+    shown
 }
 
 /// The left shoulder, elbow and wrist, and the last finger of the right hand: those of the two sides take turns.

@@ -86,6 +86,13 @@ impl Region {
         [(cos * x + sin * y) / self.size + 0.5, (cos * y - sin * x) / self.size + 0.5]
     }
 
+    /// About where the head of the one is whose region this is.
+    pub(crate) fn head(&self) -> Self {
+        const HEAD: f32 = 0.3;
+        const FACE: f32 = 0.1;
+        Self { centre: self.to_picture([0.5, 0.5 - HEAD]), size: FACE * self.size, ..*self }
+    }
+
     /// `(u, v)` of the picture's upper left corner in the region, and how they change from pixel to pixel.
     pub(crate) fn inverse_frame(&self) -> [[f32; 2]; 3] {
         let origin = self.from_picture([0.0, 0.0]);

@@ -36,7 +36,10 @@ impl Tracker {
         let most = self.past.len().min(self.frame.saturating_sub(late.since));
         for n in 1..=most {
             let (Some(at), Some(past)) = (region, self.past.before(n)) else { break };
-            let Some(found) = self.reader.read(at, &past.picture)? else { break };
+            let others = past.seen.iter().filter(|(other, _)| *other != person && same != Some(*other));
+            let heads: Vec<Region> =
+                others.filter_map(|(_, other)| Region::of_face(&other.landmarks)).collect();
+            let Some(found) = self.reader.read(at, &heads, &past.picture)? else { break };
             let look = Appearance::of(&past.picture, &found.observation().landmarks);
             let familiar = alike(&track.look, &look);
             // What is known of somebody may have been learnt from what was read wrongly.

@@ -102,6 +102,8 @@ struct Track {
     seen: usize,
     /// The frame in which the track began.
     born: usize,
+    /// Where the head was seen last.
+    head: Option<Region>,
     /// The last frame in which somebody else was beside or got lost beside, or this one was lost or found again.
     met: Option<usize>,
     /// What is known of their looks.
@@ -228,7 +230,7 @@ impl Tracker {
         let cut = self.cuts.is_cut(picture);
         if cut {
             for track in &mut self.tracks {
-                (track.region, track.last, track.parts) = (None, None, Parts::default());
+                (track.region, track.last, track.head, track.parts) = (None, None, None, Parts::default());
             }
             self.past.forget();
         }
@@ -272,7 +274,12 @@ impl Tracker {
     fn read_all(&self, picture: &RgbImage) -> Result<Vec<(usize, Option<Found>)>> {
         let tracks: Vec<(usize, Region)> =
             self.tracks.iter().enumerate().filter_map(|(n, track)| Some((n, track.region?))).collect();
-        tracks.par_iter().map(|(track, region)| Ok((*track, self.reader.read(*region, picture)?))).collect()
+        let read = |(track, region): &(usize, Region)| {
+            let others = tracks.iter().filter(|(other, _)| other != track);
+            let heads: Vec<Region> = others.filter_map(|(other, _)| self.tracks[*other].head).collect();
+            Ok((*track, self.reader.read(*region, &heads, picture)?))
+        };
+        tracks.par_iter().map(read).collect()
     }
 
     /// Takes what was read of everybody, and loses those who aren't there.
@@ -331,7 +338,7 @@ impl Tracker {
         let (w, h) = picture.dimensions();
         let mut in_vain = 0;
         let mut late = Vec::new();
-        for Detection { region, score } in detections {
+        for (n, Detection { region, score }) in detections.iter().cloned().enumerate() {
             if reads.len() >= self.options.most || in_vain >= IN_VAIN {
                 break;
             }
@@ -346,7 +353,14 @@ impl Tracker {
             if is_covered {
                 continue;
             }
-            let Some(found) = self.reader.read_new(region, picture)? else {
+            let others =
+                detections.iter().enumerate().filter(|(m, other)| *m != n && other.score >= SURE_SCORE);
+            let heads: Vec<Region> = reads
+                .iter()
+                .filter_map(|read| read.found.face())
+                .chain(others.map(|(_, other)| other.region.head()))
+                .collect();
+            let Some(found) = self.reader.read_new(region, &heads, picture)? else {
                 in_vain += 1;
                 continue;
             };
@@ -436,6 +450,7 @@ impl Tracker {
             track.parts = parts;
             let familiar = alike(&track.look, &look);
             track.region = next.is_usable(w, h).then_some(next);
+            track.head = Region::of_face(&observation.landmarks);
             let (moved, size) = match track.last {
                 // The last that is read before somebody is lost may be as large as what is left of them.
                 Some((last, _)) if track.seen + 1 == self.frame => (
@@ -478,6 +493,7 @@ mod tests {
             last: Some((region(60.0, 440.0), [4.0, 0.0])),
             seen: 10,
             born: 0,
+            head: None,
             met: None,
             now: look.clone(),
             look,

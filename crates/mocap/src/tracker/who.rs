@@ -140,6 +140,7 @@ impl Tracker {
             last: None,
             seen: self.frame,
             born: self.frame,
+            head: None,
             met: None,
             look: look.clone(),
             now: look.clone(),
