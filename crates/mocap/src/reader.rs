@@ -247,6 +247,18 @@ mod tests {
     use crate::landmarks::{Landmark, N_LANDMARKS};
 
     #[test]
+    fn others_heads_are_only_covered_where_a_region_is_larger_than_the_picture() {
+        let white = RgbImage::from_pixel(200, 100, image::Rgb([255; 3]));
+        // Heads lie at (60, 20) and (140, 20).
+        let region = |x: f32, size: f32| Region { centre: [x, 20.0 + 0.3 * size], size, angle: 0.0 };
+        let heads = [region(60.0, 400.0).head(), region(140.0, 400.0).head()];
+        let shown = without_heads(&region(60.0, 400.0), &heads, &white);
+        let at = |x, y| shown.get_pixel(x, y)[0];
+        assert_eq!((at(60, 20), at(140, 20), at(140, 60)), (255, 128, 255));
+        assert_eq!(*without_heads(&region(60.0, 150.0), &heads, &white), white);
+    }
+
+    #[test]
     fn a_raised_arm_is_only_believed_where_somebody_is() {
         // Somebody fills the lower half of a picture of 100 × 100, four times as large as which the region is.
         let whole = Region { centre: [50.0; 2], size: 400.0, angle: 0.0 };

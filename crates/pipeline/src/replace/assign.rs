@@ -36,7 +36,7 @@ const KNOWN: f32 = 50.0;
 
 /// Whose colours are seen where two bodies lie over each other is in front: if that is so many pixels, as a part of the smaller body,
 /// their colours differ so much, and what is seen is this much nearer to the one's than to the other's (1 would be the one's alone).
-const OVERLAP: f32 = 0.04;
+const OVERLAP: f32 = 0.1;
 const DIFFERENT: f32 = 0.8;
 const NEARER: f32 = 0.65;
 /// What a frame shows counts so much in the next one.

@@ -445,6 +445,10 @@ mod tests {
         let white = Checks { empty: 0.3, residual_m: 0.02, unlike: 0.3, missing: 0.01, ..usual };
         assert!(of(white) > 0.9 && of(Checks { empty: 0.9, ..white }) < TRUSTED);
         assert!(of(Checks { disagree: 0.31, ..white }) < TRUSTED);
+        // Who bends forwards is fitted well; a body across a matte that stands isn't.
+        let bends =
+            Checks { tilt_deg: 85.0, slender: 2.0, residual_m: 0.02, unlike: 0.3, missing: 0.01, ..usual };
+        assert!(of(bends) > 0.9 && of(Checks { outside: 0.1, ..bends }) < TRUSTED);
         // Whoever is carried across behind somebody, and of whom nothing is left beside.
         let carried = Checks { carried: true, behind: 0.9, visible: 0.0, ..usual };
         assert!(of(carried) > TRUSTED && of(Checks { left: 0.01, ..carried }) < TRUSTED);
