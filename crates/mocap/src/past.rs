@@ -1,6 +1,7 @@
 //! The frames just before: whoever is found late is followed back through them.
 
 use crate::landmarks::Observation;
+use crate::region::Region;
 use image::RgbImage;
 use std::collections::VecDeque;
 
@@ -20,6 +21,12 @@ impl PastFrame {
     /// What was seen of somebody.
     pub(crate) fn of(&self, person: usize) -> Option<&Observation> {
         self.seen.iter().find(|(seen, _)| *seen == person).map(|(_, observation)| observation)
+    }
+
+    /// The faces of everybody but those.
+    pub(crate) fn faces_besides(&self, those: &[usize]) -> Vec<Region> {
+        let others = self.seen.iter().filter(|(person, _)| !those.contains(person));
+        others.filter_map(|(_, observation)| Region::of_face(&observation.landmarks)).collect()
     }
 }
 

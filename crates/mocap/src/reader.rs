@@ -76,10 +76,8 @@ impl Reader {
         if let Some(found) = self.read(region, heads, picture)? {
             return Ok(Some(found));
         }
-        let (sin, cos) = region.angle.sin_cos();
-        let up = UPPER.0 * region.size;
-        let centre = [region.centre[0] + sin * up, region.centre[1] - cos * up];
-        self.read(Region { centre, size: UPPER.1 * region.size, ..region }, heads, picture)
+        let upper = Region { centre: region.above(UPPER.0), size: UPPER.1 * region.size, ..region };
+        self.read(upper, heads, picture)
     }
 
     /// Reads a region, and once more where the person turns out to be elsewhere in it. `heads` are those of others: where the region

@@ -90,7 +90,14 @@ impl Region {
     pub(crate) fn head(&self) -> Self {
         const HEAD: f32 = 0.3;
         const FACE: f32 = 0.1;
-        Self { centre: self.to_picture([0.5, 0.5 - HEAD]), size: FACE * self.size, ..*self }
+        Self { centre: self.above(HEAD), size: FACE * self.size, ..*self }
+    }
+
+    /// The place that far above its middle, as part of its size.
+    pub(crate) fn above(&self, part: f32) -> [f32; 2] {
+        let (sin, cos) = self.angle.sin_cos();
+        let up = part * self.size;
+        [self.centre[0] + sin * up, self.centre[1] - cos * up]
     }
 
     /// `(u, v)` of the picture's upper left corner in the region, and how they change from pixel to pixel.

@@ -5,7 +5,6 @@ use crate::error::Result;
 use crate::identity::{Appearance, alike, is_part, is_smaller};
 use crate::landmarks::Observation;
 use crate::reader::Parts;
-use crate::region::Region;
 
 /// Somebody may be read on the whole body for so many frames before what was read on a part of it is read again.
 const AGREEING: usize = 5;
@@ -36,9 +35,7 @@ impl Tracker {
         let most = self.past.len().min(self.frame.saturating_sub(late.since));
         for n in 1..=most {
             let (Some(at), Some(past)) = (region, self.past.before(n)) else { break };
-            let others = past.seen.iter().filter(|(other, _)| *other != person && same != Some(*other));
-            let heads: Vec<Region> =
-                others.filter_map(|(_, other)| Region::of_face(&other.landmarks)).collect();
+            let heads = past.faces_besides(&[person, same.unwrap_or(person)]);
             let Some(found) = self.reader.read(at, &heads, &past.picture)? else { break };
             let look = Appearance::of(&past.picture, &found.observation().landmarks);
             let familiar = alike(&track.look, &look);
@@ -69,11 +66,8 @@ impl Tracker {
                 region = Some(found.reading.next);
                 continue;
             }
-            let others = || {
-                let others = past.seen.iter().filter(|(other, _)| *other != person && same != Some(*other));
-                others.filter_map(|(_, other)| Region::of_face(&other.landmarks))
-            };
-            let face = found.face().filter(|face| !others().any(|other| face.meets(&other)));
+            let others = past.faces_besides(&[person, same.unwrap_or(person)]);
+            let face = found.face().filter(|face| !others.iter().any(|other| face.meets(other)));
             let frame = self.frame - n;
             let (observation, evidence, next) =
                 self.reader.look_closer(found, &mut parts, face, frame % 2, &past.picture)?;

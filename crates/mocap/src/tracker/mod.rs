@@ -102,8 +102,6 @@ struct Track {
     seen: usize,
     /// The frame in which the track began.
     born: usize,
-    /// Where the head was seen last.
-    head: Option<Region>,
     /// The last frame in which somebody else was beside or got lost beside, or this one was lost or found again.
     met: Option<usize>,
     /// What is known of their looks.
@@ -132,13 +130,6 @@ impl Track {
             away < most * at.size.max(last.size) && (at.size / last.size).ln().abs() < most
         })
     }
-}
-
-/// How people are looked for in the whole picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    Quickly,
-    Closely,
 }
 
 /// A track's reading of a frame.
@@ -230,28 +221,30 @@ impl Tracker {
         let cut = self.cuts.is_cut(picture);
         if cut {
             for track in &mut self.tracks {
-                (track.region, track.last, track.head, track.parts) = (None, None, None, Parts::default());
+                (track.region, track.last, track.parts) = (None, None, Parts::default());
             }
             self.past.forget();
         }
-        // The networks run side by side; whether it is time to look is asked once more when somebody was lost.
+        // The networks run side by side; when somebody gets lost it is looked again, more closely.
+        let closely = self.looks_closely();
         let (followed, detected) = rayon::join(
             || self.read_all(picture),
-            || self.is_time_to_look(cut).then(|| self.detect(picture)).transpose(),
+            || self.is_time_to_look(cut).then(|| self.detect(picture, closely)).transpose(),
         );
+        let detected = detected?;
         let mut reads = self.follow(followed?, picture);
         self.part_pairs(&mut reads);
         self.hand_over(&mut reads);
         self.reunite(&mut reads);
-        let detected = detected?.filter(|(_, how)| *how == self.how_to_look());
-        let mut late = match detected {
-            Some((detections, _)) => self.look_around(picture, detections, &mut reads)?,
-            None if self.is_time_to_look(cut) => {
-                let (detections, _) = self.detect(picture)?;
-                self.look_around(picture, detections, &mut reads)?
-            }
-            None => Vec::new(),
-        };
+        let mut late = Vec::new();
+        if self.is_time_to_look(cut) {
+            let now = self.looks_closely();
+            let detections = match detected {
+                Some(detections) if now == closely => detections,
+                _ => self.detect(picture, now)?,
+            };
+            late = self.look_around(picture, &detections, &mut reads)?;
+        }
         self.swap_back(&mut reads);
         for read in &reads {
             if self.is_found_again(read) && late.iter().all(|late| late.track != read.track) {
@@ -275,8 +268,9 @@ impl Tracker {
         let tracks: Vec<(usize, Region)> =
             self.tracks.iter().enumerate().filter_map(|(n, track)| Some((n, track.region?))).collect();
         let read = |(track, region): &(usize, Region)| {
-            let others = tracks.iter().filter(|(other, _)| other != track);
-            let heads: Vec<Region> = others.filter_map(|(other, _)| self.tracks[*other].head).collect();
+            let before = self.past.before(1);
+            let heads =
+                before.map_or_else(Vec::new, |past| past.faces_besides(&[self.tracks[*track].person]));
             Ok((*track, self.reader.read(*region, &heads, picture)?))
         };
         tracks.par_iter().map(read).collect()
@@ -310,29 +304,23 @@ impl Tracker {
         cut || lately || nobody || self.frame.is_multiple_of(LOOK_EVERY)
     }
 
-    /// How closely it is looked.
-    fn how_to_look(&self) -> How {
+    /// Is the whole picture looked at closely, when it is?
+    fn looks_closely(&self) -> bool {
         let lately = self.lost_at == Some(self.frame);
         let nobody = self.tracks.iter().all(|track| track.region.is_none());
-        let closely = lately || nobody || self.frame.is_multiple_of(CLOSELY_EVERY);
-        if closely { How::Closely } else { How::Quickly }
+        lately || nobody || self.frame.is_multiple_of(CLOSELY_EVERY)
     }
 
-    /// Looks for people in the whole picture, and says how.
-    fn detect(&self, picture: &RgbImage) -> Result<(Vec<Detection>, How)> {
-        let how = self.how_to_look();
-        let detections = match how {
-            How::Closely => self.detector.detect_closely(picture)?,
-            How::Quickly => self.detector.detect(picture)?,
-        };
-        Ok((detections, how))
+    /// Looks for people in the whole picture.
+    fn detect(&self, picture: &RgbImage, closely: bool) -> Result<Vec<Detection>> {
+        if closely { self.detector.detect_closely(picture) } else { self.detector.detect(picture) }
     }
 
     /// Finds who isn't followed among those who were detected: those who return, and new ones.
     fn look_around(
         &mut self,
         picture: &RgbImage,
-        detections: Vec<Detection>,
+        detections: &[Detection],
         reads: &mut Vec<Read>,
     ) -> Result<Vec<Late>> {
         let (w, h) = picture.dimensions();
@@ -450,7 +438,6 @@ impl Tracker {
             track.parts = parts;
             let familiar = alike(&track.look, &look);
             track.region = next.is_usable(w, h).then_some(next);
-            track.head = Region::of_face(&observation.landmarks);
             let (moved, size) = match track.last {
                 // The last that is read before somebody is lost may be as large as what is left of them.
                 Some((last, _)) if track.seen + 1 == self.frame => (
@@ -493,7 +480,6 @@ mod tests {
             last: Some((region(60.0, 440.0), [4.0, 0.0])),
             seen: 10,
             born: 0,
-            head: None,
             met: None,
             now: look.clone(),
             look,

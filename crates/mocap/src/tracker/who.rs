@@ -140,7 +140,6 @@ impl Tracker {
             last: None,
             seen: self.frame,
             born: self.frame,
-            head: None,
             met: None,
             look: look.clone(),
             now: look.clone(),

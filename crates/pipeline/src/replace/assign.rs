@@ -266,6 +266,7 @@ impl Assigner {
         }
     }
 
+    /// What is known of people's colours so far.
     fn palettes<'a>(&self, people: impl Iterator<Item = &'a Somebody>) -> Palettes {
         let chances = people.map(|p| {
             let known = self.colours.get(&p.person)?;

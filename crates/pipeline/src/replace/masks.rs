@@ -97,7 +97,7 @@ fn find(
     let seen = Seen::new(bars.inner(size), fps, cuts, sightings, tracker.reunited(), who)?;
     let everybody = seen.people.iter().flat_map(|person| person.frames.iter().flatten());
     let focal_px = settings.focal_px.unwrap_or_else(|| mocap::usual_focal_px(seen.size, everybody));
-    Ok((Seen { bars, focal_px: Some(focal_px), ..seen }, pictures))
+    Ok((Seen { bars, focal_px: Some(focal_px), ..seen }, pictures.finish()))
 }
 
 /// Writes pictures on a thread of its own while `work` makes them.

@@ -55,23 +55,37 @@ impl Sizes {
 #[derive(Debug)]
 pub(super) struct SmallPictures {
     path: PathBuf,
-    file: File,
     sizes: Sizes,
     count: usize,
 }
 
-impl SmallPictures {
-    /// Begins an empty file.
-    pub(super) fn create(path: PathBuf, sizes: Sizes) -> Result<Self> {
-        let file = File::create(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        Ok(Self { path, file, sizes, count: 0 })
-    }
+/// Writes them.
+#[derive(Debug)]
+pub(super) struct SmallWriter {
+    file: File,
+    made: SmallPictures,
+}
 
+impl SmallWriter {
     /// Adds a frame's.
     pub(super) fn push(&mut self, frame: &RgbImage) -> Result<()> {
-        let small = self.sizes.shrink(frame);
-        self.count += 1;
-        self.file.write_all(small.as_raw()).map_err(|source| Error::Io { path: self.path.clone(), source })
+        let Self { file, made } = self;
+        let small = made.sizes.shrink(frame);
+        made.count += 1;
+        file.write_all(small.as_raw()).map_err(|source| Error::Io { path: made.path.clone(), source })
+    }
+
+    /// All that were added.
+    pub(super) fn finish(self) -> SmallPictures {
+        self.made
+    }
+}
+
+impl SmallPictures {
+    /// Begins an empty file.
+    pub(super) fn create(path: PathBuf, sizes: Sizes) -> Result<SmallWriter> {
+        let file = File::create(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        Ok(SmallWriter { file, made: Self { path, sizes, count: 0 } })
     }
 
     /// All of them, in order.
@@ -114,6 +128,7 @@ mod tests {
         let frames: Vec<RgbImage> =
             (0..3).map(|t| RgbImage::from_fn(801, 600, |x, y| image::Rgb([t, x as u8, y as u8]))).collect();
         frames.iter().for_each(|frame| pictures.push(frame).unwrap());
+        let pictures = pictures.finish();
         for _ in 0..2 {
             let read: Vec<RgbImage> = pictures.read().unwrap().map(Result::unwrap).collect();
             let made: Vec<RgbImage> = frames.iter().map(|frame| pictures.sizes.shrink(frame)).collect();
